@@ -1,0 +1,33 @@
+/* The engine under servers and clients: the gRPC C core, one completion queue, the threads that
+ * poll it.
+ *
+ * Threads: callbacks of server.h and client.h run on a poller. They must not block: no file, no
+ * lock that is held long, no name resolution, no waiting for another call of the same runtime. The
+ * core offers no way to run a closure on a poller; what other threads want to say goes through the
+ * functions marked "any thread", which write to the socket themselves. */
+#ifndef CW_RPC_RUNTIME_H
+#define CW_RPC_RUNTIME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+struct cw_rpc_runtime;
+
+/* Starts `pollers` polling threads with all signals blocked, as are the core's own. One is the
+ * fastest: the core has one epoll set in a process and hands the poller's role over on each event.
+ * After fork only. */
+CW_MUST_USE enum cw_err cw_rpc_runtime_new(unsigned pollers, struct cw_rpc_runtime **ret_runtime);
+
+/* Ends the pollers and the core. Every server and client stream on it has been freed before. Not on
+ * a poller. NULL is fine. */
+void cw_rpc_runtime_free(struct cw_rpc_runtime *runtime);
+
+/* True on one of this runtime's pollers. */
+bool cw_rpc_runtime_on_poller(const struct cw_rpc_runtime *runtime);
+
+/* CPU time of all pollers so far, in nanoseconds: for benches and metrics. Any thread. */
+uint64_t cw_rpc_runtime_cpu_ns(const struct cw_rpc_runtime *runtime);
+
+#endif
