@@ -34,7 +34,7 @@ struct cw_http_fetch {
 
 struct cw_http_result {
     enum cw_err err; /* CW_OK: an answer came, whatever its status. Else CW_TIMEOUT, CW_CANCELLED,
-                      * CW_UNAVAILABLE (no connection, TLS), CW_BODY_TOO_LARGE, CW_FORBIDDEN (URL
+                      * CW_UNAVAILABLE (no connection, TLS), CW_REQUEST_TOO_LARGE, CW_FORBIDDEN (URL
                       * or address not allowed) */
     int status;      /* HTTP status, 0 without an answer */
     struct cw_str body; /* borrowed until the callback returns; NUL-terminated */
