@@ -1,0 +1,99 @@
+"""What the Python parts of ./dev share: where things are, how to speak, how to call Bazel."""
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RUN = ROOT / ".run"
+BIN = ROOT / ".bazel" / "bin"
+CACHE = pathlib.Path(os.environ.get("CW_CACHE") or os.path.expanduser("~/.cache/clinicwave"))
+
+PASSED, FAILED, UNDECIDED, USAGE = 0, 1, 2, 64
+
+
+class Failure(Exception):
+    """A step that failed, with what to do about it."""
+
+    def __init__(self, what, remedy=""):
+        super().__init__(what)
+        self.what, self.remedy = what, remedy
+
+
+def arguments(doc):
+    """A parser whose help is the head of the script and whose usage errors exit with 64."""
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message):
+            print(f"{message}\n\n{doc.strip()}", file=sys.stderr)
+            sys.exit(USAGE)
+
+    return Parser(add_help=False, usage=doc, allow_abbrev=False)
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def step(text):
+    say(f"\n== {text}")
+
+
+def main(function):
+    """Runs a command: a Failure is told with its remedy, ^C is quiet."""
+    try:
+        sys.exit(function())
+    except Failure as e:
+        print(f"\nfailed: {e.what}", file=sys.stderr)
+        if e.remedy:
+            print(f"what to do: {e.remedy}", file=sys.stderr)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(*argv, **kwargs):
+    return subprocess.run([str(a) for a in argv], cwd=ROOT, **kwargs)
+
+
+def output_of(*argv):
+    r = run(*argv, capture_output=True, text=True)
+    if r.returncode:
+        raise Failure(f"{' '.join(map(str, argv))}: {r.stderr.strip()[-500:]}")
+    return r.stdout
+
+
+def bazel(*argv, quiet=False):
+    """Runs bazel with a line of progress now and then; its exit code."""
+    command = ["bazel", argv[0], "--color=no", "--curses=no", "--show_progress_rate_limit=10",
+               "--noshow_loading_progress", "--ui_event_filters=-info", *argv[1:]]
+    sink = subprocess.DEVNULL if quiet else None
+    try:
+        return run(*command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink).returncode
+    except FileNotFoundError:
+        raise Failure("bazel is not installed", "run ./dev up, or apt-get install bazel-bootstrap") from None
+
+
+def build(targets, *flags):
+    if bazel("build", *flags, *targets):
+        raise Failure(f"building {' '.join(targets)}", "the compiler's message is above; repair it and run this again")
+
+
+def port_base():
+    try:
+        return int(os.environ.get("CW_PORT_BASE") or 0)
+    except ValueError:
+        raise Failure("CW_PORT_BASE is no number", "unset it, or set it to a number such as 1000") from None
+
+
+def seconds(since):
+    return f"{time.monotonic() - since:.0f} s"
+
+
+def tracked(*patterns):
+    """Files of the checkout, below the root, by git."""
+    return sorted(p for p in output_of("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns).split("\0")
+                  if p and (ROOT / p).is_file())

@@ -1,0 +1,63 @@
+# What the shell parts of ./dev share: where things are, how to speak, the system's hash. To be sourced.
+
+CW_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CW_RUN=$CW_ROOT/.run
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+
+say() { printf '%s\n' "$*"; }
+step() { printf '\n== %s\n' "$*"; }
+
+# fail WHAT REMEDY: the step that failed and what to do, then exit 1.
+fail() {
+    printf '\nfailed: %s\n' "$1" >&2
+    [ -z "${2:-}" ] || printf 'what to do: %s\n' "$2" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# retry TIMES COMMAND…: registries have bad moments.
+retry() {
+    local times=$1 n=1
+    shift
+    until "$@"; do
+        [ "$n" -lt "$times" ] || return 1
+        say "  attempt $n of $times failed; again in $((n * 5)) s"
+        sleep $((n * 5))
+        n=$((n + 1))
+    done
+}
+
+# packages GROUP…: the packages of these groups (all groups without an argument) that this machine should have.
+packages() {
+    local group package unless command
+    while read -r group package unless command _; do
+        case $group in '' | '#'*) continue ;; esac
+        [ $# = 0 ] || [[ " $* " == *" $group "* ]] || continue
+        if [ "$unless" = unless ] && command -v "$command" > /dev/null; then continue; fi
+        printf '%s\n' "$package"
+    done < "$CW_ROOT/scripts/packages.txt"
+}
+
+# Bazel does not see the system's headers and tools. The versions of the listed packages are hashed into every
+# action's environment instead (docs/decisions/0001-bazel-offline.md).
+system_hash() {
+    # shellcheck disable=SC2046
+    (dpkg-query -W -f '${Package} ${Version} ${Status}\n' $(packages) 2> /dev/null || true) | sort | sha256sum | cut -c1-16
+}
+
+# Written where .bazelrc imports it, so that a plain `bazel` and ./dev share one cache.
+write_system_bazelrc() {
+    local hash cache file=$CW_RUN/system.bazelrc
+    hash=$(system_hash)
+    cache=${CW_CACHE:-$HOME/.cache/clinicwave}/bazel
+    mkdir -p "$CW_RUN" "$cache"
+    {
+        echo "# Written by ./dev; see scripts/lib.sh."
+        echo "build --action_env=CW_SYSTEM=$hash --repo_env=CW_SYSTEM=$hash --disk_cache=$cache"
+        echo "test --test_env=CW_SYSTEM=$hash"
+    } > "$file.new"
+    if cmp -s "$file.new" "$file"; then rm "$file.new"; else mv "$file.new" "$file"; fi
+}
