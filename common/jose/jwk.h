@@ -8,7 +8,7 @@
 
 enum {
     CW_JWK_RSA_BITS_MIN = 2048,
-    CW_JWK_RSA_BITS_MAX = 8192,
+    CW_JWK_RSA_BITS_MAX = 4096,
     CW_JWK_THUMBPRINT_SIZE = 32, /* bytes */
     CW_JWK_WHY_SIZE = 96,
 };
