@@ -1,0 +1,145 @@
+/* The schema, as a list of steps that are never changed once released; each runs in a transaction
+ * of its own and is noted in schema_migration. One text for SQLite and PostgreSQL. */
+#include "authsvc/store/db.h"
+
+struct migration {
+    int64_t version;
+    const char *name;
+    const char *sql;
+};
+
+static const char create_migration_table[] =
+    "CREATE TABLE IF NOT EXISTS schema_migration ("
+    " version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+
+/* Times are Unix milliseconds; every key begins with the tenant. */
+static const struct migration migrations[] = {
+    {1, "tenants, users, sessions, refresh families, signing keys, throttle",
+     "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
+
+     "CREATE TABLE tenant (name TEXT PRIMARY KEY, created_at BIGINT NOT NULL);"
+
+     "CREATE TABLE app_user ("
+     " tenant TEXT NOT NULL REFERENCES tenant (name),"
+     " subject TEXT NOT NULL,"
+     " username TEXT NOT NULL," /* normalised */
+     " password_hash TEXT NOT NULL,"
+     " password_changed_at BIGINT NOT NULL,"
+     " disabled_at BIGINT," /* NULL: enabled */
+     " name TEXT NOT NULL,"
+     " email TEXT NOT NULL,"
+     " email_verified BIGINT NOT NULL,"
+     " roles TEXT NOT NULL,"       /* JSON array of strings */
+     " permissions TEXT NOT NULL," /* JSON array of strings */
+     " created_at BIGINT NOT NULL,"
+     " updated_at BIGINT NOT NULL,"
+     " PRIMARY KEY (tenant, subject),"
+     " UNIQUE (tenant, username));"
+
+     "CREATE TABLE session ("
+     " tenant TEXT NOT NULL,"
+     " id TEXT NOT NULL,"
+     " subject TEXT NOT NULL,"
+     " client_id TEXT NOT NULL,"
+     " scope TEXT NOT NULL,"
+     " device TEXT NOT NULL,"
+     " address TEXT NOT NULL,"
+     " started_at BIGINT NOT NULL," /* auth_time */
+     " used_at BIGINT NOT NULL,"
+     " expires_at BIGINT NOT NULL,"
+     " ended_at BIGINT,"
+     " end_reason TEXT,"
+     " PRIMARY KEY (tenant, id),"
+     " FOREIGN KEY (tenant, subject) REFERENCES app_user (tenant, subject) ON DELETE CASCADE);"
+     "CREATE INDEX session_subject ON session (tenant, subject, started_at);"
+     "CREATE INDEX session_expiry ON session (expires_at);"
+
+     "CREATE TABLE refresh_family ("
+     " tenant TEXT NOT NULL,"
+     " id BYTEA NOT NULL,"
+     " session_id TEXT NOT NULL,"
+     " generation BIGINT NOT NULL,"
+     " current_hash BYTEA NOT NULL," /* SHA-256 of the token that is good now */
+     " previous_hash BYTEA,"         /* of the one before, for the grace window */
+     " rotated_at BIGINT NOT NULL,"
+     " idle_expires_at BIGINT NOT NULL,"
+     " expires_at BIGINT NOT NULL,"
+     " PRIMARY KEY (tenant, id),"
+     " FOREIGN KEY (tenant, session_id) REFERENCES session (tenant, id) ON DELETE CASCADE);"
+     "CREATE INDEX refresh_family_session ON refresh_family (tenant, session_id);"
+
+     "CREATE TABLE signing_key ("
+     " tenant TEXT NOT NULL REFERENCES tenant (name),"
+     " kid TEXT NOT NULL,"
+     " algorithm TEXT NOT NULL,"
+     " state TEXT NOT NULL," /* pending, active, retired */
+     " public_jwk TEXT NOT NULL,"
+     " sealed BYTEA NOT NULL,"
+     " created_at BIGINT NOT NULL,"
+     " changed_at BIGINT NOT NULL,"
+     " PRIMARY KEY (tenant, kid));"
+
+     "CREATE TABLE throttle ("
+     " tenant TEXT NOT NULL,"
+     " dimension TEXT NOT NULL,"
+     " key BYTEA NOT NULL,"
+     " level BIGINT NOT NULL," /* thousandths of an attempt, leaking over time */
+     " updated_at BIGINT NOT NULL,"
+     " PRIMARY KEY (tenant, dimension, key));"
+     "CREATE INDEX throttle_age ON throttle (updated_at);"},
+};
+
+static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)
+{
+    if (n == 1 && columns[0].type == DB_INT) {
+        *(int64_t *)ctx = columns[0].i;
+    }
+    return CW_OK;
+}
+
+static enum cw_err current_version(struct db *db, int64_t *ret_version)
+{
+    struct db_tx *tx = NULL;
+    TRY(db_begin(db, DB_DURABLE, &tx));
+    enum cw_err err = db_script(tx, create_migration_table);
+    if (err == CW_OK) {
+        err = db_run(tx, DB_MIGRATION_VERSION, NULL, 0, read_version, ret_version, NULL);
+    }
+    return db_end(tx, err);
+}
+
+static enum cw_err apply(struct db *db, const struct migration *m, int64_t now)
+{
+    struct db_tx *tx = NULL;
+    TRY(db_begin(db, DB_DURABLE, &tx));
+    enum cw_err err = db_script(tx, m->sql);
+    if (err == CW_OK) {
+        const struct db_value args[] = {db_int(m->version), db_text(cw_str(m->name)), db_int(now)};
+        err = db_run(tx, DB_MIGRATION_ADD, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL);
+    }
+    return db_end(tx, err);
+}
+
+enum cw_err db_migrate(struct db *db, int64_t now, struct cw_buf *ret_message)
+{
+    int64_t version = 0;
+    int64_t newest = migrations[CW_ARRAY_SIZE(migrations) - 1].version;
+    enum cw_err err = current_version(db, &version);
+    if (err == CW_OK && version > newest) {
+        cw_buf_addf(ret_message,
+                    "the database has schema version %lld, this program knows up to %lld: it was "
+                    "written by a newer cw-authsvc",
+                    (long long)version, (long long)newest);
+        return CW_CONFIG_INVALID;
+    }
+    for (size_t i = 0; err == CW_OK && i < CW_ARRAY_SIZE(migrations); i++) {
+        if (migrations[i].version > version) {
+            err = apply(db, &migrations[i], now);
+        }
+    }
+    if (err != CW_OK) {
+        cw_buf_addf(ret_message, "the database's schema could not be brought to version %lld",
+                    (long long)newest);
+    }
+    return err;
+}

@@ -1,0 +1,184 @@
+/* Sessions, and the refresh tokens that keep them alive. A family is the chain of refresh tokens of
+ * one session; only the hashes of its newest token and of the one before are stored:
+ *
+ *   generation      n-1          n           n+1
+ *                (forgotten)  previous  →  current
+ *
+ * Presenting `current` moves the chain on by one. `previous` within the grace window is answered
+ * with `current` again (the first answer was lost, or another tab was faster). Anything older is
+ * for the caller to judge: it can prove whether such a token once belonged to the family. */
+#include "authsvc/store/store_impl.h"
+
+static enum cw_err start_in(struct db_tx *tx, struct cw_str tenant,
+                            const struct store_session *session, const struct store_family *family,
+                            int64_t cap)
+{
+    const struct db_value add[] = {
+        db_text(tenant),
+        db_text(session->id),
+        db_text(session->subject),
+        db_text(session->client_id),
+        db_text(session->scope),
+        db_text(session->device),
+        db_text(session->address),
+        db_int(session->started_at),
+        db_int(session->expires_at),
+    };
+    int64_t changes = 0;
+    TRY(db_run(tx, DB_SESSION_ADD, add, CW_ARRAY_SIZE(add), NULL, NULL, &changes));
+    ENSURE(changes == 1, CW_ACCOUNT_BLOCKED);
+    const struct db_value chain[] = {
+        db_text(tenant),
+        db_bytes(family->id, STORE_FAMILY_SIZE),
+        db_text(session->id),
+        db_bytes(family->hash, STORE_HASH_SIZE),
+        db_int(session->started_at),
+        db_int(family->idle_expires_at),
+        db_int(session->expires_at),
+    };
+    TRY(db_run(tx, DB_FAMILY_ADD, chain, CW_ARRAY_SIZE(chain), NULL, NULL, NULL));
+    const struct db_value oldest[] = {
+        db_text(tenant),
+        db_text(session->subject),
+        db_int(cap),
+        db_int(session->started_at),
+    };
+    return db_run(tx, DB_SESSION_END_OLDEST, oldest, CW_ARRAY_SIZE(oldest), NULL, NULL, NULL);
+}
+
+enum cw_err store_session_start(struct store *store, struct cw_str tenant,
+                                const struct store_session *session,
+                                const struct store_family *family, int64_t cap)
+{
+    struct db_tx *tx = NULL;
+    TRY(db_begin(store->db, DB_DURABLE, &tx));
+    return db_end(tx, start_in(tx, tenant, session, family, cap));
+}
+
+static enum cw_err end_in(struct db_tx *tx, struct cw_str tenant, struct cw_str id, int64_t now,
+                          const char *reason, int64_t *ret_changes)
+{
+    const struct db_value args[] = {db_text(tenant), db_text(id), db_int(now),
+                                    db_text(cw_str(reason))};
+    return db_run(tx, DB_SESSION_END, args, CW_ARRAY_SIZE(args), NULL, NULL, ret_changes);
+}
+
+enum cw_err store_session_end(struct store *store, struct cw_str tenant, struct cw_str id,
+                              const char *reason)
+{
+    struct db_tx *tx = NULL;
+    TRY(db_begin(store->db, DB_DURABLE, &tx));
+    int64_t changes = 0;
+    TRY(db_end(tx, end_in(tx, tenant, id, cw_clock_wall_ms(store->clock), reason, &changes)));
+    return changes == 1 ? CW_OK : CW_NOT_FOUND;
+}
+
+struct family_read {
+    struct cw_arena *arena;
+    struct store_rotated *rotated;
+    uint8_t previous_hash[STORE_HASH_SIZE];
+    bool has_previous;
+    int64_t rotated_at;
+    bool ended;
+    bool found;
+};
+
+static enum cw_err read_family(void *ctx, const struct db_value *c, size_t n)
+{
+    struct family_read *read = ctx;
+    struct store_rotated *out = read->rotated;
+    ENSURE(n == 12 && c[1].s.n == STORE_HASH_SIZE, CW_INTERNAL);
+    out->generation = c[0].i;
+    memcpy(out->current_hash, c[1].s.p, STORE_HASH_SIZE);
+    read->has_previous = c[2].type == DB_BYTES && c[2].s.n == STORE_HASH_SIZE;
+    if (read->has_previous) {
+        memcpy(read->previous_hash, c[2].s.p, STORE_HASH_SIZE);
+    }
+    read->rotated_at = c[3].i;
+    out->idle_expires_at = c[4].i;
+    out->expires_at = c[5].i;
+    TRY(store_copy(read->arena, c[6].s, &out->session.id));
+    TRY(store_copy(read->arena, c[7].s, &out->session.subject));
+    TRY(store_copy(read->arena, c[8].s, &out->session.client_id));
+    TRY(store_copy(read->arena, c[9].s, &out->session.scope));
+    out->session.started_at = c[10].i;
+    read->ended = c[11].type != DB_NULL;
+    read->found = true;
+    return CW_OK;
+}
+
+/* What a token is that did not move the chain. */
+static enum store_rotation judge(const struct family_read *read, const struct store_rotate *rotate,
+                                 int64_t now)
+{
+    const struct store_rotated *family = read->rotated;
+    if (!cw_str_eq(family->session.client_id, rotate->client_id)) {
+        return STORE_ROTATION_UNKNOWN; /* RFC 6749 §10.4: bound to its client */
+    }
+    if (read->ended || family->idle_expires_at <= now || family->expires_at <= now) {
+        return STORE_ROTATION_ENDED;
+    }
+    if (read->has_previous && rotate->generation == family->generation - 1 &&
+        memcmp(read->previous_hash, rotate->hash, STORE_HASH_SIZE) == 0 &&
+        now - read->rotated_at <= rotate->grace_ms) {
+        return STORE_ROTATION_REPEATED;
+    }
+    return STORE_ROTATION_STALE;
+}
+
+static enum cw_err read_user(struct db_tx *tx, struct cw_str tenant, struct cw_arena *arena,
+                             int64_t now, struct store_rotated *rotated)
+{
+    const struct db_value args[] = {db_text(tenant), db_text(rotated->session.subject)};
+    struct store_user_read read = {.arena = arena, .user = &rotated->user};
+    TRY(db_run(tx, DB_USER_BY_SUBJECT, args, CW_ARRAY_SIZE(args), store_user_read_row, &read,
+               NULL));
+    if (!read.found || rotated->user.disabled) {
+        rotated->outcome = STORE_ROTATION_ENDED;
+        return end_in(tx, tenant, rotated->session.id, now, "user_disabled", NULL);
+    }
+    const struct db_value touch[] = {db_text(tenant), db_text(rotated->session.id), db_int(now)};
+    return db_run(tx, DB_SESSION_TOUCH, touch, CW_ARRAY_SIZE(touch), NULL, NULL, NULL);
+}
+
+static enum cw_err rotate_in(struct db_tx *tx, struct cw_str tenant,
+                             const struct store_rotate *rotate, struct cw_arena *arena, int64_t now,
+                             struct store_rotated *ret_rotated)
+{
+    const struct db_value move[] = {
+        db_text(tenant),
+        db_bytes(rotate->family, STORE_FAMILY_SIZE),
+        db_bytes(rotate->hash, STORE_HASH_SIZE),
+        db_int(rotate->generation),
+        db_bytes(rotate->next_hash, STORE_HASH_SIZE),
+        db_int(now),
+        db_int(now + rotate->idle_ms),
+        db_text(rotate->client_id),
+    };
+    int64_t moved = 0;
+    TRY(db_run(tx, DB_FAMILY_ROTATE, move, CW_ARRAY_SIZE(move), NULL, NULL, &moved));
+    struct family_read read = {.arena = arena, .rotated = ret_rotated};
+    TRY(db_run(tx, DB_FAMILY_GET, move, 2, read_family, &read, NULL));
+    if (!read.found) {
+        ret_rotated->outcome = STORE_ROTATION_UNKNOWN;
+        return CW_OK;
+    }
+    ret_rotated->outcome = moved == 1 ? STORE_ROTATION_DONE : judge(&read, rotate, now);
+    if (ret_rotated->outcome == STORE_ROTATION_DONE ||
+        ret_rotated->outcome == STORE_ROTATION_REPEATED) {
+        return read_user(tx, tenant, arena, now, ret_rotated);
+    }
+    return CW_OK;
+}
+
+enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
+                                 const struct store_rotate *rotate, struct cw_arena *arena,
+                                 struct store_rotated *ret_rotated)
+{
+    struct db_tx *tx = NULL;
+    struct store_rotated rotated = {0};
+    TRY(db_begin(store->db, DB_DURABLE, &tx));
+    TRY(db_end(tx, rotate_in(tx, tenant, rotate, arena, cw_clock_wall_ms(store->clock), &rotated)));
+    *ret_rotated = rotated;
+    return CW_OK;
+}

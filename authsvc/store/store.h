@@ -1,0 +1,196 @@
+/* What authsvc remembers: settings, tenants' names, users, sessions with their refresh tokens,
+ * signing keys, throttle counters. Every call is one transaction and safe from any thread.
+ * CW_STORE_UNAVAILABLE: the database failed; nothing was changed. Times are Unix milliseconds. */
+#ifndef AUTHSVC_STORE_STORE_H
+#define AUTHSVC_STORE_STORE_H
+
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+
+struct store;
+
+struct store_options {
+    struct cw_str url; /* sqlite:PATH or sqlite::memory: */
+    const struct cw_clock *clock;
+    /* Told of database failures, for the log; may be NULL. */
+    void (*on_error)(void *ctx, const char *operation, const char *message);
+    void *ctx;
+};
+
+/* Opens, locks and migrates. On failure ret_message has a sentence for people. */
+CW_MUST_USE enum cw_err store_open(const struct store_options *options, struct cw_buf *ret_message,
+                                   struct store **ret_store);
+void store_close(struct store *store);
+/* Whether the database answers. */
+CW_MUST_USE enum cw_err store_check(struct store *store);
+/* The clock that the store was opened with. */
+const struct cw_clock *store_clock(const struct store *store);
+
+/* --- settings --------------------------------------------------------------------------- */
+
+enum { STORE_EPOCH_SIZE = 32 };
+
+/* The database's identity, random, made when the schema was: generations of different epochs cannot
+ * be compared. 32 hex digits and a NUL. */
+CW_MUST_USE enum cw_err store_epoch(struct store *store, char ret_epoch[STORE_EPOCH_SIZE + 1]);
+/* The generation of what `fingerprint` describes: one more than before where the fingerprint is
+ * another than the one stored last. Begins at 1. */
+CW_MUST_USE enum cw_err store_generation(struct store *store, struct cw_str fingerprint,
+                                         uint64_t *ret_generation);
+/* Makes the tenant known; nothing happens where it is. */
+CW_MUST_USE enum cw_err store_tenant_add(struct store *store, struct cw_str tenant);
+
+/* --- users ------------------------------------------------------------------------------ */
+
+struct store_user {
+    struct cw_str subject;
+    struct cw_str username; /* normalised */
+    struct cw_str password_hash;
+    bool disabled;
+    struct cw_str name;
+    struct cw_str email;
+    bool email_verified;
+    struct cw_str roles;       /* JSON array of strings */
+    struct cw_str permissions; /* JSON array of strings */
+};
+
+/* CW_CONFLICT: the user name is taken. */
+CW_MUST_USE enum cw_err store_user_add(struct store *store, struct cw_str tenant,
+                                       const struct store_user *user);
+/* Strings are put into the arena. CW_NOT_FOUND where there is none. */
+CW_MUST_USE enum cw_err store_user_by_name(struct store *store, struct cw_str tenant,
+                                           struct cw_str username, struct cw_arena *arena,
+                                           struct store_user *ret_user);
+CW_MUST_USE enum cw_err store_user_by_subject(struct store *store, struct cw_str tenant,
+                                              struct cw_str subject, struct cw_arena *arena,
+                                              struct store_user *ret_user);
+/* Replaces old_hash by new_hash of the same password; does nothing if the hash is another by now.
+ */
+CW_MUST_USE enum cw_err store_user_rehash(struct store *store, struct cw_str tenant,
+                                          struct cw_str subject, struct cw_str old_hash,
+                                          struct cw_str new_hash);
+/* CW_NOT_FOUND where there is no such user. */
+CW_MUST_USE enum cw_err store_user_set_password(struct store *store, struct cw_str tenant,
+                                                struct cw_str username, struct cw_str hash);
+CW_MUST_USE enum cw_err store_user_set_disabled(struct store *store, struct cw_str tenant,
+                                                struct cw_str username, bool disabled);
+
+/* --- sessions and refresh tokens -------------------------------------------------------- */
+
+enum { STORE_FAMILY_SIZE = 16, STORE_HASH_SIZE = 32 };
+
+struct store_session {
+    struct cw_str id;
+    struct cw_str subject;
+    struct cw_str client_id;
+    struct cw_str scope;   /* space-separated */
+    struct cw_str device;  /* as told by the client */
+    struct cw_str address; /* the user's */
+    int64_t started_at;
+    int64_t used_at;
+    int64_t expires_at; /* absolute end of session and refresh tokens */
+};
+
+struct store_family {
+    uint8_t id[STORE_FAMILY_SIZE];
+    uint8_t hash[STORE_HASH_SIZE]; /* SHA-256 of the first refresh token */
+    int64_t idle_expires_at;
+};
+
+/* Starts a session with its family of refresh tokens; the subject's sessions beyond `cap`, oldest
+ * first, end. CW_ACCOUNT_BLOCKED: the user was disabled or deleted meanwhile. */
+CW_MUST_USE enum cw_err store_session_start(struct store *store, struct cw_str tenant,
+                                            const struct store_session *session,
+                                            const struct store_family *family, int64_t cap);
+/* CW_NOT_FOUND: there is no such session, or it has ended. */
+CW_MUST_USE enum cw_err store_session_end(struct store *store, struct cw_str tenant,
+                                          struct cw_str id, const char *reason);
+
+enum store_rotation {
+    STORE_ROTATION_DONE = 0, /* this call redeemed the token */
+    STORE_ROTATION_REPEATED, /* it was redeemed just now; the successor is the same */
+    STORE_ROTATION_UNKNOWN,  /* no such family, or not for this client */
+    STORE_ROTATION_ENDED,    /* session or family ended or expired */
+    STORE_ROTATION_STALE,    /* the family is alive, but this is not its token: see `state` */
+};
+
+struct store_rotate {
+    const uint8_t *family;    /* STORE_FAMILY_SIZE */
+    int64_t generation;       /* of the token that is presented */
+    const uint8_t *hash;      /* SHA-256 of it */
+    const uint8_t *next_hash; /* SHA-256 of its successor */
+    struct cw_str client_id;
+    int64_t idle_ms;  /* life of the successor when unused */
+    int64_t grace_ms; /* how long the predecessor is answered with the same successor */
+};
+
+struct store_rotated {
+    enum store_rotation outcome;
+    /* The family as it is now (not for UNKNOWN). */
+    int64_t generation;
+    uint8_t current_hash[STORE_HASH_SIZE];
+    int64_t idle_expires_at;
+    int64_t expires_at;
+    struct store_session session; /* id, subject, client_id, scope, started_at */
+    struct store_user user;       /* for DONE and REPEATED */
+};
+
+/* Redeems a refresh token in one statement. A user who is disabled ends the session: ENDED.
+ * Strings are put into the arena. */
+CW_MUST_USE enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
+                                             const struct store_rotate *rotate,
+                                             struct cw_arena *arena,
+                                             struct store_rotated *ret_rotated);
+
+/* --- signing keys ----------------------------------------------------------------------- */
+
+struct store_key {
+    struct cw_str kid;
+    struct cw_str algorithm;  /* RS256, ES256 */
+    struct cw_str state;      /* pending, active, retired */
+    struct cw_str public_jwk; /* JSON */
+    struct cw_str sealed;
+    int64_t created_at;
+    int64_t changed_at;
+};
+
+/* CW_CONFLICT: the key is there already. */
+CW_MUST_USE enum cw_err store_key_add(struct store *store, struct cw_str tenant,
+                                      const struct store_key *key);
+/* Calls `each` per key, oldest first; its error ends the listing. `each` may not call the store. */
+CW_MUST_USE enum cw_err store_key_list(struct store *store, struct cw_str tenant,
+                                       enum cw_err (*each)(void *ctx, const struct store_key *key),
+                                       void *ctx);
+CW_MUST_USE enum cw_err store_key_set_state(struct store *store, struct cw_str tenant,
+                                            struct cw_str kid, const char *state);
+CW_MUST_USE enum cw_err store_key_remove(struct store *store, struct cw_str tenant,
+                                         struct cw_str kid);
+/* How many keys there are, over all tenants. */
+CW_MUST_USE enum cw_err store_key_count(struct store *store, int64_t *ret_count);
+
+/* --- throttle --------------------------------------------------------------------------- */
+
+/* One leaking bucket. */
+struct store_bucket {
+    const char *dimension;
+    uint8_t key[STORE_HASH_SIZE];
+    int64_t burst;           /* attempts that fit */
+    int64_t leak_per_minute; /* attempts that leak out in a minute */
+};
+
+/* Adds one attempt to every bucket, or to none: CW_THROTTLED when one is full, with the time in
+ * milliseconds until it has room. */
+CW_MUST_USE enum cw_err store_throttle_take(struct store *store, struct cw_str tenant,
+                                            const struct store_bucket *buckets, size_t n,
+                                            int64_t *ret_wait_ms);
+/* The attempt was a good one: takes it out of the buckets again; the first one is emptied. */
+CW_MUST_USE enum cw_err store_throttle_give(struct store *store, struct cw_str tenant,
+                                            const struct store_bucket *buckets, size_t n);
+
+/* --- housekeeping ----------------------------------------------------------------------- */
+
+/* Deletes sessions that ended by time before `before`, and throttle counters not touched since. */
+CW_MUST_USE enum cw_err store_purge(struct store *store, int64_t before);
+
+#endif

@@ -1,0 +1,30 @@
+/* What the store's own files share. */
+#ifndef AUTHSVC_STORE_STORE_IMPL_H
+#define AUTHSVC_STORE_STORE_IMPL_H
+
+#include <string.h>
+
+#include "authsvc/store/db.h"
+#include "authsvc/store/store.h"
+
+struct store {
+    struct db *db;
+    const struct cw_clock *clock;
+};
+
+/* One statement as one transaction. */
+CW_MUST_USE enum cw_err store_do(struct store *store, enum db_durability durability,
+                                 enum db_statement statement, const struct db_value *args, size_t n,
+                                 db_row_fn *row, void *ctx, int64_t *ret_changes);
+CW_MUST_USE enum cw_err store_copy(struct cw_arena *arena, struct cw_str s,
+                                   struct cw_str *ret_copy);
+
+/* Reads a row of USER_BY_*; ctx is a struct store_user_read. */
+struct store_user_read {
+    struct cw_arena *arena;
+    struct store_user *user;
+    bool found;
+};
+CW_MUST_USE enum cw_err store_user_read_row(void *ctx, const struct db_value *columns, size_t n);
+
+#endif

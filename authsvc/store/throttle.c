@@ -1,0 +1,100 @@
+/* Leaking buckets: an attempt is counted before the password is looked at, in one statement, so
+ * that a thousand parallel guesses count as a thousand. */
+#include "authsvc/store/store_impl.h"
+
+enum { UNIT = 60000 }; /* of a level: one attempt; the leak is then levels per millisecond × 1000 */
+
+static enum cw_err read_level(void *ctx, const struct db_value *columns, size_t n)
+{
+    (void)columns;
+    ENSURE(n == 1, CW_INTERNAL);
+    *(bool *)ctx = true;
+    return CW_OK;
+}
+
+struct level {
+    int64_t level;
+    int64_t updated_at;
+};
+
+static enum cw_err read_state(void *ctx, const struct db_value *columns, size_t n)
+{
+    ENSURE(n == 2, CW_INTERNAL);
+    *(struct level *)ctx = (struct level){columns[0].i, columns[1].i};
+    return CW_OK;
+}
+
+/* How long until one more attempt fits. */
+static enum cw_err waiting_time(struct db_tx *tx, struct cw_str tenant,
+                                const struct store_bucket *bucket, int64_t now,
+                                int64_t *ret_wait_ms)
+{
+    const struct db_value args[] = {db_text(tenant), db_text(cw_str(bucket->dimension)),
+                                    db_bytes(bucket->key, STORE_HASH_SIZE)};
+    struct level state = {0, now};
+    TRY(db_run(tx, DB_THROTTLE_GET, args, CW_ARRAY_SIZE(args), read_state, &state, NULL));
+    int64_t excess = state.level - (now - state.updated_at) * bucket->leak_per_minute -
+                     (bucket->burst - 1) * UNIT;
+    *ret_wait_ms = CW_MAX(excess / CW_MAX(bucket->leak_per_minute, 1), 1);
+    return CW_OK;
+}
+
+static enum cw_err take_in(struct db_tx *tx, struct cw_str tenant,
+                           const struct store_bucket *buckets, size_t n, int64_t now,
+                           int64_t *ret_wait_ms)
+{
+    for (size_t i = 0; i < n; i++) {
+        /* leak_per_minute attempts a minute are leak_per_minute units a millisecond. */
+        const struct db_value args[] = {
+            db_text(tenant),
+            db_text(cw_str(buckets[i].dimension)),
+            db_bytes(buckets[i].key, STORE_HASH_SIZE),
+            db_int(now),
+            db_int(UNIT),
+            db_int(buckets[i].leak_per_minute * 1000),
+            db_int(buckets[i].burst * UNIT),
+        };
+        bool taken = false;
+        TRY(db_run(tx, DB_THROTTLE_TAKE, args, CW_ARRAY_SIZE(args), read_level, &taken, NULL));
+        if (!taken) {
+            TRY(waiting_time(tx, tenant, &buckets[i], now, ret_wait_ms));
+            return CW_THROTTLED; /* rolls back what the buckets before have counted */
+        }
+    }
+    return CW_OK;
+}
+
+enum cw_err store_throttle_take(struct store *store, struct cw_str tenant,
+                                const struct store_bucket *buckets, size_t n, int64_t *ret_wait_ms)
+{
+    struct db_tx *tx = NULL;
+    TRY(db_begin(store->db, DB_LAZY, &tx));
+    return db_end(tx, take_in(tx, tenant, buckets, n, cw_clock_wall_ms(store->clock), ret_wait_ms));
+}
+
+static enum cw_err give_in(struct db_tx *tx, struct cw_str tenant,
+                           const struct store_bucket *buckets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct db_value args[] = {
+            db_text(tenant),
+            db_text(cw_str(buckets[i].dimension)),
+            db_bytes(buckets[i].key, STORE_HASH_SIZE),
+            db_int(UNIT),
+        };
+        if (i == 0) {
+            TRY(db_run(tx, DB_THROTTLE_CLEAR, args, 3, NULL, NULL, NULL));
+        } else {
+            TRY(db_run(tx, DB_THROTTLE_GIVE, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL));
+        }
+    }
+    return CW_OK;
+}
+
+enum cw_err store_throttle_give(struct store *store, struct cw_str tenant,
+                                const struct store_bucket *buckets, size_t n)
+{
+    struct db_tx *tx = NULL;
+    TRY(db_begin(store->db, DB_LAZY, &tx));
+    return db_end(tx, give_in(tx, tenant, buckets, n));
+}

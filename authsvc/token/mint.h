@@ -1,0 +1,19 @@
+/* Signs JWTs. The only place that knows libjwt, and it never verifies with it (DESIGN 16). */
+#ifndef AUTHSVC_TOKEN_MINT_H
+#define AUTHSVC_TOKEN_MINT_H
+
+#include "common/base/str.h"
+
+struct mint_key {
+    const char *algorithm; /* RS256 or ES256 */
+    const char *kid;
+    struct cw_str pem; /* private key, PKCS #8 */
+};
+
+/* A compact JWS of `claims` (a JSON object) with header alg, kid and typ, in that key's name. The
+ * caller frees ret_token. CW_INTERNAL: the key or the claims are no good; CW_NO_MEMORY. Any thread.
+ */
+CW_MUST_USE enum cw_err mint_sign(const struct mint_key *key, const char *typ, const char *claims,
+                                  char **ret_token);
+
+#endif
