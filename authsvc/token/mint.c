@@ -1,9 +1,25 @@
-/* Hands claims and key to libjwt and takes the signed token back. */
+/* Writes header and payload, and has libjwt sign them.
+ *
+ * jwt_encode_str() cannot mint an access token: libjwt 1.10 deletes whatever `typ` was set and
+ * writes "JWT" (seen: the header of every encoded token), while RFC 9068 §2.1 demands `at+jwt`. So
+ * the signing input is written here, and libjwt's own signing function is called on it, the one
+ * that its encoder calls. The library exports it without declaring it in <jwt.h>; a library without
+ * it does not link, and the tests of this module verify every signature with OpenSSL. */
 #include "authsvc/token/mint.h"
 
 #include <jwt.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/base/buf.h"
+
+/* libjwt 1.10, jwt-private.h: signs `text` with the key of `jwt`; raw signature (RFC 7518 §3.4 for
+ * ES256) by malloc. */
+extern int jwt_sign_sha_pem(jwt_t *jwt, char **ret_signature, unsigned int *ret_n,
+                            const char *text);
+
+enum { TOKEN_MAX = 64 * 1024 }; /* bytes; what is minted is far below */
 
 /* Minted algorithms, with libjwt's names for them. */
 static const struct {
@@ -24,21 +40,53 @@ static jwt_alg_t algorithm_of(const char *name)
     return JWT_ALG_NONE;
 }
 
-static enum cw_err sign(jwt_t *jwt, const struct mint_key *key, jwt_alg_t alg, const char *typ,
-                        const char *claims, char **ret_token)
+static void add_base64url(struct cw_buf *out, const void *bytes, size_t n)
 {
-    /* libjwt puts typ "JWT" only where there is none yet. */
-    if (jwt_add_header(jwt, "typ", typ) != 0 || jwt_add_header(jwt, "kid", key->kid) != 0 ||
-        jwt_add_grants_json(jwt, claims) != 0) {
-        return CW_INTERNAL;
+    size_t size = sodium_base64_ENCODED_LEN(n, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    char *text = cw_buf_extend(out, size); /* with a NUL, which is cut off again */
+    if (text != NULL) {
+        sodium_bin2base64(text, size, bytes, n, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+        out->n--;
     }
-    if (jwt_set_alg(jwt, alg, (const unsigned char *)key->pem.p, (int)key->pem.n) != 0) {
-        return CW_INTERNAL;
+}
+
+/* RFC 7515 §5.1, steps 1 to 5. */
+static enum cw_err signing_input(const struct mint_key *key, const char *typ, const char *claims,
+                                 struct cw_buf *out)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf header = CW_BUF_INIT(1024);
+    cw_buf_addf(&header, "{\"alg\":\"%s\",\"kid\":", key->algorithm);
+    cw_buf_add_json(&header, cw_str(key->kid));
+    cw_buf_addf(&header, ",\"typ\":\"%s\"}", typ);
+    TRY(cw_buf_check(&header));
+    add_base64url(out, header.p, header.n);
+    cw_buf_add_char(out, '.');
+    add_base64url(out, claims, strlen(claims));
+    return cw_buf_check(out);
+}
+
+static enum cw_err sign(const struct mint_key *key, jwt_alg_t alg, struct cw_buf *token)
+{
+    jwt_t *jwt = NULL;
+    ENSURE(jwt_new(&jwt) == 0, CW_NO_MEMORY);
+    char *signature = NULL;
+    unsigned int n = 0;
+    cw_buf_add_char(token, '\0'); /* libjwt wants an end */
+    enum cw_err err = cw_buf_check(token);
+    if (err == CW_OK) {
+        bool ok = jwt_set_alg(jwt, alg, (const unsigned char *)key->pem.p, (int)key->pem.n) == 0 &&
+                  jwt_sign_sha_pem(jwt, &signature, &n, token->p) == 0 && n > 0;
+        err = ok ? CW_OK : CW_INTERNAL;
+        token->n--;
     }
-    char *token = jwt_encode_str(jwt);
-    ENSURE(token != NULL, CW_INTERNAL);
-    *ret_token = token;
-    return CW_OK;
+    jwt_free(jwt); /* scrubs its copy of the key */
+    if (err == CW_OK) {
+        cw_buf_add_char(token, '.');
+        add_base64url(token, signature, n);
+        err = cw_buf_check(token);
+    }
+    free(signature);
+    return err;
 }
 
 enum cw_err mint_sign(const struct mint_key *key, const char *typ, const char *claims,
@@ -47,9 +95,11 @@ enum cw_err mint_sign(const struct mint_key *key, const char *typ, const char *c
     /* JWT_ALG_NONE here would be an unsigned token. */
     jwt_alg_t alg = algorithm_of(key->algorithm);
     ENSURE(alg != JWT_ALG_NONE && key->pem.n > 0 && key->pem.n <= 64 * 1024, CW_INTERNAL);
-    jwt_t *jwt = NULL;
-    ENSURE(jwt_new(&jwt) == 0, CW_NO_MEMORY);
-    enum cw_err err = sign(jwt, key, alg, typ, claims, ret_token);
-    jwt_free(jwt); /* scrubs its copy of the key */
-    return err;
+    CW_CLEANUP(cw_buf_done) struct cw_buf token = CW_BUF_INIT(TOKEN_MAX);
+    TRY(signing_input(key, typ, claims, &token));
+    TRY(sign(key, alg, &token));
+    char *text = cw_buf_take(&token);
+    ENSURE(text != NULL, CW_NO_MEMORY);
+    *ret_token = text;
+    return CW_OK;
 }

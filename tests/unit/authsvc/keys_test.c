@@ -120,8 +120,8 @@ static json_t *verified(const struct signing_key *key, const char *token, json_t
     }
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     assert_int_equal(EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pkey), 1);
-    assert_int_equal(
-        EVP_DigestVerify(ctx, p, signature_n, (const unsigned char *)token, second), 1);
+    assert_int_equal(EVP_DigestVerify(ctx, p, signature_n, (const unsigned char *)token, second),
+                     1);
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(pkey);
 
@@ -192,8 +192,9 @@ static void check_tokens(struct world *w)
     assert_text(header, "alg", signing_key_algorithm(key));
     assert_text(header, "kid", signing_key_kid(key));
     assert_int_equal(json_object_size(header), 3);
-    static const char *const names[] = {"iss", "sub", "aud",    "exp", "iat",   "jti",
-                                        "client_id", "scope", "tenant", "sid", "roles", "permissions"};
+    static const char *const names[] = {"iss",    "sub", "aud",       "exp",
+                                        "iat",    "jti", "client_id", "scope",
+                                        "tenant", "sid", "roles",     "permissions"};
     for (size_t i = 0; i < CW_ARRAY_SIZE(names); i++) {
         assert_non_null(json_object_get(claims, names[i]));
     }
@@ -348,9 +349,9 @@ static void a_sealed_key_opens_in_its_own_row_only(void **state)
         signing_key_unseal(kek, TENANT, kid, CW_STR("ES256"), cw_buf_str(&sealed), &open), CW_OK);
     signing_key_unref(open);
     open = NULL;
-    assert_int_equal(signing_key_unseal(kek, CW_STR("other"), kid, CW_STR("ES256"),
-                                        cw_buf_str(&sealed), &open),
-                     CW_STORE_UNAVAILABLE);
+    assert_int_equal(
+        signing_key_unseal(kek, CW_STR("other"), kid, CW_STR("ES256"), cw_buf_str(&sealed), &open),
+        CW_STORE_UNAVAILABLE);
     sealed.p[sealed.n - 1] ^= 1;
     assert_int_equal(
         signing_key_unseal(kek, TENANT, kid, CW_STR("ES256"), cw_buf_str(&sealed), &open),

@@ -88,10 +88,10 @@ static void a_user_of_one_tenant_is_not_found_in_another(void **state)
     assert_int_equal(store_user_add(*state, TENANT, &user), CW_OK);
     struct cw_arena arena = CW_ARENA_INIT(64 * 1024);
     struct store_user found = {0};
-    assert_int_equal(
-        store_user_by_name(*state, CW_STR("other"), user.username, &arena, &found), CW_NOT_FOUND);
-    assert_int_equal(
-        store_user_by_name(*state, TENANT, CW_STR("' OR 1=1 --"), &arena, &found), CW_NOT_FOUND);
+    assert_int_equal(store_user_by_name(*state, CW_STR("other"), user.username, &arena, &found),
+                     CW_NOT_FOUND);
+    assert_int_equal(store_user_by_name(*state, TENANT, CW_STR("' OR 1=1 --"), &arena, &found),
+                     CW_NOT_FOUND);
     cw_arena_done(&arena);
 }
 
