@@ -57,7 +57,7 @@ write_system_bazelrc() {
     {
         echo "# Written by ./dev; see scripts/lib.sh."
         echo "build --action_env=CW_SYSTEM=$hash --repo_env=CW_SYSTEM=$hash --disk_cache=$cache"
-        echo "test --test_env=CW_SYSTEM=$hash"
+        echo "build --test_env=CW_SYSTEM=$hash"
     } > "$file.new"
     if cmp -s "$file.new" "$file"; then rm "$file.new"; else mv "$file.new" "$file"; fi
 }

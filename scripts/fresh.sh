@@ -1,0 +1,83 @@
+#!/bin/bash
+# The two commands where nothing is installed: a bare Debian 12 in a folder, a clone inside, ./dev up, a login and a
+# request, ./dev test --quick, ./dev down. Nothing of the outer machine gets in but its packages' sources: the apt
+# configuration, its certificates and proxy settings are copied at run time.
+# usage: scripts/fresh.sh   (root; CW_FRESH_DIR: where; kept with CW_FRESH_KEEP=1)
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+[ "$(id -u)" = 0 ] || fail "a chroot needs root" "sudo ./dev test fresh"
+[ -z "$(git -C "$CW_ROOT" status --porcelain)" ] || say "note: only what is committed is tested"
+
+base=${CW_FRESH_DIR:-$(mktemp -d /var/tmp/cw-fresh-XXXXXX)}
+root=$base/root
+begun=$SECONDS
+minute() { printf '%d:%02d' $(((SECONDS - begun) / 60)) $(((SECONDS - begun) % 60)); }
+
+cleanup() {
+    local pid
+    # What still runs inside would hold the mounts; it is found by its root folder, not by name.
+    for pid in $(find /proc -maxdepth 1 -regex '/proc/[0-9]+' -printf '%f\n'); do
+        if [ "$(readlink "/proc/$pid/root" 2> /dev/null)" = "$root" ]; then kill -9 "$pid" 2> /dev/null || true; fi
+    done
+    for m in dev/pts dev/shm dev proc sys; do umount -l "$root/$m" 2> /dev/null || true; done
+    if [ -z "${CW_FRESH_KEEP:-}" ] && ! grep -q " $root/" /proc/mounts; then rm -rf --one-file-system "$base"; fi
+}
+trap cleanup EXIT
+
+step "Debian 12, minbase (about a minute)"
+mirror=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/debian.* 2> /dev/null | head -1)
+mkdir -p "$root"
+retry 3 debootstrap --variant=minbase bookworm "$root" "${mirror:-http://deb.debian.org/debian}" > "$base/debootstrap.log" 2>&1 || {
+    tail -5 "$base/debootstrap.log" >&2
+    fail "debootstrap" "check /etc/apt/sources.list and the network"
+}
+
+# How this machine reaches its package sources.
+cp /etc/resolv.conf "$root/etc/resolv.conf" 2> /dev/null || true
+for f in /etc/apt/apt.conf.d/*; do
+    if grep -qiE 'proxy|verify-peer|cainfo' "$f"; then cp "$f" "$root/etc/apt/apt.conf.d/"; fi
+done
+cat > "$root/etc/apt/sources.list" <<END
+deb ${mirror:-http://deb.debian.org/debian} bookworm main
+deb ${mirror:-http://deb.debian.org/debian} bookworm-updates main
+END
+security=$(sed -nE 's/^URIs: *([^ ]*security[^ ]*).*/\1/p' /etc/apt/sources.list.d/debian.* 2> /dev/null | head -1)
+[ -z "$security" ] || echo "deb $security bookworm-security main" >> "$root/etc/apt/sources.list"
+mkdir -p "$root/usr/local/share/ca-certificates"
+cp -r /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates/" 2> /dev/null || true
+[ ! -e "$HOME/.npmrc" ] || cp "$HOME/.npmrc" "$root/root/.npmrc"
+
+for m in proc sys dev dev/pts dev/shm; do
+    mkdir -p "$root/$m"
+    mount --bind "/$m" "$root/$m"
+done
+
+step "the clone ($(minute))"
+git clone -q --no-hardlinks "$CW_ROOT" "$root/root/clinicwave-gate"
+
+# Ports of its own, since a chroot shares the outer machine's.
+settings=(HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin CW_PORT_BASE="${CW_PORT_BASE:-20000}" TERM=dumb)
+for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+    [ -z "${!name:-}" ] || settings+=("$name=${!name}")
+done
+# Certificates that were added here by hand, beside Debian's own.
+if [ -n "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r "$NODE_EXTRA_CA_CERTS" ]; then
+    cp "$NODE_EXTRA_CA_CERTS" "$root/root/extra-ca.pem"
+    settings+=(NODE_EXTRA_CA_CERTS=/root/extra-ca.pem)
+fi
+inside() { chroot "$root" /usr/bin/env -i "${settings[@]}" /bin/bash -c "cd /root/clinicwave-gate && $1" < /dev/null; }
+
+step "./dev up ($(minute))"
+inside "./dev up" || fail "./dev up in a bare Debian" "read the step that failed above; CW_FRESH_KEEP=1 keeps the folder"
+up=$(minute)
+
+step "a login and a request, by curl ($(minute))"
+inside "scripts/smoke.sh" || fail "a login and a request in a bare Debian" "read above"
+
+step "./dev test --quick ($(minute))"
+inside "./dev test --quick" || fail "./dev test --quick in a bare Debian" "read above"
+inside "./dev down"
+inside "bazel shutdown" || true
+say ""
+say "a bare Debian: ./dev up done at $up, all done at $(minute)"
