@@ -26,7 +26,8 @@ cleanup() {
 trap cleanup EXIT
 
 step "Debian 12, minbase (about a minute)"
-mirror=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/debian.* 2> /dev/null | head -1)
+source_of() { { cat /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2> /dev/null || true; } | sed -nE "$1" | sed -n 1p; }
+mirror=$(source_of 's/^URIs: *([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p')
 mkdir -p "$root"
 retry 3 debootstrap --variant=minbase bookworm "$root" "${mirror:-http://deb.debian.org/debian}" > "$base/debootstrap.log" 2>&1 || {
     tail -5 "$base/debootstrap.log" >&2
@@ -42,7 +43,7 @@ cat > "$root/etc/apt/sources.list" <<END
 deb ${mirror:-http://deb.debian.org/debian} bookworm main
 deb ${mirror:-http://deb.debian.org/debian} bookworm-updates main
 END
-security=$(sed -nE 's/^URIs: *([^ ]*security[^ ]*).*/\1/p' /etc/apt/sources.list.d/debian.* 2> /dev/null | head -1)
+security=$(source_of 's/^URIs: *([^ ]*security[^ ]*).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]*security[^ ]*) .*/\2/p')
 [ -z "$security" ] || echo "deb $security bookworm-security main" >> "$root/etc/apt/sources.list"
 mkdir -p "$root/usr/local/share/ca-certificates"
 cp -r /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates/" 2> /dev/null || true

@@ -1,0 +1,56 @@
+"""The pytest plugin of the end-to-end tests: fixtures that read like prose."""
+import contextlib
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from tests.support.certificates import Authority
+from tests.support.issuer import Issuer
+from tests.support.stack import Sidecar
+
+
+@pytest.fixture
+def directory():
+    """A directory with a path short enough for sockets; gone afterwards."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="cw", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def ending():
+    """`ending(part)` stops PART when the test is over, the last one first, also when the test failed."""
+    with contextlib.ExitStack() as stack:
+        def register(part):
+            stack.callback(part.stop)
+            return part
+        yield register
+
+
+@pytest.fixture
+def authority(directory):
+    return Authority(directory)
+
+
+@pytest.fixture
+def issuer(authority, ending):
+    """An issuer over HTTPS with one RSA key, ready to mint."""
+    return ending(Issuer(authority.issue("127.0.0.1")))
+
+
+def tenant_of(issuer, authority=None, name="clinicwave", domains=("clinicwave.com", "clinicwave.localhost"), **settings):
+    """A tenant of the sidecar's configuration that trusts ISSUER."""
+    trusted = {"issuer": issuer.url, "algorithms": [k.alg for k in issuer.keys], "types": ["at+jwt"]}
+    if authority:
+        trusted["ca-file"] = str(authority.ca)
+    trusted.update(settings)
+    return {"name": name, "domains": list(domains), "audiences": [issuer.audience], "issuers": [trusted]}
+
+
+@pytest.fixture
+def sidecar(directory, authority, issuer, ending):
+    """A sidecar whose tenant clinicwave trusts the issuer."""
+    return ending(Sidecar(directory, [tenant_of(issuer, authority)]).start())
