@@ -7,7 +7,7 @@
 
 #define CW_PROBLEM_MEDIA_TYPE "application/problem+json"
 /* `type` is this with the reason code behind it: the anchor in docs/ERRORS.md. */
-#define CW_PROBLEM_TYPE "/docs/ERRORS.md#"
+#define CW_PROBLEM_TYPE "https://clinicwave.com/docs/ERRORS.md#"
 
 /* {"type","title","status","detail","reason","trace_id"}. `detail` empty: the table's meaning;
  * `trace_id` empty: left out. Nothing private belongs into detail. */
