@@ -1,0 +1,41 @@
+/* What is registered at one moment: immutable and counted. Readers encode from it without any lock.
+ */
+#ifndef SIDECAR_REGISTRY_SNAPSHOT_H
+#define SIDECAR_REGISTRY_SNAPSHOT_H
+
+#include "common/eureka/encode.h"
+#include "sidecar/registry/rules.h"
+
+struct registry_item {
+    struct registry_instance *instance;
+    enum registry_reach reach;
+    enum cw_eureka_action action;
+    bool gone; /* it left while the snapshot is provisional: takes no request, Eureka's readers do
+                  not see it */
+};
+
+struct registry_app {
+    const char *name;            /* upper case */
+    uint64_t generation;         /* of its last change */
+    struct registry_item *items; /* by id */
+    size_t n;
+};
+
+struct registry_snapshot {
+    _Atomic unsigned refs;
+    uint64_t generation;
+    bool provisional;
+    struct registry_app *apps; /* by name */
+    size_t n;
+};
+
+struct registry_snapshot *registry_snapshot_ref(struct registry_snapshot *snapshot);
+/* NULL is fine. */
+void registry_snapshot_unref(struct registry_snapshot *snapshot);
+/* By name in upper case; NULL where nothing is registered. */
+const struct registry_app *registry_snapshot_find(const struct registry_snapshot *snapshot,
+                                                  const char *name);
+/* NULL when absent or gone. */
+const struct registry_item *registry_app_find(const struct registry_app *app, const char *id);
+
+#endif

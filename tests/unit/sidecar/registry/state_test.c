@@ -1,0 +1,113 @@
+/* What one run writes, the next restores as provisional. */
+#include "sidecar/registry/state.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sidecar/registry/rest_lease.h"
+#include "tests/unit/sidecar/registry/fixture.h"
+
+static void a_registry_outlives_its_process(void **state)
+{
+    (void)state;
+    struct fixture before, after;
+    fixture_open_settled(&before);
+    struct registry_spec local = fixture_spec("X", "a"), fixed = fixture_spec("Z", "z"),
+                         rest = fixture_spec("R", "r"), pipe = fixture_spec("Y", "p");
+    struct registry_lease first = {0}, second = {0};
+    pipe.socket_path = "/run/y.sock";
+    pipe.health_path = "/health";
+    assert_int_equal(registry_store_register(before.store, ALICE, &local, &first), CW_OK);
+    assert_int_equal(registry_store_register(before.store, ALICE, &pipe, &second), CW_OK);
+    assert_int_equal(registry_store_set_static(before.store, &fixed, 1), CW_OK);
+    assert_int_equal(registry_rest_register(before.store, &rest.eureka), CW_OK);
+
+    char directory[] = "/tmp/cwXXXXXX", path[64], twin[80];
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/registry.json", directory);
+    snprintf(twin, sizeof(twin), "%s.new", path);
+    struct registry_snapshot *snapshot = registry_store_snapshot(before.store);
+    assert_int_equal(registry_state_save(path, snapshot), CW_OK);
+    registry_snapshot_unref(snapshot);
+    fixture_close(&before);
+    struct stat seen;
+    assert_int_equal(stat(path, &seen), 0);
+    assert_int_equal(seen.st_mode & 0777, 0600);
+    assert_int_not_equal(stat(twin, &seen), 0);
+
+    size_t restored, skipped;
+    fixture_open(&after, (struct registry_limits){0});
+    assert_int_equal(registry_state_load(path, after.store, &restored, &skipped), CW_OK);
+    assert_int_equal(restored, 3);
+    assert_int_equal(skipped, 0);
+    assert_string_equal(fixture_list(&after), "~R/r:UP:r X/a:UP:r Y/p:UP:r");
+    snapshot = registry_store_snapshot(after.store);
+    const struct registry_item *item =
+        registry_app_find(registry_snapshot_find(snapshot, "Y"), "p");
+    assert_string_equal(item->instance->socket_path, "/run/y.sock");
+    assert_string_equal(item->instance->health_path, "/health");
+    assert_int_equal(item->instance->origin, REGISTRY_LOCAL);
+    registry_snapshot_unref(snapshot);
+    fixture_close(&after);
+    unlink(path);
+    rmdir(directory);
+}
+
+static void a_broken_file_restores_what_it_can(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sentence, *json;
+        enum cw_err err;
+        size_t restored, skipped;
+    } rows[] = {
+        {"nothing", "", CW_REQUEST_MALFORMED, 0, 0},
+        {"half a document", "{\"version\":1,\"instances\":[", CW_REQUEST_MALFORMED, 0, 0},
+        {"another version", "{\"version\":2,\"instances\":[]}", CW_REQUEST_MALFORMED, 0, 0},
+        {"no list", "{\"version\":1}", CW_REQUEST_MALFORMED, 0, 0},
+        {"an empty list", "{\"version\":1,\"instances\":[]}", CW_OK, 0, 0},
+        {"one good among bad ones",
+         "{\"version\":1,\"instances\":[7,{},{\"origin\":\"rest\"},{\"origin\":\"static\"},"
+         "{\"origin\":\"local\",\"registration\":{\"instance\":{\"instanceId\":\"a\",\"app\":\"X\","
+         "\"hostName\":\"h\",\"ipAddr\":\"127.0.0.1\",\"dataCenterInfo\":{\"@class\":\"com.netflix."
+         "appinfo.MyDataCenterInfo\",\"name\":\"MyOwn\"}}}},"
+         "{\"origin\":\"local\",\"socketPath\":\"relative\",\"registration\":{\"instance\":{"
+         "\"instanceId\":\"b\",\"app\":\"X\",\"ipAddr\":\"127.0.0.1\"}}}]}",
+         CW_OK, 1, 5},
+    };
+    for (size_t i = 0; i < CW_ARRAY_SIZE(rows); i++) {
+        struct fixture f;
+        fixture_open(&f, (struct registry_limits){0});
+        size_t restored, skipped;
+        enum cw_err err = registry_state_decode(f.store, cw_str(rows[i].json), &restored, &skipped);
+        if (err != rows[i].err || restored != rows[i].restored || skipped != rows[i].skipped) {
+            fail_msg("%s: %s %zu %zu", rows[i].sentence, cw_err_code(err), restored, skipped);
+        }
+        fixture_close(&f);
+    }
+}
+
+static void no_file_is_told_apart(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open_settled(&f);
+    size_t restored, skipped;
+    assert_int_equal(registry_state_load("/nonexistent/x", f.store, &restored, &skipped),
+                     CW_NOT_FOUND);
+    assert_int_equal(registry_state_load("/", f.store, &restored, &skipped), CW_IO);
+    struct registry_snapshot *snapshot = registry_store_snapshot(f.store);
+    assert_int_equal(registry_state_save("/nonexistent/x", snapshot), CW_IO);
+    registry_snapshot_unref(snapshot);
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_registry_outlives_its_process),
+        cmocka_unit_test(a_broken_file_restores_what_it_can),
+        cmocka_unit_test(no_file_is_told_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
