@@ -54,8 +54,8 @@ struct cw_http_server_options {
     bool thread_per_connection;  /* handlers may block; bounded by `connections` */
     unsigned connections;        /* default 256 */
     unsigned connections_per_ip; /* default 0: no bound (a gateway is one address) */
-    unsigned idle_ms;            /* default 10000; also bounds a slow header or body */
-    size_t max_header; /* bytes of memory a connection may use for its header; default 32 KiB */
+    unsigned idle_ms;            /* default 10000; a connection on which nothing moves is closed */
+    size_t max_header; /* bytes of memory of a connection, for its header; default 64 KiB */
     void (*done)(void *ctx, const struct cw_http_done *done); /* may be NULL */
     void *done_ctx;
 };
@@ -73,12 +73,16 @@ void cw_http_server_stop(struct cw_http_server *server, unsigned grace_ms);
 
 const char *cw_http_method(const struct cw_http_request *request);
 /* Percent-decoded, begins with `/`. A path with %2F, %00, a dot segment, an empty segment or bad
- * UTF-8 never reaches a handler (400 path_ambiguous). */
+ * UTF-8 never reaches a handler (400 path_ambiguous); one with a `/` at its end only rows that end
+ * so. */
 struct cw_str cw_http_path(const struct cw_http_request *request);
 /* Of the route: cw_http_param(request, "name"). Empty where there is none. */
 struct cw_str cw_http_param(const struct cw_http_request *request, const char *name);
 /* False when absent. A name that comes twice is refused before the handler. */
 bool cw_http_query(const struct cw_http_request *request, const char *name, struct cw_str *ret);
+/* The i-th pair as sent, at most 64; false past the last. */
+bool cw_http_query_at(const struct cw_http_request *request, size_t i, struct cw_str *ret_name,
+                      struct cw_str *ret_value);
 /* First header of that name (no case); false when absent. */
 bool cw_http_header(const struct cw_http_request *request, const char *name, struct cw_str *ret);
 size_t cw_http_header_count(const struct cw_http_request *request, const char *name);

@@ -19,8 +19,8 @@ struct cw_series {
     size_t n_buckets;
     size_t stride; /* words */
     _Atomic uint64_t *words;
-    int64_t (*read)(void *ctx);
-    void *read_ctx;
+    void *read_ctx; /* set before `read` */
+    int64_t (*_Atomic read)(void *ctx);
 };
 
 struct cw_metrics_family {

@@ -160,10 +160,8 @@ void cw_metrics_read(struct cw_metrics *metrics, size_t metric, const struct cw_
 {
     struct cw_series *series = cw_metrics_series(metrics, metric, values);
     if (series) {
-        pthread_mutex_lock(&metrics->lock);
-        series->read = read;
         series->read_ctx = ctx;
-        pthread_mutex_unlock(&metrics->lock);
+        atomic_store_explicit(&series->read, read, memory_order_release);
     }
 }
 
@@ -220,8 +218,9 @@ int64_t cw_series_value(const struct cw_series *series)
     if (!series) {
         return 0;
     }
-    if (series->read) {
-        return series->read(series->read_ctx);
+    int64_t (*read)(void *ctx) = atomic_load_explicit(&series->read, memory_order_acquire);
+    if (read) {
+        return read(series->read_ctx);
     }
     if (series->metric->type != CW_METRIC_HISTOGRAM) {
         return (int64_t)cw_series_word(series, 0);

@@ -1,0 +1,164 @@
+/* Answers: kept with the request until libmicrohttpd can take them, which is after the headers or
+ * after the whole body. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/http/internal.h"
+#include "common/http/problem.h"
+
+enum { PROBLEM_MAX = 16 << 10 };
+
+static bool is_token(const char *name)
+{
+    for (const char *p = name; *p; p++) {
+        if (*p <= ' ' || *p > '~' || strchr("\"(),/:;<=>?@[\\]{}", *p)) {
+            return false;
+        }
+    }
+    return *name != '\0';
+}
+
+static bool is_field_value(struct cw_str value)
+{
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool cw_http_set_header(struct cw_http_request *request, const char *name, struct cw_str value)
+{
+    if (request->response || request->n_headers == HTTP_HEADERS_MAX || !is_token(name) ||
+        !is_field_value(value)) {
+        return false;
+    }
+    char *copy = cw_arena_dup(&request->arena, value);
+    char *name_copy = cw_arena_dup(&request->arena, cw_str(name));
+    if (!copy || !name_copy) {
+        return false;
+    }
+    request->headers[request->n_headers++] = (struct http_pair){cw_str(name_copy), {copy, value.n}};
+    return true;
+}
+
+static bool has_header(const struct cw_http_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->n_headers; i++) {
+        if (cw_str_eq_nocase(request->headers[i].name, cw_str(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void default_header(struct cw_http_request *request, const char *name, const char *value)
+{
+    if (!has_header(request, name)) {
+        cw_http_set_header(request, name, cw_str(value));
+    }
+}
+
+/* Takes `response`. The first answer counts. */
+static void keep(struct cw_http_request *request, int status, struct MHD_Response *response)
+{
+    if (!response) {
+        return;
+    }
+    if (request->response) {
+        MHD_destroy_response(response);
+        return;
+    }
+    for (size_t i = 0; i < request->n_headers; i++) {
+        MHD_add_response_header(response, request->headers[i].name.p, request->headers[i].value.p);
+    }
+    request->status = status;
+    request->response = response;
+}
+
+void cw_http_reply(struct cw_http_request *request, int status, const char *media_type,
+                   struct cw_str body)
+{
+    if (media_type) {
+        default_header(request, "Content-Type", media_type);
+        default_header(request, "X-Content-Type-Options", "nosniff");
+    }
+    /* libmicrohttpd copies, but its signature says otherwise */
+    void *bytes;
+    const char *p = body.p ? body.p : "";
+    memcpy(&bytes, &p, sizeof(bytes));
+    keep(request, status, MHD_create_response_from_buffer(body.n, bytes, MHD_RESPMEM_MUST_COPY));
+}
+
+void cw_http_reply_json(struct cw_http_request *request, int status, const json_t *value)
+{
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    if (!text) {
+        cw_http_problem(request, CW_INTERNAL, NULL);
+        return;
+    }
+    default_header(request, "Cache-Control", "no-store");
+    cw_http_reply(request, status, "application/json", cw_str(text));
+    free(text);
+}
+
+void cw_http_reply_fd(struct cw_http_request *request, int status, const char *media_type, int fd,
+                      uint64_t size)
+{
+    default_header(request, "Content-Type", media_type);
+    default_header(request, "X-Content-Type-Options", "nosniff");
+    struct MHD_Response *response = MHD_create_response_from_fd64(size, fd);
+    if (!response) {
+        close(fd);
+        cw_http_problem(request, CW_NO_MEMORY, NULL);
+        return;
+    }
+    keep(request, status, response);
+}
+
+void cw_http_problem(struct cw_http_request *request, enum cw_err err, const char *detail)
+{
+    const struct cw_err_info *info = cw_err_info(err);
+    if (info->http == 401 || (info->http == 403 && *info->bearer)) { /* RFC 6750 §3 */
+        struct cw_buf value = CW_BUF_INIT(512);
+        cw_buf_add_cstr(&value, "Bearer");
+        if (*info->bearer) {
+            cw_buf_addf(&value, " error=\"%s\", error_description=\"%s\"", info->bearer,
+                        info->title);
+        }
+        cw_buf_add_char(&value, '\0');
+        if (!value.failed) {
+            default_header(request, "WWW-Authenticate", value.p);
+        }
+        cw_buf_done(&value);
+    }
+    if (info->http == 503 || info->http == 429) {
+        default_header(request, "Retry-After", "1");
+    }
+    default_header(request, "Cache-Control", "no-store");
+    struct cw_buf body = CW_BUF_INIT(PROBLEM_MAX);
+    cw_problem_write(&body, err, cw_str(detail), cw_http_trace_id(request));
+    cw_http_reply(request, info->http, CW_PROBLEM_MEDIA_TYPE,
+                  body.failed ? CW_STR("{}") : cw_buf_str(&body));
+    cw_buf_done(&body);
+}
+
+bool cw_http_answered(const struct cw_http_request *request)
+{
+    return request->response != NULL;
+}
+
+enum MHD_Result http_answer_queue(struct cw_http_request *request)
+{
+    if (!request->response) {
+        cw_http_problem(request, CW_INTERNAL, NULL);
+    }
+    if (!request->response) {
+        return MHD_NO;
+    }
+    request->queued = true;
+    return MHD_queue_response(request->connection, (unsigned)request->status, request->response);
+}

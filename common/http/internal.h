@@ -1,0 +1,106 @@
+/* What the files of the HTTP server share: a request from its first byte to its end. */
+#ifndef CW_HTTP_INTERNAL_H
+#define CW_HTTP_INTERNAL_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/base/buf.h"
+#include "common/http/server.h"
+
+enum {
+    HTTP_SEGMENTS_MAX = 32,
+    HTTP_PARAMS_MAX = 8,
+    HTTP_QUERY_MAX = 64,
+    HTTP_HEADERS_MAX = 16, /* of an answer */
+    HTTP_ARENA_MAX = 256 << 10,
+};
+
+struct http_pair {
+    struct cw_str name;
+    struct cw_str value;
+};
+
+struct http_path {
+    struct cw_str text; /* decoded */
+    struct cw_str segments[HTTP_SEGMENTS_MAX];
+    size_t n;
+};
+
+struct cw_http_request {
+    struct cw_http_server *server;
+    struct MHD_Connection *connection;
+    int64_t started_ns;
+    struct cw_arena arena;
+    const char *method;
+    const char *uri; /* as sent */
+    struct http_path path;
+    struct http_pair params[HTTP_PARAMS_MAX];
+    size_t n_params;
+    struct http_pair query[HTTP_QUERY_MAX];
+    size_t n_query;
+    char peer[64];
+    char trace_id[33];
+
+    const struct cw_http_route *route;
+    void *ctx; /* the route table's */
+    void *state;
+    bool begun;    /* headers have been looked at */
+    bool handled;  /* `handle` was called */
+    size_t n_body; /* bytes received */
+    struct cw_buf body;
+
+    /* the answer, kept until libmicrohttpd can take it */
+    struct http_pair headers[HTTP_HEADERS_MAX];
+    size_t n_headers;
+    int status;
+    struct MHD_Response *response;
+    bool queued;
+    bool deferred;
+    bool resumed; /* under the server's lock */
+};
+
+struct cw_http_server {
+    struct cw_http_server_options options;
+    struct cw_http_routes *tables;
+    struct MHD_Daemon *daemon;
+    uint16_t port;
+    int listen_fd;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* active, deferred or a request's `resumed` */
+    unsigned active;        /* requests between their first line and their end */
+    unsigned deferred;
+};
+
+/* ---- route.c: pure ---- */
+
+/* Decodes the path of a request target into segments. CW_PATH_AMBIGUOUS. */
+CW_MUST_USE enum cw_err http_path_parse(struct cw_arena *arena, struct cw_str target,
+                                        struct http_path *ret);
+/* Fills params (HTTP_PARAMS_MAX). */
+bool http_route_matches(const char *pattern, const struct http_path *path,
+                        struct http_pair *ret_params, size_t *ret_n);
+/* Percent-decodes into the arena; '+' is a blank in forms and queries. False: malformed. */
+bool http_decode(struct cw_arena *arena, struct cw_str text, bool plus, struct cw_str *ret);
+/* name=value&… ; CW_REQUEST_MALFORMED for bad encoding, a name twice or more than `max` pairs. */
+CW_MUST_USE enum cw_err http_pairs_parse(struct cw_arena *arena, struct cw_str text,
+                                         struct http_pair *pairs, size_t max, size_t *ret_n);
+
+/* ---- body.c: pure ---- */
+
+CW_MUST_USE enum cw_err http_json_parse(struct cw_str text, json_t **ret_object);
+
+/* ---- answer.c ---- */
+
+/* Hands the kept answer to libmicrohttpd. */
+enum MHD_Result http_answer_queue(struct cw_http_request *request);
+
+/* ---- request.c ---- */
+
+/* Content-Type without parameters; empty when absent. */
+struct cw_str http_media_type(const struct cw_http_request *request);
+/* Fills peer, query, trace id. CW_REQUEST_MALFORMED. */
+CW_MUST_USE enum cw_err http_request_read(struct cw_http_request *request);
+
+#endif
