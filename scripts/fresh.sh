@@ -55,7 +55,7 @@ for m in proc sys dev dev/pts dev/shm; do
 done
 
 step "the clone ($(minute))"
-git clone -q --no-hardlinks "$CW_ROOT" "$root/root/clinicwave-gate"
+git clone -q --no-hardlinks "$CW_ROOT" "$root/srv/clinicwave-gate"
 
 # Ports of its own, since a chroot shares the outer machine's.
 settings=(HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin CW_PORT_BASE="${CW_PORT_BASE:-20000}" TERM=dumb)
@@ -64,10 +64,10 @@ for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
 done
 # Certificates that were added here by hand, beside Debian's own.
 if [ -n "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r "$NODE_EXTRA_CA_CERTS" ]; then
-    cp "$NODE_EXTRA_CA_CERTS" "$root/root/extra-ca.pem"
-    settings+=(NODE_EXTRA_CA_CERTS=/root/extra-ca.pem)
+    cp "$NODE_EXTRA_CA_CERTS" "$root/srv/extra-ca.pem"
+    settings+=(NODE_EXTRA_CA_CERTS=/srv/extra-ca.pem)
 fi
-inside() { chroot "$root" /usr/bin/env -i "${settings[@]}" /bin/bash -c "cd /root/clinicwave-gate && $1" < /dev/null; }
+inside() { chroot "$root" /usr/bin/env -i "${settings[@]}" /bin/bash -c "cd /srv/clinicwave-gate && $1" < /dev/null; }
 
 step "./dev up ($(minute))"
 inside "./dev up" || fail "./dev up in a bare Debian" "read the step that failed above; CW_FRESH_KEEP=1 keeps the folder"
