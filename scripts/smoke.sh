@@ -4,7 +4,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-gate=https://clinicwave.localhost:$((8443 + ${CW_PORT_BASE:-0}))
+[ -r "$CW_RUN/env" ] || fail "nothing is up in this checkout" "./dev up"
+. "$CW_RUN/env"
+gate=$CW_GATEWAY
 user=$(python3 -c 'import json,sys; u=[u for u in json.load(open(sys.argv[1])) if u["tenant"]=="clinicwave"][0]; print(json.dumps({"username":u["username"],"password":u["password"]}))' "$CW_RUN/demo-users.json")
 answer=$(curl -sS --fail --cacert "$CW_RUN/ca.pem" -H 'Content-Type: application/json' -d "$user" "$gate/auth/v1/login") || fail "the login at $gate" "./dev status, ./dev logs"
 token=$(printf '%s' "$answer" | python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])')
