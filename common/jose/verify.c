@@ -36,16 +36,38 @@ enum cw_err cw_jws_verify_parsed(const struct cw_jws *jws, const struct cw_jws_h
     return CW_OK;
 }
 
-enum cw_err cw_jws_verify(struct cw_str token, const struct cw_jwks *set)
-{
+/* A token cut, read and decoded on the stack. */
+struct opened {
     struct cw_jws jws;
     struct cw_jws_header header;
-    unsigned char payload[CW_JWS_TOKEN_MAX], signature[CW_JWS_TOKEN_MAX];
-    TRY(cw_jws_split(token, &jws));
-    TRY(cw_jws_header_parse(jws.header, &header));
-    TRY(cw_b64url_decode(jws.payload, payload));
-    TRY(cw_b64url_decode(jws.signature, signature));
-    ENSURE(header.alg, CW_ALGORITHM_NOT_ALLOWED);
-    struct cw_str bytes = {(char *)signature, cw_b64url_decoded_size(jws.signature.n)};
-    return cw_jws_verify_parsed(&jws, &header, bytes, set, NULL, NULL);
+    struct cw_str signature;
+    unsigned char bytes[CW_JWS_TOKEN_MAX];
+};
+
+static enum cw_err open_token(struct cw_str token, struct opened *ret)
+{
+    TRY(cw_jws_split(token, &ret->jws));
+    TRY(cw_jws_header_parse(ret->jws.header, &ret->header));
+    TRY(cw_b64url_decode(ret->jws.payload, ret->bytes)); /* only for its form */
+    TRY(cw_b64url_decode(ret->jws.signature, ret->bytes));
+    ret->signature =
+        (struct cw_str){(char *)ret->bytes, cw_b64url_decoded_size(ret->jws.signature.n)};
+    return ret->header.alg ? CW_OK : CW_ALGORITHM_NOT_ALLOWED;
+}
+
+enum cw_err cw_jws_verify(struct cw_str token, const struct cw_jwks *set)
+{
+    struct opened t;
+    TRY(open_token(token, &t));
+    return cw_jws_verify_parsed(&t.jws, &t.header, t.signature, set, NULL, NULL);
+}
+
+enum cw_err cw_jws_verify_with(struct cw_str token, const struct cw_jwk *key)
+{
+    struct opened t;
+    TRY(open_token(token, &t));
+    struct cw_str kid = cw_jwk_kid(key);
+    ENSURE(!kid.n || !t.header.has_kid || cw_str_eq(kid, cw_jws_header_kid(&t.header)),
+           CW_KEY_UNKNOWN);
+    return cw_jwk_verify(key, t.header.alg, t.jws.signing_input, t.signature);
 }

@@ -21,4 +21,8 @@ CW_MUST_USE enum cw_err cw_jws_verify_parsed(const struct cw_jws *jws,
  * CW_INTERNAL decide nothing. Any thread. */
 CW_MUST_USE enum cw_err cw_jws_verify(struct cw_str token, const struct cw_jwks *set);
 
+/* The same with one key that the caller chose: a header without kid, or a key without one, is no
+ * reason to refuse; two different ones are (CW_KEY_UNKNOWN). */
+CW_MUST_USE enum cw_err cw_jws_verify_with(struct cw_str token, const struct cw_jwk *key);
+
 #endif

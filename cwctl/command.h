@@ -1,0 +1,37 @@
+/* One subcommand of cwctl: a row of the table in main.c. */
+#ifndef CW_CWCTL_COMMAND_H
+#define CW_CWCTL_COMMAND_H
+
+#include "cwctl/options.h"
+
+/* Exit codes, the same for every subcommand. */
+enum command_exit {
+    COMMAND_OK = 0,        /* allowed, healthy, done */
+    COMMAND_REFUSED = 1,   /* refused, degraded, failed */
+    COMMAND_UNDECIDED = 2, /* could not run or decide, down */
+    COMMAND_USAGE = 64,
+};
+
+struct command {
+    const char *group; /* "token" */
+    const char *name;  /* "verify"; NULL where the group is the command */
+    const char *arguments;
+    const char *summary; /* one line */
+    const char *text;    /* more for --help, may be NULL */
+    /* argv begins behind the command's name. */
+    int (*run)(const struct command *command, int argc, char **argv);
+};
+
+extern const struct command command_jws_verify;
+
+/* Reads options; on --help prints the page. ret_exit is set where the caller must return at once.
+ */
+bool command_options(const struct command *command, const struct option_row *rows, int argc,
+                     char **argv, struct operands *ret_operands, int *ret_exit);
+
+/* "cwctl jws verify: TEXT" on standard error and the exit code for it. */
+int command_usage(const struct command *command, const char *format, ...) CW_PRINTF(2, 3);
+int command_failed(const struct command *command, int code, const char *format, ...)
+    CW_PRINTF(3, 4);
+
+#endif

@@ -1,0 +1,78 @@
+/* cwctl: the operator's command line. Finds the subcommand in the table below and runs it. */
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "common/base/version.h"
+#include "cwctl/command.h"
+
+static const struct command *const commands[] = {
+    &command_jws_verify,
+};
+
+static void print_commands(FILE *to)
+{
+    fprintf(to, "usage: cwctl COMMAND [OPTION...]\n\n");
+    for (size_t i = 0; i < CW_ARRAY_SIZE(commands); i++) {
+        char left[48];
+        snprintf(left, sizeof left, "%s %s", commands[i]->group,
+                 commands[i]->name ? commands[i]->name : "");
+        fprintf(to, "  %-20s %s\n", left, commands[i]->summary);
+    }
+    fprintf(to,
+            "\nEvery command has --help. Exit codes: 0 yes, 1 no, 2 could not decide, 64 usage.\n");
+}
+
+static bool is_group(const char *word)
+{
+    for (size_t i = 0; i < CW_ARRAY_SIZE(commands); i++) {
+        if (strcmp(commands[i]->group, word) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct command *find(int argc, char **argv, int *ret_used)
+{
+    for (size_t i = 0; i < CW_ARRAY_SIZE(commands); i++) {
+        const struct command *c = commands[i];
+        if (strcmp(c->group, argv[1]) != 0) {
+            continue;
+        }
+        if (!c->name) {
+            *ret_used = 2;
+            return c;
+        }
+        if (argc > 2 && strcmp(c->name, argv[2]) == 0) {
+            *ret_used = 3;
+            return c;
+        }
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    prctl(PR_SET_DUMPABLE, 0); /* tokens pass through: no core file, no look from other processes */
+    if (argc < 2) {
+        print_commands(stderr);
+        return COMMAND_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("cwctl %s\n", CW_VERSION);
+        return COMMAND_OK;
+    }
+    int used;
+    const struct command *command = find(argc, argv, &used);
+    if (command) {
+        return command->run(command, argc - used, argv + used);
+    }
+    const char *last = argv[argc - 1];
+    bool help = strcmp(argv[1], "--help") == 0 || (is_group(argv[1]) && !strcmp(last, "--help"));
+    if (!help) {
+        /* the words are not repeated: one of them may be a token */
+        fprintf(stderr, "cwctl: no such command\n");
+    }
+    print_commands(help ? stdout : stderr);
+    return help ? COMMAND_OK : COMMAND_USAGE;
+}
