@@ -2,6 +2,7 @@
 #include "common/work/work.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,9 @@ struct cw_work {
 static void *worker(void *arg)
 {
     struct cw_work *work = arg;
+    sigset_t all; /* signals belong to main */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
     pthread_mutex_lock(&work->lock);
     for (;;) {
         while (work->n == 0 && !work->stopping) {
