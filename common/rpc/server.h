@@ -80,22 +80,32 @@ enum cw_rpc_kind {
     CW_RPC_BIDI,          /* client streaming, too */
 };
 
-/* Callbacks of a stream; all run on a poller, one at a time for a stream. Each may be NULL. */
+/* How a stream ended. */
+enum cw_rpc_end {
+    CW_RPC_END_FINISHED,     /* our status was taken */
+    CW_RPC_END_CANCELLED,    /* by the client, or its deadline passed */
+    CW_RPC_END_DISCONNECTED, /* the connection broke */
+};
+
+/* Callbacks of a stream; each may be NULL. They run on a poller, one at a time for a stream, except
+ * on_stop. */
 struct cw_rpc_stream_ops {
-    /* Not more than one of the two. `message` as unpacked lives until the callback returns. */
-    void (*on_message)(struct cw_rpc_stream *stream, const ProtobufCMessage *message);
-    void (*on_bytes)(struct cw_rpc_stream *stream, struct cw_str bytes);
     /* Before any message. May refuse by cw_rpc_stream_finish. */
     void (*on_open)(struct cw_rpc_stream *stream, void *ctx);
+    /* One of the two, by whether the method has a request descriptor; it lives until the callback
+     * returns. */
+    void (*on_message)(struct cw_rpc_stream *stream, const ProtobufCMessage *message);
+    void (*on_bytes)(struct cw_rpc_stream *stream, struct cw_str bytes);
     /* The client sends no more. NULL: the stream is finished with OK. Not called for
      * CW_RPC_SERVER_STREAM. */
     void (*on_half_close)(struct cw_rpc_stream *stream);
     /* The outbox was full and is half empty again. */
     void (*on_writable)(struct cw_rpc_stream *stream);
-    /* The end, exactly once, also after a refusal in on_open; nothing is called afterwards.
-     * `broken`: the client cancelled, its deadline passed or the connection was lost (a client that
-     * half-closed first and then went away after our status was sent is not broken). */
-    void (*on_close)(struct cw_rpc_stream *stream, bool broken);
+    /* The server stops; at least once, on the stopping thread or a poller. Answer what is owed,
+     * then finish. NULL: it is finished with CW_SHUTTING_DOWN. */
+    void (*on_stop)(struct cw_rpc_stream *stream);
+    /* The end, exactly once, also after a refusal in on_open; nothing is called afterwards. */
+    void (*on_close)(struct cw_rpc_stream *stream, enum cw_rpc_end end);
     /* Above zero: messages that wait in the outbox leave as one message of up to so many bytes.
      * Only where concatenated messages mean the same as the two (protobuf merges: repeated fields
      * are appended). */
@@ -147,7 +157,7 @@ struct cw_rpc_server_stats {
     uint32_t in_flight;   /* now */
 };
 /* Any thread. */
-void cw_rpc_server_stats(const struct cw_rpc_server *server, struct cw_rpc_server_stats *ret_stats);
+void cw_rpc_server_stats(struct cw_rpc_server *server, struct cw_rpc_server_stats *ret_stats);
 
 /* ---- unary calls ----
  * A handler owns its call until it has answered, exactly once, by one of reply, reply_bytes or

@@ -1,0 +1,144 @@
+/* The completion queue and the threads that poll it live here. */
+#include "common/rpc/runtime.h"
+
+#include <grpc/grpc.h>
+#include <grpc/support/time.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/rpc/tag.h"
+
+enum { MAX_POLLERS = 16 };
+
+struct cw_rpc_runtime {
+    grpc_completion_queue *queue;
+    unsigned n_pollers;
+    pthread_t pollers[MAX_POLLERS];
+};
+
+static _Thread_local const struct cw_rpc_runtime *polled_here;
+
+static void signals_block(sigset_t *ret_before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, ret_before);
+}
+
+void cw_rpc_core_ref(void)
+{
+    sigset_t before;
+    signals_block(&before);
+    grpc_init();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void cw_rpc_core_unref(void)
+{
+    grpc_shutdown();
+}
+
+gpr_timespec cw_rpc_deadline(int64_t timeout_ms)
+{
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                        gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+}
+
+void cw_rpc_batch(grpc_call *call, const grpc_op *ops, size_t n, struct cw_rpc_tag *tag)
+{
+    CW_RPC_RELEASE(tag);
+    if (grpc_call_start_batch(call, ops, n, tag, NULL) != GRPC_CALL_OK) {
+        tag->fire(tag, false);
+    }
+}
+
+static void *poll_loop(void *arg)
+{
+    struct cw_rpc_runtime *runtime = arg;
+    polled_here = runtime;
+    for (;;) {
+        grpc_event event =
+            grpc_completion_queue_next(runtime->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        if (event.type == GRPC_QUEUE_SHUTDOWN) {
+            return NULL;
+        }
+        if (event.type != GRPC_OP_COMPLETE) {
+            continue;
+        }
+        struct cw_rpc_tag *tag = event.tag;
+        CW_RPC_ACQUIRE(tag);
+        if (tag->magic != CW_RPC_TAG_MAGIC) {
+            abort(); /* memory is corrupt: nothing that follows can be trusted */
+        }
+        tag->fire(tag, event.success != 0);
+    }
+}
+
+enum cw_err cw_rpc_runtime_new(unsigned pollers, struct cw_rpc_runtime **ret_runtime)
+{
+    ENSURE(pollers >= 1 && pollers <= MAX_POLLERS, CW_CONFIG_INVALID);
+    struct cw_rpc_runtime *runtime = calloc(1, sizeof *runtime);
+    ENSURE(runtime, CW_NO_MEMORY);
+    cw_rpc_core_ref();
+    runtime->queue = grpc_completion_queue_create_for_next(NULL);
+    sigset_t before;
+    signals_block(&before);
+    while (runtime->n_pollers < pollers) {
+        pthread_t *thread = &runtime->pollers[runtime->n_pollers];
+        if (pthread_create(thread, NULL, poll_loop, runtime) != 0) {
+            break;
+        }
+        pthread_setname_np(*thread, "cw-rpc-poll");
+        runtime->n_pollers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (runtime->n_pollers < pollers) {
+        cw_rpc_runtime_free(runtime);
+        return CW_NO_MEMORY;
+    }
+    *ret_runtime = runtime;
+    return CW_OK;
+}
+
+void cw_rpc_runtime_free(struct cw_rpc_runtime *runtime)
+{
+    if (!runtime) {
+        return;
+    }
+    grpc_completion_queue_shutdown(runtime->queue);
+    for (unsigned i = 0; i < runtime->n_pollers; i++) {
+        pthread_join(runtime->pollers[i], NULL);
+    }
+    if (runtime->n_pollers == 0) { /* the queue wants to be drained before it goes */
+        grpc_completion_queue_next(runtime->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    }
+    grpc_completion_queue_destroy(runtime->queue);
+    free(runtime);
+    cw_rpc_core_unref();
+}
+
+bool cw_rpc_runtime_on_poller(const struct cw_rpc_runtime *runtime)
+{
+    return polled_here == runtime;
+}
+
+uint64_t cw_rpc_runtime_cpu_ns(const struct cw_rpc_runtime *runtime)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < runtime->n_pollers; i++) {
+        clockid_t clock;
+        struct timespec used;
+        if (pthread_getcpuclockid(runtime->pollers[i], &clock) == 0 &&
+            clock_gettime(clock, &used) == 0) {
+            sum += (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+        }
+    }
+    return sum;
+}
+
+grpc_completion_queue *cw_rpc_runtime_queue(struct cw_rpc_runtime *runtime)
+{
+    return runtime->queue;
+}
