@@ -25,7 +25,7 @@ C_FILES = ("*.c", "*.h")
 
 # Who may include what: a pattern of the included name, the folders that may, and why.
 OWNERS = [
-    (r"<grpc(/|\.h)", ["common/rpc/", "tests/bench/"], "the C core is behind common/rpc"),
+    (r"<grpc(/|\.h)", ["common/rpc/", "tests/bench/", "tests/unit/common/rpc/"], "the C core is behind common/rpc"),
     (r"<nghttp2/", ["edge-gateway/", "tests/"], "HTTP/2 frames are the gateway link's business"),
     (r"<jwt\.h>", ["authsvc/token/", "tests/bench/"], "libjwt mints, in authsvc/token, and never verifies"),
     (r"<curl/", ["common/http/"], "outgoing HTTP goes through common/http"),

@@ -46,6 +46,8 @@ static void connection_forget(struct cw_rpc_accept *accept, struct watched *w)
     if (w->next) {
         w->next->link = w->link;
     }
+    /* closing does not end the watch: the core's descriptor keeps the open file alive */
+    epoll_ctl(accept->epoll, EPOLL_CTL_DEL, w->fd, NULL);
     close(w->fd);
     free(w);
 }
