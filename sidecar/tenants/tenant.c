@@ -1,0 +1,421 @@
+/* A tenant is made of its specification: strings copied into one arena, policies compiled, the
+ * parts of an answer that are the same for all its tokens packed once. */
+#include "sidecar/tenants/tenant.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/domain.h"
+#include "common/crypto/sha256.h"
+
+enum { TENANT_ARENA = 1024 * 1024 };
+
+/* ---- check ---- */
+
+static void problem(struct cw_buf *problems, const char *where, const char *what,
+                    struct cw_str value)
+{
+    cw_buf_addf(problems, "%s: %s", where, what);
+    if (value.p) {
+        cw_buf_addf(problems, " \"%.*s\"", (int)CW_MIN(value.n, 200), value.p);
+    }
+    cw_buf_add_char(problems, '\n');
+}
+
+static bool text_ok(struct cw_str s, size_t max)
+{
+    ENSURE(s.n > 0 && s.n <= max && cw_str_is_utf8(s), false);
+    for (size_t i = 0; i < s.n; i++) {
+        ENSURE((unsigned char)s.p[i] >= 0x20 && s.p[i] != 0x7f, false);
+    }
+    return true;
+}
+
+static bool list_ok(const struct cw_str_list *list, size_t max)
+{
+    ENSURE(list->n <= TENANT_LIST_MAX, false);
+    for (size_t i = 0; i < list->n; i++) {
+        ENSURE(text_ok(list->items[i], max), false);
+    }
+    return true;
+}
+
+/* `name` or `name=path`; a name that is a URL has no `=` before its path. */
+static void keep_split(struct cw_str item, struct cw_str *ret_name, struct cw_str *ret_path)
+{
+    size_t at = cw_str_find(item, '=');
+
+    *ret_name = cw_str_slice(item, 0, at);
+    *ret_path = at < item.n ? cw_str_slice(item, at + 1, item.n) : item;
+}
+
+static void check_paths(const struct issuer_spec *spec, const char *where, struct cw_buf *problems)
+{
+    const struct cw_str paths[] = {spec->client_path, spec->session_path,     spec->scopes_path,
+                                   spec->roles_path,  spec->permissions_path, spec->tenant_path};
+    struct cw_claim_path path;
+
+    for (size_t i = 0; i < CW_ARRAY_SIZE(paths); i++) {
+        if (paths[i].n && cw_claim_path_parse(paths[i], &path) != CW_OK) {
+            problem(problems, where, "no claim path:", paths[i]);
+        }
+    }
+    for (size_t i = 0; i < spec->keep.n; i++) {
+        struct cw_str name;
+        struct cw_str at;
+        keep_split(spec->keep.items[i], &name, &at);
+        if (name.n == 0 || cw_claim_path_parse(at, &path) != CW_OK) {
+            problem(problems, where, "no claim path:", spec->keep.items[i]);
+        }
+    }
+}
+
+static void check_issuer(const struct issuer_spec *spec, const char *where, struct cw_buf *problems)
+{
+    int places = (spec->jwks.n > 0) + (spec->jwks_uri.n > 0) + (spec->jwks_file.n > 0);
+
+    if (!text_ok(spec->issuer, 1024)) {
+        problem(problems, where, "an issuer has no name", (struct cw_str){0});
+        return;
+    }
+    if (places > 1) {
+        problem(problems, where, "more than one source of keys for", spec->issuer);
+    }
+    if (spec->jwks_uri.n && !key_fetch_url_ok(spec->jwks_uri, spec->plain_loopback)) {
+        problem(
+            problems, where,
+            "jwks-uri must be https (or http on loopback, if that is allowed):", spec->jwks_uri);
+    }
+    if (places == 0 && !key_fetch_url_ok(spec->issuer, spec->plain_loopback)) {
+        problem(problems, where,
+                "an issuer without jwks-uri or jwks-file must be an https address:", spec->issuer);
+    }
+    for (size_t i = 0; i < spec->algorithms.n; i++) {
+        const struct cw_alg *alg = cw_alg_find(spec->algorithms.items[i]);
+        /* A published set has no secrets: HS* with it would take the public key for one. */
+        if (!alg || !(cw_alg_bit(alg) & CW_ALG_SET_PUBLIC)) {
+            problem(problems, where, "no algorithm of public keys:", spec->algorithms.items[i]);
+        }
+    }
+    if (!list_ok(&spec->types, CW_JWS_TYP_MAX) || !list_ok(&spec->parties, 1024) ||
+        !list_ok(&spec->claims_required, 256) || !list_ok(&spec->keep, 1024)) {
+        problem(problems, where, "a list is too long or has an empty value, at issuer",
+                spec->issuer);
+    }
+    if (spec->leeway < 0 || spec->leeway > CW_CLAIMS_LEEWAY_MAX || spec->max_lifetime < 0) {
+        problem(problems, where, "leeway or max-lifetime out of bounds, at issuer", spec->issuer);
+    }
+    check_paths(spec, where, problems);
+}
+
+bool tenant_spec_check(const struct tenant_spec *spec, const char *where, struct cw_buf *problems)
+{
+    size_t before = problems->n;
+    char name[CW_DOMAIN_MAX + 1];
+
+    if (!text_ok(spec->name, TENANT_NAME_MAX)) {
+        problem(problems, where, "no name of a tenant:", spec->name);
+    }
+    if (spec->domains.n == 0 || spec->domains.n > TENANT_DOMAINS_MAX) {
+        problem(problems, where, "a tenant needs domains:", spec->name);
+    }
+    for (size_t i = 0; i < spec->domains.n; i++) {
+        if (cw_domain_normalize(spec->domains.items[i], name) != CW_OK) {
+            problem(problems, where, "no domain:", spec->domains.items[i]);
+        }
+    }
+    if (spec->audiences.n == 0 || !list_ok(&spec->audiences, 1024)) {
+        problem(problems, where, "a tenant needs audiences:", spec->name);
+    }
+    if (spec->n_issuers == 0 || spec->n_issuers > TENANT_ISSUERS_MAX) {
+        problem(problems, where, "a tenant needs issuers:", spec->name);
+    }
+    for (size_t i = 0; i < spec->n_issuers; i++) {
+        check_issuer(&spec->issuers[i], where, problems);
+        for (size_t j = 0; j < i; j++) {
+            if (cw_str_eq(spec->issuers[i].issuer, spec->issuers[j].issuer)) {
+                problem(problems, where, "issuer named twice:", spec->issuers[i].issuer);
+            }
+        }
+    }
+    return problems->n == before && !problems->failed;
+}
+
+/* ---- fingerprint ---- */
+
+static void print_str(struct cw_buf *buf, struct cw_str s)
+{
+    cw_buf_addf(buf, "%zu:", s.n);
+    cw_buf_add_str(buf, s);
+}
+
+static void print_list(struct cw_buf *buf, const struct cw_str_list *list)
+{
+    cw_buf_addf(buf, "[%zu]", list->n);
+    for (size_t i = 0; i < list->n; i++) {
+        print_str(buf, list->items[i]);
+    }
+}
+
+static void print_issuer(struct cw_buf *buf, const struct issuer_spec *spec)
+{
+    print_str(buf, spec->issuer);
+    cw_buf_addf(buf, "{%d%d%d %lld %lld}", spec->jwks.n > 0, spec->plain_loopback, spec->required,
+                (long long)spec->leeway, (long long)spec->max_lifetime);
+    print_str(buf, spec->jwks_uri);
+    print_str(buf, spec->jwks_file);
+    print_str(buf, spec->ca_file);
+    print_list(buf, &spec->algorithms);
+    print_list(buf, &spec->types);
+    print_list(buf, &spec->parties);
+    print_list(buf, &spec->claims_required);
+    print_str(buf, spec->client_path);
+    print_str(buf, spec->session_path);
+    print_str(buf, spec->scopes_path);
+    print_str(buf, spec->roles_path);
+    print_str(buf, spec->permissions_path);
+    print_str(buf, spec->tenant_path);
+    print_list(buf, &spec->keep);
+}
+
+enum cw_err tenant_fingerprint(const struct tenant_spec *spec, unsigned char ret_fingerprint[32])
+{
+    struct cw_buf buf CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANT_ARENA);
+
+    print_str(&buf, spec->name);
+    print_list(&buf, &spec->domains);
+    print_list(&buf, &spec->audiences);
+    cw_buf_addf(&buf, "%d", spec->learned);
+    for (size_t i = 0; i < spec->n_issuers; i++) {
+        print_issuer(&buf, &spec->issuers[i]);
+    }
+    TRY(cw_buf_check(&buf));
+    return cw_sha256(cw_buf_str(&buf), ret_fingerprint);
+}
+
+/* ---- making ---- */
+
+static enum cw_err copy_str(struct cw_arena *arena, struct cw_str s, struct cw_str *ret)
+{
+    char *p = cw_arena_dup(arena, s);
+
+    ENSURE(p, CW_NO_MEMORY);
+    *ret = (struct cw_str){p, s.n};
+    return CW_OK;
+}
+
+static enum cw_err copy_list(struct cw_arena *arena, const struct cw_str_list *list,
+                             struct cw_str_list *ret)
+{
+    ret->items = cw_arena_zalloc(arena, (list->n + 1) * sizeof(*ret->items));
+    ENSURE(ret->items, CW_NO_MEMORY);
+    ret->n = list->n;
+    for (size_t i = 0; i < list->n; i++) {
+        TRY(copy_str(arena, list->items[i], &ret->items[i]));
+    }
+    return CW_OK;
+}
+
+/* One length-delimited field with a number below 16. */
+static enum cw_err pack_field(struct cw_arena *arena, unsigned field, struct cw_str value,
+                              struct cw_str *ret_wire)
+{
+    unsigned char *p = cw_arena_alloc(arena, value.n + 8);
+    size_t n = 0;
+    size_t length = value.n;
+
+    ENSURE(p, CW_NO_MEMORY);
+    p[n++] = (unsigned char)(field << 3 | 2);
+    for (; length >= 0x80; length >>= 7) {
+        p[n++] = (unsigned char)(length | 0x80);
+    }
+    p[n++] = (unsigned char)length;
+    memcpy(p + n, value.p, value.n);
+    *ret_wire = (struct cw_str){(char *)p, n + value.n};
+    return CW_OK;
+}
+
+/* The path's names borrow from the arena's copy of its text. */
+static enum cw_err make_path(struct cw_arena *arena, struct cw_str text, struct cw_claim_path *ret)
+{
+    struct cw_str copy;
+
+    if (text.n == 0) {
+        ret->n = 0;
+        return CW_OK;
+    }
+    TRY(copy_str(arena, text, &copy));
+    return cw_claim_path_parse(copy, ret);
+}
+
+static enum cw_err make_map(struct cw_arena *arena, const struct issuer_spec *spec,
+                            struct cw_claim_map *map)
+{
+    struct cw_claim_kept *kept = cw_arena_zalloc(arena, (spec->keep.n + 1) * sizeof(*kept));
+
+    ENSURE(kept, CW_NO_MEMORY);
+    TRY(make_path(arena, spec->client_path, &map->client));
+    TRY(make_path(arena, spec->session_path, &map->session));
+    TRY(make_path(arena, spec->scopes_path, &map->scopes));
+    TRY(make_path(arena, spec->roles_path, &map->roles));
+    TRY(make_path(arena, spec->permissions_path, &map->permissions));
+    TRY(make_path(arena, spec->tenant_path, &map->tenant));
+    for (size_t i = 0; i < spec->keep.n; i++) {
+        struct cw_str name;
+        struct cw_str path;
+        keep_split(spec->keep.items[i], &name, &path);
+        TRY(copy_str(arena, name, &kept[i].name));
+        TRY(make_path(arena, path, &kept[i].path));
+    }
+    map->kept = kept;
+    map->kept_count = spec->keep.n;
+    return CW_OK;
+}
+
+static enum cw_err make_types(struct cw_arena *arena, const struct issuer_spec *spec,
+                              struct cw_token_policy *policy)
+{
+    static struct cw_str access_token[] = {CW_STR_INIT("at+jwt")};
+    struct cw_str_list fallback = {access_token, 1};
+    struct cw_str_list types;
+
+    TRY(copy_list(arena, spec->types.n ? &spec->types : &fallback, &types));
+    for (size_t i = 0; i < types.n; i++) {
+        char *type = cw_arena_dup(arena, types.items[i]);
+        ENSURE(type, CW_NO_MEMORY);
+        for (size_t j = 0; j < types.items[i].n; j++) {
+            type[j] = (char)(type[j] >= 'A' && type[j] <= 'Z' ? type[j] | 0x20 : type[j]);
+        }
+        types.items[i].p = type;
+        if (cw_str_starts(types.items[i], CW_STR("application/"))) {
+            types.items[i] = cw_str_slice(types.items[i], 12, types.items[i].n);
+        }
+    }
+    policy->types = types.items;
+    policy->type_count = types.n;
+    return CW_OK;
+}
+
+static enum cw_err make_policy(struct cw_arena *arena, const struct issuer_spec *spec,
+                               struct issuer *issuer)
+{
+    struct cw_token_policy *policy = &issuer->policy;
+    struct cw_str_list list;
+
+    for (size_t i = 0; i < spec->algorithms.n; i++) {
+        policy->algorithms |= cw_alg_bit(cw_alg_find(spec->algorithms.items[i]));
+    }
+    if (policy->algorithms == 0) {
+        policy->algorithms = cw_alg_bit(cw_alg_at(CW_ALG_RS256));
+    }
+    TRY(make_types(arena, spec, policy));
+    policy->claims.issuer = issuer->name;
+    TRY(copy_list(arena, &spec->parties, &list));
+    policy->claims.parties = list.items;
+    policy->claims.party_count = list.n;
+    TRY(copy_list(arena, &spec->claims_required, &list));
+    policy->claims.required = list.items;
+    policy->claims.required_count = list.n;
+    policy->claims.leeway = spec->leeway;
+    policy->claims.max_lifetime = spec->max_lifetime;
+    issuer->tenant_claim = spec->tenant_path.n > 0;
+    return make_map(arena, spec, &policy->claims.map);
+}
+
+static enum cw_err open_keys(struct cw_arena *arena, const struct tenant *tenant,
+                             const struct issuer_spec *spec, struct key_store *keys,
+                             struct issuer *issuer)
+{
+    struct cw_str place = spec->jwks_uri.n ? spec->jwks_uri : spec->jwks_file;
+    struct key_source_spec source = {
+        .tenant = tenant->name.p,
+        .issuer = issuer->name.p,
+        .kind = spec->jwks.n        ? KEY_INLINE
+                : spec->jwks_uri.n  ? KEY_URI
+                : spec->jwks_file.n ? KEY_FILE
+                                    : KEY_DISCOVERY,
+        .location = cw_arena_dup(arena, place),
+        .ca_file = cw_arena_dup(arena, spec->ca_file),
+        .plain_loopback = spec->plain_loopback,
+        .required = spec->required,
+    };
+
+    ENSURE(source.location && source.ca_file, CW_NO_MEMORY);
+    issuer->keys = key_store_open(keys, &source);
+    return issuer->keys ? CW_OK : CW_NO_MEMORY;
+}
+
+static enum cw_err tenant_fill(struct tenant *tenant, const struct tenant_spec *spec,
+                               struct key_store *keys)
+{
+    struct cw_arena *arena = &tenant->arena;
+
+    TRY(tenant_fingerprint(spec, tenant->fingerprint));
+    TRY(copy_str(arena, spec->name, &tenant->name));
+    TRY(pack_field(arena, 1, tenant->name, &tenant->wire));
+    TRY(copy_list(arena, &spec->audiences, &tenant->audiences));
+    TRY(copy_list(arena, &spec->domains, &tenant->domains));
+    for (size_t i = 0; i < spec->domains.n; i++) {
+        char name[CW_DOMAIN_MAX + 1];
+        TRY(cw_domain_normalize(spec->domains.items[i], name));
+        TRY(copy_str(arena, cw_str(name), &tenant->domains.items[i]));
+    }
+    tenant->issuers = cw_arena_zalloc(arena, (spec->n_issuers + 1) * sizeof(*tenant->issuers));
+    ENSURE(tenant->issuers, CW_NO_MEMORY);
+    for (size_t i = 0; i < spec->n_issuers; i++) {
+        struct issuer *issuer = &tenant->issuers[i];
+        TRY(copy_str(arena, spec->issuers[i].issuer, &issuer->name));
+        TRY(pack_field(arena, 3, issuer->name, &issuer->wire));
+        TRY(make_policy(arena, &spec->issuers[i], issuer));
+        TRY(open_keys(arena, tenant, &spec->issuers[i], keys, issuer));
+        tenant->n_issuers++;
+    }
+    return CW_OK;
+}
+
+enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t generation, struct key_store *keys,
+                       struct tenant **ret_tenant)
+{
+    struct tenant *tenant = calloc(1, sizeof(*tenant));
+
+    ENSURE(tenant, CW_NO_MEMORY);
+    tenant->refs = 1;
+    tenant->generation = generation;
+    tenant->learned = spec->learned;
+    tenant->arena.max = TENANT_ARENA;
+    enum cw_err err = tenant_fill(tenant, spec, keys);
+    if (err != CW_OK) {
+        tenant_unref(tenant);
+        return err;
+    }
+    *ret_tenant = tenant;
+    return CW_OK;
+}
+
+struct tenant *tenant_ref(struct tenant *tenant)
+{
+    __atomic_fetch_add(&tenant->refs, 1, __ATOMIC_RELAXED);
+    return tenant;
+}
+
+void tenant_unref(struct tenant *tenant)
+{
+    if (!tenant || __atomic_sub_fetch(&tenant->refs, 1, __ATOMIC_ACQ_REL) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < tenant->n_issuers; i++) {
+        key_source_unref(tenant->issuers[i].keys);
+    }
+    cw_arena_done(&tenant->arena);
+    free(tenant);
+}
+
+int tenant_find_issuer(const struct tenant *tenant, struct cw_str issuer)
+{
+    for (size_t i = 0; i < tenant->n_issuers; i++) {
+        if (cw_str_eq(tenant->issuers[i].name, issuer)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}

@@ -1,0 +1,93 @@
+/* A tenant with its issuers: who may sign for which domains. Immutable and shared by reference
+ * count; another configuration is another object with another generation. */
+#ifndef SIDECAR_TENANTS_TENANT_H
+#define SIDECAR_TENANTS_TENANT_H
+
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+#include "common/jose/token.h"
+#include "sidecar/keys/key_store.h"
+
+enum {
+    TENANT_ISSUERS_MAX = 16,
+    TENANT_DOMAINS_MAX = 256,
+    TENANT_LIST_MAX = 64, /* audiences, types, parties … */
+    TENANT_NAME_MAX = 64,
+};
+
+struct tenant_kept_spec {
+    struct cw_str name;
+    struct cw_str path;
+};
+
+/* As somebody wrote it; all borrowed. */
+struct issuer_spec {
+    struct cw_str issuer;
+    struct cw_str jwks; /* inline */
+    struct cw_str jwks_uri;
+    struct cw_str jwks_file;
+    struct cw_str ca_file; /* PEM for discovery and jwks_uri; empty: the system's */
+    bool plain_loopback;
+    bool required;
+    struct cw_str_list algorithms; /* empty: RS256 */
+    struct cw_str_list types;      /* empty: at+jwt */
+    struct cw_str_list parties;
+    struct cw_str_list claims_required;
+    int64_t leeway;       /* seconds */
+    int64_t max_lifetime; /* seconds, 0: no bound */
+    struct cw_str client_path, session_path, scopes_path, roles_path, permissions_path, tenant_path;
+    struct cw_str_list keep; /* `name` or `name=path` */
+};
+
+struct tenant_spec {
+    struct cw_str name;
+    struct cw_str_list domains;
+    struct cw_str_list audiences;
+    struct issuer_spec *issuers;
+    size_t n_issuers;
+    bool learned; /* from authsvc, not from configuration */
+};
+
+struct issuer {
+    struct cw_str name;            /* byte for byte */
+    struct cw_str wire;            /* packed as Identity.issuer (field 3) */
+    struct cw_token_policy policy; /* audiences are none: they are judged per request */
+    bool tenant_claim;             /* the claim map names one, which must equal the tenant's name */
+    struct key_source *keys;
+};
+
+struct tenant {
+    unsigned refs; /* atomic */
+    uint64_t generation;
+    struct cw_str name;
+    struct cw_str wire; /* packed as Identity.tenant (field 1) */
+    struct cw_str_list domains;
+    struct cw_str_list audiences;
+    struct issuer *issuers;
+    size_t n_issuers;
+    bool learned;
+    unsigned char fingerprint[32]; /* of the specification without inline keys */
+    struct cw_arena arena;
+};
+
+/* Says whether the specification can be a tenant; one line per problem is appended, each beginning
+ * with `where`. */
+bool tenant_spec_check(const struct tenant_spec *spec, const char *where, struct cw_buf *problems);
+
+/* SHA-256 over all that makes two specifications different, inline keys left out: new keys do not
+ * make a new tenant. */
+CW_MUST_USE enum cw_err tenant_fingerprint(const struct tenant_spec *spec,
+                                           unsigned char ret_fingerprint[32]);
+
+/* Copies the specification, which passed the check; opens its key sources. Inline sets are the
+ * caller's to publish. One reference to the caller. */
+CW_MUST_USE enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t generation,
+                                   struct key_store *keys, struct tenant **ret_tenant);
+struct tenant *tenant_ref(struct tenant *tenant);
+/* NULL is fine. */
+void tenant_unref(struct tenant *tenant);
+
+/* Compared byte by byte (RFC 8725 §3.8); -1 where it has none of this name. Any thread. */
+int tenant_find_issuer(const struct tenant *tenant, struct cw_str issuer);
+
+#endif
