@@ -1,0 +1,215 @@
+/* Step 4 continues on a verifier: run the verification, wait for keys where that may help, answer
+ * the caller.
+ *
+ *   submit ─▶ queue ─▶ running ─▶ answered
+ *               ▲         │ unknown kid, a fetch runs
+ *               └─ woken ◀┘ (late: answered without another look) */
+#include "sidecar/handle/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "sidecar/handle/explain.h"
+#include "sidecar/handle/verify.h"
+
+enum { JOB_WAITS_MAX = 2 };
+
+struct job {
+    struct pool_item item;
+    struct key_waiter waiter;
+    struct handle *handle;
+    struct tenants_set *set;
+    const struct tenant *tenant;
+    struct rule *rule;
+    struct job_target target;
+    int64_t deadline_ms;
+    unsigned waits;
+    struct cw_buf checks;
+    unsigned char digest[CACHE_DIGEST_SIZE];
+    size_t token_n;
+    char token[];
+};
+
+static void job_free(struct job *job)
+{
+    atomic_fetch_sub(&job->handle->jobs, 1);
+    cw_rpc_stream_unref(job->target.stream);
+    rule_unref(job->rule);
+    tenants_set_unref(job->set);
+    cw_buf_done(&job->checks);
+    free(job);
+}
+
+static bool is_verdict(enum cw_err err)
+{
+    enum cw_err_category category = cw_err_info(err)->category;
+
+    return err == CW_OK || category == CW_CATEGORY_TOKEN || category == CW_CATEGORY_POLICY;
+}
+
+static void answer_call(struct job *job, const struct wire_verdict *verdict)
+{
+    struct cw_buf out CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(IDENTITY_MAX + JOB_CHECKS_MAX + 4096);
+
+    wire_add_response(&out, verdict);
+    cw_buf_add_str(&out, cw_buf_str(&job->checks));
+    if (out.failed) {
+        cw_rpc_fail(job->target.call, CW_NO_MEMORY, NULL);
+    } else {
+        cw_rpc_reply_bytes(job->target.call, cw_buf_str(&out));
+    }
+}
+
+static void answer_stream(struct job *job, const struct wire_verdict *verdict,
+                          const struct wire_undecided *undecided)
+{
+    struct cw_buf out CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(IDENTITY_MAX + 4096);
+
+    if (verdict) {
+        wire_add_verdict(&out, job->target.id, verdict);
+    } else {
+        wire_add_undecided(&out, job->target.id, undecided);
+    }
+    /* A caller that does not read loses the stream rather than single answers: then it knows. */
+    if (out.failed || cw_rpc_stream_send(job->target.stream, cw_buf_str(&out)) == CW_RPC_FULL) {
+        cw_rpc_stream_finish(job->target.stream, CW_VALIDATOR_OVERLOADED, NULL);
+    }
+}
+
+/* Answers and ends the job. */
+static void job_answer(struct job *job, struct verify_result *result)
+{
+    struct cw_buf scratch CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(IDENTITY_MAX);
+    struct wire_verdict verdict;
+    struct wire_undecided undecided;
+
+    handle_count(job->handle, result->err);
+    if (is_verdict(result->err)) {
+        struct identity view = identity_view(&result->parts, result->blob.p);
+        identity_verdict(result->has_identity ? &view : NULL, job->rule, job->tenant, result->err,
+                         false, &scratch, &verdict);
+        if (job->target.call) {
+            answer_call(job, &verdict);
+        } else {
+            answer_stream(job, &verdict, NULL);
+        }
+    } else if (job->target.call) {
+        cw_rpc_fail_retry(job->target.call, result->err, NULL,
+                          1000 * CW_MAX(result->retry_after_s, 1u));
+    } else {
+        identity_undecided(result->err, result->retry_after_s, &undecided);
+        answer_stream(job, NULL, &undecided);
+    }
+    cw_buf_done(&result->blob);
+    job_free(job);
+}
+
+static void job_fail(struct job *job, enum cw_err err)
+{
+    struct verify_result result = {.err = err, .retry_after_s = 1};
+
+    job_answer(job, &result);
+}
+
+static void job_wake(struct key_waiter *waiter, bool late)
+{
+    struct job *job = CW_CONTAINER_OF(waiter, struct job, waiter);
+
+    if (late) {
+        job_fail(job, CW_KEYS_UNAVAILABLE);
+        return;
+    }
+    enum cw_err err = pool_submit(job->handle->pool, job->target.source, &job->item);
+    if (err != CW_OK) {
+        job_fail(job, err);
+    }
+}
+
+static void job_check(void *ctx, const char *name, bool passed, struct cw_str detail)
+{
+    struct job *job = ctx;
+
+    wire_add_check(&job->checks, cw_str(name), passed, detail);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void job_run(struct pool_item *item)
+{
+    struct job *job = CW_CONTAINER_OF(item, struct job, item);
+    struct handle *handle = job->handle;
+    struct verify_context context = {handle->config.cache, handle->config.clock};
+    struct cw_checks checks = {job_check, job};
+    const struct cw_checks *told = job->target.explain ? &checks : NULL;
+    struct verify_result result;
+    int64_t now = cw_clock_monotonic_ms(handle->config.clock);
+
+    /* A verification that nobody waits for any more only delays the next one. */
+    if (now >= job->deadline_ms || (job->target.call && cw_rpc_call_cancelled(job->target.call))) {
+        job_fail(job, CW_DEADLINE_EXCEEDED);
+        return;
+    }
+    cw_buf_clear(&job->checks);
+    if (told) {
+        job_check(job, "tenant", true, job->tenant->name);
+    }
+    job->waiter.wake = job_wake;
+    job->waiter.deadline_ms = CW_MIN(job->deadline_ms, now + handle->config.key_wait_ms);
+    uint64_t begin = now_ns();
+    if (verify_run(&context, job->tenant, job->rule, (struct cw_str){job->token, job->token_n},
+                   job->digest, job->waits++ >= JOB_WAITS_MAX, &job->waiter, told,
+                   &result) == VERIFY_WAITS) {
+        cw_buf_done(&result.blob);
+        return;
+    }
+    cw_series_observe(handle->config.verify, now_ns() - begin);
+    if (told && result.has_identity) {
+        struct identity view = identity_view(&result.parts, result.blob.p);
+        explain_policy(&view, job->rule, job->tenant, told);
+    }
+    job_answer(job, &result);
+}
+
+enum cw_err job_submit(struct handle *handle, struct tenants_set *set, const struct tenant *tenant,
+                       struct rule *rule, struct cw_str token,
+                       const unsigned char digest[CACHE_DIGEST_SIZE], int64_t timeout_ms,
+                       const struct job_target *target)
+{
+    if (atomic_fetch_add(&handle->jobs, 1) >= handle->jobs_max) {
+        atomic_fetch_sub(&handle->jobs, 1);
+        return CW_VALIDATOR_OVERLOADED;
+    }
+    struct job *job = malloc(sizeof(*job) + token.n);
+    if (!job) {
+        atomic_fetch_sub(&handle->jobs, 1);
+        return CW_NO_MEMORY;
+    }
+    *job = (struct job){
+        .handle = handle,
+        .set = tenants_set_ref(set),
+        .tenant = tenant,
+        .rule = rule_ref(rule),
+        .target = *target,
+        .deadline_ms =
+            cw_clock_monotonic_ms(handle->config.clock) + CW_MIN(timeout_ms, JOB_TIMEOUT_MAX_MS),
+        .checks = CW_BUF_INIT(JOB_CHECKS_MAX),
+        .token_n = token.n,
+    };
+    memcpy(job->digest, digest, sizeof(job->digest));
+    memcpy(job->token, token.p, token.n);
+    if (target->stream) {
+        cw_rpc_stream_ref(target->stream);
+    }
+    enum cw_err err = pool_submit(handle->pool, target->source, &job->item);
+    if (err != CW_OK) {
+        job_free(job);
+    }
+    return err;
+}

@@ -1,0 +1,151 @@
+/* What the sidecar says about itself, to people (GetHealth) and to probes (/actuator/health). Ready
+ * means: configuration loaded, sockets up, tenants known. An issuer's trouble is a detail, unless
+ * the configuration requires that issuer. */
+#include <stdio.h>
+#include <string.h>
+
+#include "sidecar/main/sidecar.h"
+
+enum { NAME_MAX_SIZE = 512, FEED_LATE_MS = 30 * 1000 };
+
+static size_t count_tenants(struct sidecar *sidecar)
+{
+    struct tenants_set *set = tenants_get(sidecar->tenants);
+    size_t n = tenants_set_count(set);
+
+    tenants_set_unref(set);
+    return n;
+}
+
+static bool feed_configured(const struct sidecar *sidecar)
+{
+    return sidecar->feed != NULL;
+}
+
+/* ---- GetHealth ---- */
+
+struct listing {
+    handle_add_health *add;
+    void *to;
+    int64_t now_s;
+};
+
+static void add_issuer(void *ctx, struct key_source *source, const struct key_source_info *info)
+{
+    struct listing *listing = ctx;
+    bool usable = info->set && !info->stale;
+    char name[NAME_MAX_SIZE];
+    char detail[NAME_MAX_SIZE];
+
+    (void)source;
+    snprintf(name, sizeof(name), "keys:%s", info->issuer);
+    snprintf(detail, sizeof(detail), "tenant %s, %zu keys from %s%s%s", info->tenant,
+             info->set ? cw_jwks_count(info->set) : 0, info->place, info->why[0] ? ": " : "",
+             info->why);
+    listing->add(listing->to,
+                 &(struct handle_health){
+                     .name = name,
+                     .status = usable && !info->failed     ? HANDLE_UP
+                               : usable || !info->required ? HANDLE_DEGRADED
+                                                           : HANDLE_DOWN,
+                     .counts = true,
+                     .detail = detail,
+                     .age_s = info->fetched_at ? CW_MAX(listing->now_s - info->fetched_at, 0) : -1,
+                     .remedy = usable && !info->failed ? "" : "cwctl keys list",
+                 });
+}
+
+void health_list(void *ctx, handle_add_health *add, void *to)
+{
+    struct sidecar *sidecar = ctx;
+    struct listing listing = {add, to, cw_clock_wall_s(&cw_clock_system)};
+    size_t n = count_tenants(sidecar);
+    int64_t age = tenants_feed_age_ms(sidecar->tenants);
+    char detail[64];
+
+    snprintf(detail, sizeof(detail), "%zu tenants", n);
+    add(to, &(struct handle_health){
+                .name = "tenants",
+                .status = n ? HANDLE_UP : HANDLE_DOWN,
+                .counts = true,
+                .detail = detail,
+                .age_s = 0,
+                .remedy = n ? "" : "cwctl config check FILE",
+            });
+    if (feed_configured(sidecar)) {
+        bool late = age < 0 || age > FEED_LATE_MS;
+        add(to, &(struct handle_health){
+                    .name = "feed:tenants",
+                    .status = late ? HANDLE_DEGRADED : HANDLE_UP,
+                    .counts = true,
+                    .detail = late ? "authsvc does not answer; known tenants are served on"
+                                   : "connected to authsvc",
+                    .age_s = age < 0 ? -1 : age / 1000,
+                    .remedy = late ? "is cw-authsvc running?" : "",
+                });
+    }
+    key_store_each(sidecar->keys, add_issuer, &listing);
+}
+
+/* ---- actuator ---- */
+
+static enum cw_health check_tenants(void *ctx, json_t *details)
+{
+    struct sidecar *sidecar = ctx;
+    size_t n = count_tenants(sidecar);
+
+    json_object_set_new(details, "tenants", json_integer((json_int_t)n));
+    return n ? CW_HEALTH_UP : CW_HEALTH_OUT_OF_SERVICE;
+}
+
+static enum cw_health check_sockets(void *ctx, json_t *details)
+{
+    struct sidecar *sidecar = ctx;
+    bool serving = __atomic_load_n(&sidecar->serving, __ATOMIC_ACQUIRE);
+
+    json_object_set_new(details, "serving", json_boolean(serving));
+    return serving ? CW_HEALTH_UP : CW_HEALTH_OUT_OF_SERVICE;
+}
+
+struct key_check {
+    json_t *details;
+    enum cw_health health;
+};
+
+static void check_issuer(void *ctx, struct key_source *source, const struct key_source_info *info)
+{
+    struct key_check *check = ctx;
+    bool usable = info->set && !info->stale;
+    char name[NAME_MAX_SIZE];
+
+    (void)source;
+    if (!usable && info->required) {
+        check->health = CW_HEALTH_OUT_OF_SERVICE;
+    }
+    snprintf(name, sizeof(name), "%s %s", info->tenant, info->issuer);
+    json_object_set_new(check->details, name,
+                        json_pack("{s:b,s:b,s:I,s:I,s:s}", "usable", usable, "required",
+                                  info->required, "keys",
+                                  (json_int_t)(info->set ? cw_jwks_count(info->set) : 0),
+                                  "fetchedAt", (json_int_t)info->fetched_at, "error", info->why));
+}
+
+static enum cw_health check_keys(void *ctx, json_t *details)
+{
+    struct sidecar *sidecar = ctx;
+    struct key_check check = {details, CW_HEALTH_UP};
+
+    key_store_each(sidecar->keys, check_issuer, &check);
+    return check.health;
+}
+
+void health_components(struct sidecar *sidecar,
+                       struct cw_health_component ret_components[SIDECAR_COMPONENTS])
+{
+    ret_components[0] = (struct cw_health_component){
+        .name = "tenants", .groups = CW_HEALTH_READINESS, .check = check_tenants, .ctx = sidecar};
+    ret_components[1] = (struct cw_health_component){
+        .name = "sockets", .groups = CW_HEALTH_READINESS, .check = check_sockets, .ctx = sidecar};
+    ret_components[2] = (struct cw_health_component){
+        .name = "keys", .groups = CW_HEALTH_READINESS, .check = check_keys, .ctx = sidecar};
+}

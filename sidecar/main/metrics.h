@@ -1,0 +1,28 @@
+/* The sidecar's metrics: one table. */
+#ifndef SIDECAR_MAIN_METRICS_H
+#define SIDECAR_MAIN_METRICS_H
+
+#include "common/metrics/metrics.h"
+
+enum metric {
+    METRIC_ANSWERS,
+    METRIC_HITS,
+    METRIC_VERIFY,
+    METRIC_QUEUE,
+    METRIC_CACHE_ENTRIES,
+    METRIC_CACHE_BYTES,
+    METRIC_CACHE_EVICTIONS,
+    METRIC_CACHE_EXPIRATIONS,
+    METRIC_CACHE_WITHDRAWALS,
+    METRIC_KEY_FETCHES,
+    METRIC_KEYS_WITHDRAWN,
+    METRIC_TENANTS,
+    METRIC_FEED_AGE,
+    METRIC_RPC_REFUSED,
+    METRIC_RPC_IN_FLIGHT,
+    METRIC_COUNT,
+};
+
+extern const struct cw_metric metrics_table[METRIC_COUNT];
+
+#endif
