@@ -1,0 +1,788 @@
+
+/*
+ * Gathers the questions of one turn of the event loop into one message of the
+ * worker's ValidateStream, and hands the answers back to who asked.
+ */
+
+
+#include "ngx_http_cw_batch.h"
+#include "ngx_http_cw_digests.h"
+#include "ngx_http_cw_grpc.h"
+
+#include <openssl/evp.h>
+#include <time.h>
+
+
+/* the stream's unsent bytes above which questions wait in the worker */
+#define NGX_HTTP_CW_BATCH_UNSENT  (256 * 1024)
+/* questions a worker has open at most */
+#define NGX_HTTP_CW_BATCH_OPEN    65536
+#define NGX_HTTP_CW_BATCH_ANSWER  (4 * 1024 * 1024)
+#define NGX_HTTP_CW_BATCH_TRIES   2
+#define NGX_HTTP_CW_STATUS_OK     200
+#define NGX_HTTP_CW_STATUS_UNAVAILABLE  503
+
+
+struct ngx_http_cw_batch_s {
+    ngx_http_cw_link_t       *link;
+    ngx_http_cw_link_user_t   user;
+    ngx_http_cw_call_t       *call;          /* NULL: no stream */
+    ngx_log_t                *log;
+
+    ngx_queue_t               pending;
+    ngx_queue_t               in_flight;
+    ngx_queue_t               done;
+    ngx_event_t               event;
+
+    /* in flight, by the lower half of their ids; free ones are chained */
+    ngx_http_cw_ask_t       **slots;
+    uint32_t                 *generations;
+    uint32_t                  nslots;
+    uint32_t                  free;          /* nslots: none */
+    ngx_uint_t                open;
+
+    EVP_MD_CTX               *md;
+    ngx_http_cw_digests_t    *digests;
+
+    unsigned                  late:1;        /* a deadline has passed in
+                                              * silence */
+    u_char                    defined[65536 / 8];  /* rules, on this stream */
+};
+
+
+static void ngx_http_cw_batch_up(ngx_http_cw_link_t *link, void *data);
+static void ngx_http_cw_batch_down(ngx_http_cw_link_t *link, void *data);
+static void ngx_http_cw_batch_closed(ngx_http_cw_call_t *call, void *data,
+    ngx_uint_t status);
+static void ngx_http_cw_batch_drained(ngx_http_cw_call_t *call, void *data);
+static void ngx_http_cw_batch_turn(ngx_http_cw_call_t *call, void *data);
+static ngx_int_t ngx_http_cw_batch_message(ngx_http_cw_call_t *call,
+    void *data, u_char *p, size_t len);
+
+static void ngx_http_cw_batch_event_handler(ngx_event_t *ev);
+static void ngx_http_cw_batch_timer_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch);
+static size_t ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch,
+    ngx_http_cw_ask_t *ask, ngx_http_cw_wire_entry_t *entry);
+static ngx_int_t ngx_http_cw_batch_hash(ngx_http_cw_batch_t *batch,
+    ngx_http_cw_ask_t *ask);
+
+static ngx_int_t ngx_http_cw_batch_grow(ngx_http_cw_batch_t *batch);
+static ngx_http_cw_ask_t *ngx_http_cw_batch_find(ngx_http_cw_batch_t *batch,
+    uint64_t id);
+static void ngx_http_cw_batch_release(ngx_http_cw_ask_t *ask);
+static void ngx_http_cw_batch_again(ngx_http_cw_ask_t *ask);
+
+static ngx_int_t ngx_http_cw_batch_answer(ngx_http_cw_ask_t *ask,
+    ngx_http_cw_wire_result_t *result);
+static void ngx_http_cw_batch_fail(ngx_http_cw_ask_t *ask, enum cw_err err);
+static void ngx_http_cw_batch_done(ngx_http_cw_ask_t *ask);
+static ngx_int_t ngx_http_cw_batch_copy(ngx_http_cw_ask_t *ask,
+    ngx_str_t *to, ngx_str_t *from, size_t max);
+static uint64_t ngx_http_cw_batch_now(void);
+
+
+static ngx_http_cw_call_type_t  ngx_http_cw_batch_stream = {
+    ngx_string("/clinicwave.token.v1.TokenService/ValidateStream"),
+    NGX_HTTP_CW_BATCH_ANSWER,
+    ngx_http_cw_batch_message,
+    ngx_http_cw_batch_turn,
+    ngx_http_cw_batch_drained,
+    ngx_http_cw_batch_closed
+};
+
+
+ngx_http_cw_batch_t *
+ngx_http_cw_batch_create(ngx_http_cw_link_t *link, ngx_uint_t digests,
+    ngx_log_t *log)
+{
+    ngx_http_cw_batch_t  *batch;
+
+    batch = ngx_calloc(sizeof(ngx_http_cw_batch_t), log);
+    if (batch == NULL) {
+        return NULL;
+    }
+
+    batch->link = link;
+    batch->log = log;
+
+    ngx_queue_init(&batch->pending);
+    ngx_queue_init(&batch->in_flight);
+    ngx_queue_init(&batch->done);
+
+    batch->event.handler = ngx_http_cw_batch_event_handler;
+    batch->event.data = batch;
+    batch->event.log = log;
+
+    batch->md = EVP_MD_CTX_new();
+    batch->digests = ngx_http_cw_digests_create(digests);
+
+    if (batch->md == NULL || batch->digests == NULL
+        || EVP_DigestInit_ex(batch->md, EVP_sha256(), NULL) != 1)
+    {
+        ngx_http_cw_batch_destroy(batch);
+        return NULL;
+    }
+
+    batch->user.up = ngx_http_cw_batch_up;
+    batch->user.down = ngx_http_cw_batch_down;
+    batch->user.data = batch;
+
+    ngx_http_cw_link_add_user(link, &batch->user);
+
+    return batch;
+}
+
+
+void
+ngx_http_cw_batch_destroy(ngx_http_cw_batch_t *batch)
+{
+    if (batch->event.posted) {
+        ngx_delete_posted_event(&batch->event);
+    }
+
+    EVP_MD_CTX_free(batch->md);
+    ngx_http_cw_digests_destroy(batch->digests);
+
+    if (batch->slots) {
+        ngx_free(batch->slots);
+        ngx_free(batch->generations);
+    }
+
+    ngx_free(batch);
+}
+
+
+ngx_uint_t
+ngx_http_cw_batch_can_decide(ngx_http_cw_batch_t *batch)
+{
+    return batch->call != NULL && !batch->late;
+}
+
+
+ngx_int_t
+ngx_http_cw_batch_ask(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask)
+{
+    if (batch->open == NGX_HTTP_CW_BATCH_OPEN
+        || ngx_http_cw_batch_hash(batch, ask) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ask->batch = batch;
+    ask->state = NGX_HTTP_CW_ASK_PENDING;
+    ask->start = ngx_http_cw_batch_now();
+    ask->deadline = ngx_current_msec + ask->timeout;
+
+    ask->timer.handler = ngx_http_cw_batch_timer_handler;
+    ask->timer.data = ask;
+    ask->timer.log = batch->log;
+
+    ngx_add_timer(&ask->timer, ask->timeout);
+
+    ngx_queue_insert_tail(&batch->pending, &ask->queue);
+    batch->open++;
+
+    ngx_post_event(&batch->event, &ngx_posted_events);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_cw_batch_cancel(ngx_http_cw_ask_t *ask)
+{
+    if (ask->state == NGX_HTTP_CW_ASK_IDLE) {
+        return;
+    }
+
+    ngx_http_cw_batch_release(ask);
+
+    ngx_queue_remove(&ask->queue);
+    ask->state = NGX_HTTP_CW_ASK_IDLE;
+    ask->batch->open--;
+
+    if (ask->timer.timer_set) {
+        ngx_del_timer(&ask->timer);
+    }
+}
+
+
+static void
+ngx_http_cw_batch_up(ngx_http_cw_link_t *link, void *data)
+{
+    ngx_http_cw_batch_t *batch = data;
+
+    /* another process may listen there now: it knows nothing from before */
+
+    ngx_http_cw_digests_clear(batch->digests);
+    ngx_memzero(batch->defined, sizeof(batch->defined));
+
+    batch->call = ngx_http_cw_call_open(link, &ngx_http_cw_batch_stream,
+                                        batch);
+    if (batch->call == NULL) {
+        ngx_http_cw_link_break(link, "ValidateStream cannot be opened");
+        return;
+    }
+
+    if (!ngx_queue_empty(&batch->pending)) {
+        ngx_post_event(&batch->event, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_http_cw_batch_closed(ngx_http_cw_call_t *call, void *data,
+    ngx_uint_t status)
+{
+    ngx_http_cw_batch_t *batch = data;
+
+    batch->call = NULL;
+
+    /* a link without its stream decides nothing: start over */
+
+    ngx_http_cw_link_break(batch->link,
+                           (status == NGX_HTTP_CW_GRPC_DENIED)
+                           ? "ValidateStream: permission denied"
+                           : "ValidateStream ended");
+}
+
+
+static void
+ngx_http_cw_batch_down(ngx_http_cw_link_t *link, void *data)
+{
+    ngx_queue_t          *q;
+    ngx_http_cw_ask_t    *ask;
+    ngx_http_cw_batch_t  *batch = data;
+
+    batch->call = NULL;
+
+    /* from the last: what was asked first is asked first again */
+
+    while (!ngx_queue_empty(&batch->in_flight)) {
+        q = ngx_queue_last(&batch->in_flight);
+        ask = ngx_queue_data(q, ngx_http_cw_ask_t, queue);
+
+        ngx_http_cw_batch_again(ask);
+    }
+}
+
+
+static void
+ngx_http_cw_batch_drained(ngx_http_cw_call_t *call, void *data)
+{
+    ngx_http_cw_batch_t *batch = data;
+
+    if (!ngx_queue_empty(&batch->pending)) {
+        ngx_post_event(&batch->event, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_http_cw_batch_event_handler(ngx_event_t *ev)
+{
+    ngx_http_cw_batch_t *batch = ev->data;
+
+    ngx_http_cw_batch_turn(NULL, batch);
+
+    while (!ngx_queue_empty(&batch->pending)
+           && ngx_http_cw_batch_send(batch) == NGX_OK)
+    {
+        /* void */
+    }
+}
+
+
+static void
+ngx_http_cw_batch_timer_handler(ngx_event_t *ev)
+{
+    enum cw_err           err;
+    ngx_http_cw_ask_t    *ask = ev->data;
+    ngx_http_cw_batch_t  *batch = ask->batch;
+
+    err = batch->call ? CW_DEADLINE_EXCEEDED : CW_VALIDATOR_UNAVAILABLE;
+
+    if (ask->state == NGX_HTTP_CW_ASK_IN_FLIGHT) {
+        batch->late = 1;
+        ngx_http_cw_link_suspect(batch->link);
+    }
+
+    ngx_http_cw_batch_fail(ask, err);
+    ngx_http_cw_batch_turn(NULL, batch);
+}
+
+
+static ngx_int_t
+ngx_http_cw_batch_hash(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask)
+{
+    if (ask->hashed) {
+        return NGX_OK;
+    }
+
+    if (EVP_DigestInit_ex(batch->md, NULL, NULL) != 1
+        || EVP_DigestUpdate(batch->md, ask->token.data, ask->token.len) != 1
+        || EVP_DigestFinal_ex(batch->md, ask->digest, NULL) != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    ask->hashed = 1;
+
+    return NGX_OK;
+}
+
+
+static size_t
+ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask,
+    ngx_http_cw_wire_entry_t *entry)
+{
+    ngx_msec_int_t  left;
+
+    left = (ngx_msec_int_t) (ask->deadline - ngx_current_msec);
+
+    entry->id = (uint64_t) batch->generations[ask->slot] << 32 | ask->slot;
+    entry->domain = ask->domain;
+    entry->rule = (uint32_t) ask->rule->number;
+    entry->timeout = (uint32_t) ngx_max(left, 1);
+    entry->digest = !ask->whole;
+
+    if (entry->digest) {
+        entry->subject.data = ask->digest;
+        entry->subject.len = NGX_HTTP_CW_DIGEST_LEN;
+
+    } else {
+        entry->subject = ask->token;
+    }
+
+    return ngx_http_cw_wire_entry_size(entry);
+}
+
+
+/* sends one message; NGX_AGAIN: not now */
+
+static ngx_int_t
+ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
+{
+    size_t                     size;
+    u_char                    *p, *start, *defined, bit;
+    ngx_uint_t                 n;
+    ngx_queue_t               *q;
+    ngx_http_cw_ask_t         *ask;
+    ngx_http_cw_rule_t        *rule;
+    ngx_http_cw_wire_entry_t   entry;
+
+    if (batch->call == NULL
+        || ngx_http_cw_call_unsent(batch->call) > NGX_HTTP_CW_BATCH_UNSENT)
+    {
+        return NGX_AGAIN;
+    }
+
+    start = ngx_http_cw_call_reserve(batch->call, NGX_HTTP_CW_BATCH_SIZE);
+    if (start == NULL) {
+        return NGX_AGAIN;
+    }
+
+    p = start;
+
+    for (n = 0; n < NGX_HTTP_CW_BATCH_ENTRIES; n++) {
+
+        if (ngx_queue_empty(&batch->pending)) {
+            break;
+        }
+
+        if (batch->free == batch->nslots
+            && ngx_http_cw_batch_grow(batch) != NGX_OK)
+        {
+            break;
+        }
+
+        q = ngx_queue_head(&batch->pending);
+        ask = ngx_queue_data(q, ngx_http_cw_ask_t, queue);
+        rule = ask->rule;
+
+        ask->slot = batch->free;
+        ask->whole = ask->unknown
+                     || !ngx_http_cw_digests_has(batch->digests, ask->digest);
+
+        size = ngx_http_cw_batch_entry(batch, ask, &entry);
+
+        /* a rule's first question on this stream brings the rule along */
+
+        defined = &batch->defined[rule->number / 8];
+        bit = (u_char) (1 << rule->number % 8);
+
+        if (!(*defined & bit)) {
+            size += rule->bytes.len;
+        }
+
+        if (size > (size_t) (start + NGX_HTTP_CW_BATCH_SIZE - p)) {
+            break;
+        }
+
+        if (!(*defined & bit)) {
+            *defined |= bit;
+            p = ngx_cpymem(p, rule->bytes.data, rule->bytes.len);
+        }
+
+        p = ngx_http_cw_wire_entry(p, &entry);
+
+        /* the chain of free slots runs through the unused pointers */
+
+        batch->free = (uint32_t) (uintptr_t) batch->slots[ask->slot];
+        batch->slots[ask->slot] = ask;
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&batch->in_flight, q);
+
+        ask->state = NGX_HTTP_CW_ASK_IN_FLIGHT;
+        ask->tries++;
+    }
+
+    if (p == start) {
+        return NGX_AGAIN;
+    }
+
+    ngx_http_cw_call_commit(batch->call, p - start, 0);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cw_batch_grow(ngx_http_cw_batch_t *batch)
+{
+    uint32_t             i, n, *generations;
+    ngx_http_cw_ask_t  **slots;
+
+    n = batch->nslots ? batch->nslots * 2 : 256;
+
+    slots = ngx_alloc(n * sizeof(ngx_http_cw_ask_t *), batch->log);
+    if (slots == NULL) {
+        return NGX_ERROR;
+    }
+
+    generations = ngx_calloc(n * sizeof(uint32_t), batch->log);
+    if (generations == NULL) {
+        ngx_free(slots);
+        return NGX_ERROR;
+    }
+
+    if (batch->nslots) {
+        ngx_memcpy(slots, batch->slots,
+                   batch->nslots * sizeof(ngx_http_cw_ask_t *));
+        ngx_memcpy(generations, batch->generations,
+                   batch->nslots * sizeof(uint32_t));
+
+        ngx_free(batch->slots);
+        ngx_free(batch->generations);
+    }
+
+    for (i = batch->nslots; i < n; i++) {
+        slots[i] = (ngx_http_cw_ask_t *) (uintptr_t) (i + 1);
+    }
+
+    batch->free = batch->nslots;
+    batch->slots = slots;
+    batch->generations = generations;
+    batch->nslots = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_http_cw_ask_t *
+ngx_http_cw_batch_find(ngx_http_cw_batch_t *batch, uint64_t id)
+{
+    uint32_t            slot;
+    ngx_http_cw_ask_t  *ask;
+
+    slot = (uint32_t) id;
+
+    if (slot >= batch->nslots
+        || batch->generations[slot] != (uint32_t) (id >> 32))
+    {
+        return NULL;
+    }
+
+    ask = batch->slots[slot];
+
+    /* a number is the next free slot, no question */
+
+    return ((uintptr_t) ask <= UINT32_MAX) ? NULL : ask;
+}
+
+
+/* the id means nothing from now on: a late answer finds nobody */
+
+static void
+ngx_http_cw_batch_release(ngx_http_cw_ask_t *ask)
+{
+    ngx_http_cw_batch_t  *batch = ask->batch;
+
+    if (ask->state != NGX_HTTP_CW_ASK_IN_FLIGHT) {
+        return;
+    }
+
+    batch->generations[ask->slot]++;
+    batch->slots[ask->slot] = (ngx_http_cw_ask_t *) (uintptr_t) batch->free;
+    batch->free = ask->slot;
+}
+
+
+/* not decided: asked once more, before those that were never sent */
+
+static void
+ngx_http_cw_batch_again(ngx_http_cw_ask_t *ask)
+{
+    ngx_http_cw_batch_t  *batch = ask->batch;
+
+    if (ask->tries >= NGX_HTTP_CW_BATCH_TRIES) {
+        ngx_http_cw_batch_fail(ask, CW_VALIDATOR_UNAVAILABLE);
+        return;
+    }
+
+    ngx_http_cw_batch_release(ask);
+
+    ngx_queue_remove(&ask->queue);
+    ngx_queue_insert_head(&batch->pending, &ask->queue);
+
+    ask->state = NGX_HTTP_CW_ASK_PENDING;
+
+    ngx_post_event(&batch->event, &ngx_posted_events);
+}
+
+
+static ngx_int_t
+ngx_http_cw_batch_message(ngx_http_cw_call_t *call, void *data, u_char *p,
+    size_t len)
+{
+    ngx_int_t                   rc;
+    ngx_str_t                   message;
+    ngx_http_cw_ask_t          *ask;
+    ngx_http_cw_batch_t        *batch = data;
+    ngx_http_cw_wire_result_t   result;
+
+    batch->late = 0;
+
+    message.data = p;
+    message.len = len;
+
+    while ((rc = ngx_http_cw_wire_result(&message, &result)) == NGX_OK) {
+
+        ask = ngx_http_cw_batch_find(batch, result.id);
+
+        /* its request may have gone meanwhile */
+
+        if (ask == NULL) {
+            continue;
+        }
+
+        if (ngx_http_cw_batch_answer(ask, &result) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return (rc == NGX_DONE) ? NGX_OK : NGX_ERROR;
+}
+
+
+/* takes an answer; NGX_ERROR: it cannot be one */
+
+static ngx_int_t
+ngx_http_cw_batch_answer(ngx_http_cw_ask_t *ask,
+    ngx_http_cw_wire_result_t *result)
+{
+    enum cw_err                 err;
+    ngx_http_cw_batch_t        *batch = ask->batch;
+    const struct cw_err_info   *info;
+
+    err = result->reason.len
+          ? cw_err_from_code((char *) result->reason.data, result->reason.len)
+          : CW_INTERNAL;
+    info = cw_err_info(err);
+
+    if (result->undecided) {
+
+        if (result->cause == NGX_HTTP_CW_CAUSE_UNKNOWN_DIGEST) {
+            ngx_http_cw_digests_remove(batch->digests, ask->digest);
+
+            if (!ask->unknown) {
+                ask->unknown = 1;
+                ask->tries = 0;
+                ngx_http_cw_batch_again(ask);
+                return NGX_OK;
+            }
+
+            err = CW_VALIDATOR_UNAVAILABLE;
+            info = cw_err_info(err);
+        }
+
+        /* whatever it calls its reason, nobody was decided upon */
+
+        if (info->http != NGX_HTTP_CW_STATUS_UNAVAILABLE) {
+            err = (result->cause == NGX_HTTP_CW_CAUSE_EXHAUSTED)
+                  ? CW_VALIDATOR_OVERLOADED
+                  : (result->cause == NGX_HTTP_CW_CAUSE_DEADLINE)
+                    ? CW_DEADLINE_EXCEEDED : CW_VALIDATOR_UNAVAILABLE;
+        }
+
+        ask->retry_after = ngx_min(result->retry_after, 3600);
+        ngx_http_cw_batch_fail(ask, err);
+
+        return NGX_OK;
+    }
+
+    ask->cached = result->cached;
+
+    switch (result->decision) {
+
+    case NGX_HTTP_CW_DECISION_ALLOW:
+
+        if (!result->has_identity) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_http_cw_batch_copy(ask, &ask->identity, &result->identity,
+                                   (size_t) -1)
+            != NGX_OK)
+        {
+            ngx_http_cw_batch_fail(ask, CW_NO_MEMORY);
+            return NGX_OK;
+        }
+
+        ngx_http_cw_digests_add(batch->digests, ask->digest);
+
+        ask->err = CW_OK;
+        ask->status = NGX_HTTP_CW_STATUS_OK;
+        ngx_str_null(&ask->reason);
+        break;
+
+    case NGX_HTTP_CW_DECISION_UNAUTHENTICATED:
+    case NGX_HTTP_CW_DECISION_FORBIDDEN:
+    default:
+
+        /* a decision of a newer sidecar is a refusal (token.proto) */
+
+        ask->err = err;
+        ask->status = (ngx_uint_t) info->http;
+
+        if (err == CW_OK || err == CW_INTERNAL
+            || ask->status < 400 || ask->status > 499)
+        {
+            ask->err = (result->decision
+                        == NGX_HTTP_CW_DECISION_UNAUTHENTICATED)
+                       ? CW_TOKEN_MALFORMED : CW_FORBIDDEN;
+            ask->status = (ngx_uint_t) cw_err_info(ask->err)->http;
+        }
+
+        if (ngx_http_cw_batch_copy(ask, &ask->reason, &result->reason, 64)
+            != NGX_OK
+            || ngx_http_cw_batch_copy(ask, &ask->required_scope,
+                                      &result->required_scope, 1024)
+               != NGX_OK)
+        {
+            ngx_http_cw_batch_fail(ask, CW_NO_MEMORY);
+            return NGX_OK;
+        }
+
+        break;
+    }
+
+    ngx_http_cw_batch_done(ask);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cw_batch_copy(ngx_http_cw_ask_t *ask, ngx_str_t *to, ngx_str_t *from,
+    size_t max)
+{
+    to->len = 0;
+
+    if (from->len == 0 || from->len > max) {
+        return NGX_OK;
+    }
+
+    to->data = ngx_pnalloc(ask->pool, from->len);
+    if (to->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(to->data, from->data, from->len);
+    to->len = from->len;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_cw_batch_fail(ngx_http_cw_ask_t *ask, enum cw_err err)
+{
+    ask->err = err;
+    ask->status = (ngx_uint_t) cw_err_info(err)->http;
+    ask->reason.data = (u_char *) cw_err_code(err);
+    ask->reason.len = ngx_strlen(ask->reason.data);
+
+    ngx_http_cw_batch_done(ask);
+}
+
+
+/* out of the table at once, told when all messages of the turn were read */
+
+static void
+ngx_http_cw_batch_done(ngx_http_cw_ask_t *ask)
+{
+    ngx_http_cw_batch_t  *batch = ask->batch;
+
+    ngx_http_cw_batch_release(ask);
+
+    ngx_queue_remove(&ask->queue);
+    ngx_queue_insert_tail(&batch->done, &ask->queue);
+
+    ask->state = NGX_HTTP_CW_ASK_DONE;
+    ask->elapsed = (ngx_uint_t) (ngx_http_cw_batch_now() - ask->start);
+
+    if (ask->timer.timer_set) {
+        ngx_del_timer(&ask->timer);
+    }
+
+    ngx_post_event(&batch->event, &ngx_posted_events);
+}
+
+
+/*
+ * Continues the requests.  One of them may end others, whose questions then
+ * leave the queue: it is read from its head each time.
+ */
+
+static void
+ngx_http_cw_batch_turn(ngx_http_cw_call_t *call, void *data)
+{
+    ngx_queue_t          *q;
+    ngx_http_cw_ask_t    *ask;
+    ngx_http_cw_batch_t  *batch = data;
+
+    while (!ngx_queue_empty(&batch->done)) {
+        q = ngx_queue_head(&batch->done);
+        ask = ngx_queue_data(q, ngx_http_cw_ask_t, queue);
+
+        ngx_queue_remove(q);
+        ask->state = NGX_HTTP_CW_ASK_IDLE;
+        batch->open--;
+
+        ask->handler(ask);
+    }
+}
+
+
+static uint64_t
+ngx_http_cw_batch_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}

@@ -1,0 +1,221 @@
+
+/*
+ * Tells what happened: variables for the access log, and counters.  No
+ * variable holds a token.
+ */
+
+
+#include "ngx_http_cw_module.h"
+
+
+typedef enum {
+    NGX_HTTP_CW_VAR_DECISION = 0,
+    NGX_HTTP_CW_VAR_REASON,
+    NGX_HTTP_CW_VAR_DOMAIN,
+    NGX_HTTP_CW_VAR_TENANT,
+    NGX_HTTP_CW_VAR_SUBJECT,
+    NGX_HTTP_CW_VAR_CLIENT,
+    NGX_HTTP_CW_VAR_VALIDATION,
+    NGX_HTTP_CW_VAR_CACHED,
+    NGX_HTTP_CW_VAR_REQUEST_ID,
+    NGX_HTTP_CW_VAR_TRACE_ID,
+    NGX_HTTP_CW_VAR_SPAN_ID
+} ngx_http_cw_variable_e;
+
+
+static ngx_int_t ngx_http_cw_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static void ngx_http_cw_variable_decision(ngx_http_cw_ctx_t *ctx,
+    ngx_str_t *s);
+
+
+/* docs/GATEWAY.md lists them */
+
+static ngx_http_variable_t  ngx_http_cw_variables[] = {
+
+    { ngx_string("cw_decision"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_DECISION, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_reason"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_REASON, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_domain"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_DOMAIN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_tenant"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_TENANT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_subject"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_SUBJECT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_client"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_CLIENT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_validation_us"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_VALIDATION, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_cached"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_CACHED, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_request_id"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_REQUEST_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_trace_id"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_TRACE_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_span_id"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_SPAN_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+ngx_int_t
+ngx_http_cw_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_cw_variables; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_cw_log_handler(ngx_http_request_t *r)
+{
+    if (r == r->main) {
+        ngx_http_cw_count_response(r->err_status ? r->err_status
+                                                 : r->headers_out.status);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cw_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    ngx_str_t           s;
+    ngx_http_cw_ctx_t  *ctx;
+
+    ngx_str_null(&s);
+
+    ctx = ngx_http_cw_find_ctx(r);
+
+    if (ctx) {
+
+        switch (data) {
+
+        case NGX_HTTP_CW_VAR_DECISION:
+            ngx_http_cw_variable_decision(ctx, &s);
+            break;
+
+        case NGX_HTTP_CW_VAR_REASON:
+            s = ctx->reason;
+            break;
+
+        case NGX_HTTP_CW_VAR_DOMAIN:
+            s = ctx->domain;
+            break;
+
+        case NGX_HTTP_CW_VAR_TENANT:
+            s = ctx->who.tenant;
+            break;
+
+        case NGX_HTTP_CW_VAR_SUBJECT:
+            s = ctx->who.subject;
+            break;
+
+        case NGX_HTTP_CW_VAR_CLIENT:
+            s = ctx->who.client;
+            break;
+
+        case NGX_HTTP_CW_VAR_VALIDATION:
+
+            s.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+            if (s.data == NULL) {
+                return NGX_ERROR;
+            }
+
+            s.len = ngx_sprintf(s.data, "%ui", ctx->ask.elapsed) - s.data;
+            break;
+
+        case NGX_HTTP_CW_VAR_CACHED:
+
+            if (ctx->ask.cached) {
+                ngx_str_set(&s, "true");
+
+            } else {
+                ngx_str_set(&s, "false");
+            }
+
+            break;
+
+        case NGX_HTTP_CW_VAR_REQUEST_ID:
+            s = ctx->request_id;
+            break;
+
+        case NGX_HTTP_CW_VAR_TRACE_ID:
+        case NGX_HTTP_CW_VAR_SPAN_ID:
+
+            if (ngx_http_cw_trace(r->main, ctx) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+            s.data = (data == NGX_HTTP_CW_VAR_TRACE_ID) ? ctx->trace
+                                                        : ctx->span;
+            s.len = (data == NGX_HTTP_CW_VAR_TRACE_ID) ? 32 : 16;
+            break;
+        }
+    }
+
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+    v->len = s.len;
+    v->data = s.data;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_cw_variable_decision(ngx_http_cw_ctx_t *ctx, ngx_str_t *s)
+{
+    if (ctx->allowed) {
+        ngx_str_set(s, "allow");
+
+    } else if (ctx->anonymous) {
+        ngx_str_set(s, "anonymous");
+
+    } else if (ctx->err != CW_OK) {
+
+        switch (cw_err_info(ctx->err)->category) {
+
+        case CW_CATEGORY_TOKEN:
+            ngx_str_set(s, "unauthenticated");
+            break;
+
+        case CW_CATEGORY_POLICY:
+            ngx_str_set(s, "forbidden");
+            break;
+
+        case CW_CATEGORY_UNDECIDED:
+            ngx_str_set(s, "undecided");
+            break;
+
+        default:
+            ngx_str_set(s, "refused");
+        }
+    }
+}
