@@ -618,9 +618,12 @@ ngx_http_cw_batch_answer(ngx_http_cw_ask_t *ask,
             info = cw_err_info(err);
         }
 
-        /* whatever it calls its reason, nobody was decided upon */
+        /* whatever it calls its reason, nobody was decided upon; but a
+         * domain without a tenant will not be served later either */
 
-        if (info->http != NGX_HTTP_CW_STATUS_UNAVAILABLE) {
+        if (info->http != NGX_HTTP_CW_STATUS_UNAVAILABLE
+            && err != CW_TENANT_UNKNOWN)
+        {
             err = (result->cause == NGX_HTTP_CW_CAUSE_EXHAUSTED)
                   ? CW_VALIDATOR_OVERLOADED
                   : (result->cause == NGX_HTTP_CW_CAUSE_DEADLINE)
