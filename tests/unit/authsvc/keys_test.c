@@ -62,7 +62,7 @@ static enum cw_err load(struct world *w, struct cw_str tenant, const char *algor
 static int setup(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
-    strcpy(w->dir, "/tmp/cwXXXXXX");
+    snprintf(w->dir, sizeof(w->dir), "/tmp/cwXXXXXX");
     assert_non_null(mkdtemp(w->dir));
     snprintf(w->kek, sizeof(w->kek), "%s/kek", w->dir);
     snprintf(w->url, sizeof(w->url), "sqlite:%s/a.db", w->dir);
@@ -77,9 +77,13 @@ static int teardown(void **state)
     struct world *w = *state;
     keyring_free(w->ring);
     store_close(w->store);
-    char command[64];
-    snprintf(command, sizeof(command), "rm -r %s", w->dir);
-    assert_int_equal(system(command), 0);
+    static const char *const names[] = {"a.db", "a.db-wal", "a.db.lock", "kek"};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(names); i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "%s/%s", w->dir, names[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(w->dir), 0);
     free(w);
     return 0;
 }

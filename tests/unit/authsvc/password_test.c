@@ -127,10 +127,10 @@ static void prepared_is(const char *password, const char *want)
 static void the_same_password_typed_two_ways_is_the_same(void **state)
 {
     (void)state;
-    prepared_is("passe\u0301", "pass\u00e9"); /* e + combining acute */
-    prepared_is("\uff21\uff11", "A1");             /* full width */
-    prepared_is("\ufb01x", "fix");                 /* ligature */
-    prepared_is("Plain Ascii ", "Plain Ascii ");   /* case and blanks count */
+    prepared_is("passe\u0301", "pass\u00e9");    /* e + combining acute */
+    prepared_is("\uff21\uff11", "A1");           /* full width */
+    prepared_is("\ufb01x", "fix");               /* ligature */
+    prepared_is("Plain Ascii ", "Plain Ascii "); /* case and blanks count */
     prepared_is("", "");
 }
 

@@ -1,0 +1,191 @@
+/* Log in against the central database:
+ *
+ *   tenant, client, origin → prepare name and password → throttle → user → argon2id → session
+ *
+ * An unknown user, a wrong, empty or spoilt password run through the same statements and exactly
+ * one hash, and get the same answer. */
+#include "authsvc/login/login_impl.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ARENA_MAX = 256 * 1024,
+    DEVICE_MAX = 256, /* bytes of the device's description that are kept */
+};
+
+/* Everything of one login, so that its steps need no dozen arguments. */
+struct attempt {
+    struct login *login;
+    const struct login_request *request;
+    struct login_scene scene;
+    struct cw_arena arena;
+    char *username; /* prepared */
+    struct cw_secret password;
+    struct store_user user;
+    enum password_outcome outcome;
+    struct login_event event;
+};
+
+/* What is asked for and the client may have; everything it may have where nothing is asked for. */
+static enum cw_err grant_scopes(struct attempt *a, struct cw_str *ret_scope)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf granted = CW_BUF_INIT(4096);
+    const struct tenant_client *client = a->scene.client;
+    for (size_t i = 0; i < client->n_scopes; i++) {
+        struct cw_str asked = a->request->scope;
+        bool grant = asked.n == 0;
+        struct cw_str word;
+        while (!grant && cw_str_word(&asked, ' ', &word)) {
+            grant = cw_str_eq(word, client->scopes[i]);
+        }
+        if (grant) {
+            cw_buf_add_cstr(&granted, granted.n > 0 ? " " : "");
+            cw_buf_add_str(&granted, client->scopes[i]);
+        }
+    }
+    TRY(cw_buf_check(&granted));
+    char *copy = cw_arena_dup(&a->arena, cw_buf_str(&granted));
+    ENSURE(copy != NULL, CW_NO_MEMORY);
+    *ret_scope = (struct cw_str){copy, granted.n};
+    return CW_OK;
+}
+
+/* The same work for known and unknown users; ret_right only with the right password. */
+static enum cw_err check_password(struct attempt *a, bool *ret_right)
+{
+    struct login *login = a->login;
+    enum cw_err err = store_user_by_name(login->deps.store, a->scene.tenant->name,
+                                         cw_str(a->username), &a->arena, &a->user);
+    if (err == CW_NOT_FOUND) {
+        a->user = (struct store_user){0};
+    } else {
+        TRY(err);
+    }
+    TRY(password_verify(login->deps.hasher, a->user.password_hash, cw_secret_str(&a->password),
+                        &a->outcome));
+    a->event.subject = a->user.subject;
+    *ret_right = a->outcome != PASSWORD_WRONG;
+    return CW_OK;
+}
+
+/* The hash moves to the present parameters while the password is at hand. That it could not be is
+ * no reason to refuse the login. */
+static void rehash(struct attempt *a)
+{
+    char hash[PASSWORD_HASH_MAX];
+    enum cw_err err = password_hash(a->login->deps.hasher, cw_secret_str(&a->password), hash);
+    if (err == CW_OK) {
+        err = store_user_rehash(a->login->deps.store, a->scene.tenant->name, a->user.subject,
+                                a->user.password_hash, cw_str(hash));
+    }
+    a->event.note = err == CW_OK ? "rehashed" : NULL;
+}
+
+static struct cw_str cut(struct cw_str text, size_t max)
+{
+    while (max > 0 && text.n > max && ((unsigned char)text.p[max] & 0xc0) == 0x80) {
+        max--; /* not inside of a character */
+    }
+    return cw_str_slice(text, 0, CW_MIN(text.n, max));
+}
+
+static enum cw_err start_session(struct attempt *a, struct login_answer *answer)
+{
+    const struct tenant *tenant = a->scene.tenant;
+    int64_t now = cw_clock_wall_ms(a->login->deps.clock);
+    uint8_t random[16]; /* ASVS 7.2.3: at least 128 bits */
+    char id[24];
+    randombytes_buf(random, sizeof(random));
+    sodium_bin2base64(id, sizeof(id), random, sizeof(random),
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    struct store_session session = {
+        .id = cw_str(id),
+        .subject = a->user.subject,
+        .client_id = a->scene.client->id,
+        .device = cut(a->request->device, DEVICE_MAX),
+        .address = a->request->address,
+        .started_at = now,
+        .expires_at = now + tenant->refresh_absolute_ms,
+    };
+    TRY(grant_scopes(a, &session.scope));
+
+    struct refresh_token first;
+    refresh_token_new(&first);
+    struct store_family family = {
+        .idle_expires_at = now + CW_MIN(tenant->refresh_idle_ms, tenant->refresh_absolute_ms),
+    };
+    memcpy(family.id, first.family, STORE_FAMILY_SIZE);
+    refresh_token_hash(&first, family.hash);
+    /* Signed first: what cannot be answered leaves no session behind. */
+    TRY(login_issue(a->login, &a->scene, &a->user, &session, answer));
+    TRY(store_session_start(a->login->deps.store, tenant->name, &session, &family,
+                            tenant->sessions_max));
+    refresh_token_encode(&first, answer->refresh_token);
+    sodium_memzero(&first, sizeof(first));
+    answer->refresh_expires_in = (family.idle_expires_at - now) / 1000;
+    a->event.session_id = cw_str(answer->session_id);
+    return CW_OK;
+}
+
+static enum cw_err run_checked(struct attempt *a, struct login_answer *answer)
+{
+    struct throttle_attempt counted;
+    int64_t wait_ms = 0;
+    enum cw_err err = throttle_begin(a->login->throttle, a->scene.tenant->name, cw_str(a->username),
+                                     a->request->address, &counted, &wait_ms);
+    if (err != CW_OK) {
+        answer->retry_after_ms = (uint32_t)CW_MIN(wait_ms, INT32_MAX);
+        return err;
+    }
+    bool right = false;
+    err = check_password(a, &right);
+    /* A failure of ours is not the user's: it is taken out again, too. */
+    throttle_end(a->login->throttle, &counted, right || err != CW_OK);
+    TRY(err);
+    ENSURE(right, CW_CREDENTIALS_INVALID);
+    /* Told only after the right password. */
+    ENSURE(!a->user.disabled, CW_ACCOUNT_BLOCKED);
+    if (a->outcome == PASSWORD_RIGHT_REHASH) {
+        rehash(a);
+    }
+    return start_session(a, answer);
+}
+
+static enum cw_err run(struct attempt *a, struct login_answer *answer)
+{
+    const struct login_request *r = a->request;
+    TRY(login_scene_open(a->login, r->domain, r->client_id, r->origin, &a->scene));
+    a->event.tenant = a->scene.tenant->name;
+    a->event.client_id = a->scene.client->id;
+    TRY(password_prepare_name(r->username, &a->username));
+    a->event.name = cw_str(a->username);
+    TRY(password_prepare(r->password, &a->password));
+    return run_checked(a, answer);
+}
+
+enum cw_err login_run(struct login *login, const struct login_request *request,
+                      struct login_answer *ret_answer)
+{
+    *ret_answer = (struct login_answer){0};
+    int64_t started = cw_clock_monotonic_ms(login->deps.clock);
+    struct attempt a = {
+        .login = login,
+        .request = request,
+        .arena = CW_ARENA_INIT(ARENA_MAX),
+        .event = {.kind = LOGIN_KIND_LOGIN, .address = request->address},
+    };
+    enum cw_err err = run(&a, ret_answer);
+    login_tell(login, &a.event, started, err);
+    if (err != CW_OK) {
+        uint32_t retry = ret_answer->retry_after_ms;
+        login_answer_done(ret_answer);
+        ret_answer->retry_after_ms = retry;
+    }
+    cw_secret_done(&a.password);
+    free(a.username);
+    cw_arena_done(&a.arena);
+    login_scene_done(&a.scene);
+    return err;
+}

@@ -1,0 +1,103 @@
+/* The use cases behind both doors: log in, refresh. No transport types here: REST and gRPC hand in
+ * the same requests and get the same answers. Calls block (password hash, database, signature) and
+ * belong on a worker. */
+#ifndef AUTHSVC_LOGIN_LOGIN_H
+#define AUTHSVC_LOGIN_LOGIN_H
+
+#include "authsvc/keys/keyring.h"
+#include "authsvc/password/password.h"
+#include "authsvc/store/store.h"
+#include "authsvc/tenants/tenants.h"
+#include "authsvc/token/refresh.h"
+
+struct login;
+
+/* Leaking buckets for failed logins: so many fit, so many a minute are forgotten. */
+struct login_bucket {
+    int64_t burst;
+    int64_t per_minute;
+};
+
+struct login_limits {
+    struct login_bucket account; /* one user name from one address */
+    struct login_bucket address; /* one address (IPv6: one /64) */
+    struct login_bucket tenant;  /* all of a tenant */
+};
+
+enum login_kind { LOGIN_KIND_LOGIN = 0, LOGIN_KIND_REFRESH };
+
+/* What happened, for the audit log and the metrics. Never a password or a token. */
+struct login_event {
+    enum login_kind kind;
+    enum cw_err outcome; /* CW_OK or the reason */
+    struct cw_str tenant;
+    struct cw_str client_id;
+    struct cw_str address;
+    struct cw_str subject;    /* empty where no user was found */
+    struct cw_str name;       /* as typed, prepared; for the log's digest */
+    struct cw_str session_id; /* empty where none */
+    const char *note;         /* "reused", "repeated", "rehashed", or NULL */
+    int64_t duration_ms;
+};
+
+struct login_deps {
+    struct tenant_current *tenants;
+    struct store *store;
+    struct keyring *keys;
+    const struct password_hasher *hasher;
+    struct login_limits limits;
+    const struct cw_clock *clock;
+    void (*on_event)(void *ctx, const struct login_event *event); /* may be NULL */
+    void *ctx;
+};
+
+/* Copies deps; what they point to is borrowed. */
+CW_MUST_USE enum cw_err login_new(const struct login_deps *deps, struct login **ret_login);
+void login_free(struct login *login);
+
+/* All borrowed. Empty fields are absent ones. */
+struct login_request {
+    struct cw_str domain; /* chooses the tenant */
+    struct cw_str username;
+    struct cw_str password;
+    struct cw_str client_id;
+    struct cw_str scope;   /* space-separated */
+    struct cw_str origin;  /* web origin of the page that asks */
+    struct cw_str address; /* the user's */
+    struct cw_str device;
+};
+
+struct login_refresh_request {
+    struct cw_str domain;
+    struct cw_str refresh_token;
+    struct cw_str client_id;
+    struct cw_str origin;
+    struct cw_str address;
+};
+
+/* Tokens of one session (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3). */
+struct login_answer {
+    char *access_token;
+    char *id_token;
+    char refresh_token[REFRESH_TEXT_SIZE];
+    int64_t expires_in;         /* seconds */
+    int64_t expires_at;         /* Unix seconds */
+    int64_t refresh_expires_in; /* seconds */
+    char *scope;
+    char session_id[24];
+    uint32_t retry_after_ms; /* on failure; 0: none */
+};
+
+/* Wipes and frees what the answer holds; also after a failure. */
+void login_answer_done(struct login_answer *answer);
+
+/* CW_TENANT_UNKNOWN, CW_CLIENT_UNKNOWN, CW_ORIGIN_FORBIDDEN, CW_REQUEST_MALFORMED,
+ * CW_CREDENTIALS_INVALID, CW_ACCOUNT_BLOCKED, CW_THROTTLED, CW_STORE_UNAVAILABLE,
+ * CW_KEYS_UNAVAILABLE, CW_NO_MEMORY. */
+enum cw_err login_run(struct login *login, const struct login_request *request,
+                      struct login_answer *ret_answer);
+/* The same, with CW_REFRESH_INVALID. */
+enum cw_err login_refresh(struct login *login, const struct login_refresh_request *request,
+                          struct login_answer *ret_answer);
+
+#endif

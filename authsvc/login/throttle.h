@@ -1,0 +1,31 @@
+/* Counts logins before their password is looked at, and takes the good ones out again. */
+#ifndef AUTHSVC_LOGIN_THROTTLE_H
+#define AUTHSVC_LOGIN_THROTTLE_H
+
+#include "authsvc/login/login.h"
+
+enum { THROTTLE_BUCKETS = 3 };
+
+struct throttle;
+
+/* An attempt that has been let in; on the stack of its login. */
+struct throttle_attempt {
+    struct store_bucket buckets[THROTTLE_BUCKETS];
+    struct cw_str tenant;
+    struct throttle_attempt *next;
+};
+
+CW_MUST_USE enum cw_err throttle_new(struct store *store, const struct login_limits *limits,
+                                     struct throttle **ret_throttle);
+void throttle_free(struct throttle *throttle);
+
+/* Counts the attempt in all dimensions or, with CW_THROTTLED and the time to wait, in none. Where
+ * only attempts that are still being checked stand in the way, it waits for them: many valid logins
+ * of one account at once are never refused. `tenant` must live until the end. */
+CW_MUST_USE enum cw_err throttle_begin(struct throttle *throttle, struct cw_str tenant,
+                                       struct cw_str username, struct cw_str address,
+                                       struct throttle_attempt *attempt, int64_t *ret_wait_ms);
+/* After CW_OK of begin, once. `good`: the password was right. */
+void throttle_end(struct throttle *throttle, struct throttle_attempt *attempt, bool good);
+
+#endif

@@ -1,0 +1,393 @@
+/* Builds authsvc from its parts, from the store upwards, and stops it from the doors downwards. */
+#include "authsvc/main/app.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "authsvc/main/events.h"
+#include "authsvc/rest/rest.h"
+#include "authsvc/rpc/feed.h"
+#include "authsvc/rpc/identity.h"
+#include "common/base/version.h"
+#include "common/http/actuator.h"
+
+enum {
+    GRACE_MS = 5000,
+    UIDS_MAX = 64,
+    FEED_OUTBOX = 16 * 1024 * 1024, /* bytes: a snapshot of very many tenants */
+    KEEP_MS = 7 * 24 * 3600 * 1000, /* ended sessions stay for the audit of a week */
+};
+
+extern const struct cw_rpc_descriptor authsvc_descriptors[];
+
+struct app {
+    struct cw_config *config; /* a reference */
+    struct cw_metrics *metrics;
+    struct store *store;
+    struct keyring *keys;
+    struct password_hasher *hasher;
+    struct tenant_current *tenants;
+    struct login *login;
+    struct cw_work *logins;
+    struct cw_work *refreshes;
+    struct feed *feed;
+    struct rest *rest;
+    struct cw_http_server *rest_server;
+    uid_t gateway_uids[UIDS_MAX];
+    uid_t service_uids[UIDS_MAX];
+    struct identity identity;
+    char *socket;
+    struct cw_rpc_runtime *runtime;
+    struct cw_rpc_server *rpc_server;
+    bool rpc_started;
+    struct cw_health_component health[3];
+    struct cw_actuator *actuator;
+    struct cw_http_server *management;
+};
+
+enum cw_err app_make_dir(const char *path, unsigned mode, struct cw_buf *ret_message)
+{
+    char *copy = strdup(path);
+    ENSURE(copy != NULL, CW_NO_MEMORY);
+    int rc = 0;
+    for (char *p = copy + 1; rc == 0; p++) {
+        if (*p == '/' || *p == '\0') {
+            char end = *p;
+            *p = '\0';
+            rc = mkdir(copy, mode) == 0 || errno == EEXIST ? 0 : -1;
+            *p = end;
+            if (end == '\0') {
+                break;
+            }
+        }
+    }
+    free(copy);
+    if (rc != 0) {
+        cw_buf_addf(ret_message, "%s: %s", path, strerror(errno));
+        return CW_IO;
+    }
+    return CW_OK;
+}
+
+/* --- from the store to the use cases ---------------------------------------------------- */
+
+static enum cw_err start_store(struct app *app, struct cw_buf *message)
+{
+    struct cw_config_at root = cw_config_root(app->config);
+    TRY(app_make_dir(cw_config_string(&root, "authsvc.state-dir"), 0750, message));
+    TRY(app_make_dir(cw_config_string(&root, "authsvc.run-dir"), 0755, message));
+    char *url = authsvc_store_url(app->config);
+    char *kek = authsvc_kek_file(app->config);
+    enum cw_err err = url != NULL && kek != NULL ? CW_OK : CW_NO_MEMORY;
+    if (err == CW_OK) {
+        const struct store_options options = {
+            .url = cw_str(url),
+            .clock = &cw_clock_system,
+            .on_error = events_on_store_error,
+        };
+        err = store_open(&options, message, &app->store);
+    }
+    if (err == CW_OK) {
+        err = keyring_open(app->store, kek, message, &app->keys);
+    }
+    free(url);
+    free(kek);
+    return err;
+}
+
+/* Every tenant has a row and its keys before anybody can ask for them. */
+static enum cw_err load_tenants(struct app *app, const struct cw_config *config,
+                                struct cw_buf *message, struct tenant_set **ret_set)
+{
+    struct cw_config_at root = cw_config_root(config);
+    unsigned rsa_bits = (unsigned)cw_config_int(&root, "authsvc.keys.rsa-bits");
+    struct tenant_set *set = NULL;
+    TRY(authsvc_tenants(config, &set));
+    enum cw_err err = CW_OK;
+    for (size_t i = 0; err == CW_OK && i < set->n; i++) {
+        const struct tenant *tenant = &set->tenants[i];
+        err = store_tenant_add(app->store, tenant->name);
+        if (err == CW_OK) {
+            err = keyring_load(app->keys, tenant->name, tenant->algorithm, rsa_bits, message);
+        }
+    }
+    if (err != CW_OK) {
+        tenant_set_unref(set);
+        return err;
+    }
+    *ret_set = set;
+    return CW_OK;
+}
+
+static enum cw_err start_tenants(struct app *app, struct cw_buf *message)
+{
+    struct tenant_set *set = NULL;
+    TRY(load_tenants(app, app->config, message, &set));
+    app->tenants = tenant_current_new(set);
+    if (app->tenants == NULL) {
+        tenant_set_unref(set);
+        return CW_NO_MEMORY;
+    }
+    TRY(feed_new(app->store, app->keys, &app->feed));
+    return feed_publish(app->feed, set);
+}
+
+static enum cw_err start_login(struct app *app)
+{
+    struct cw_config_at root = cw_config_root(app->config);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int64_t threads = cw_config_int(&root, "authsvc.login.threads");
+    threads = threads > 0 ? threads : CW_MAX(cores, 1);
+    TRY(password_hasher_new(authsvc_password_params(app->config),
+                            authsvc_password_bound(app->config), &app->hasher));
+    const struct login_deps deps = {
+        .tenants = app->tenants,
+        .store = app->store,
+        .keys = app->keys,
+        .hasher = app->hasher,
+        .limits = authsvc_limits(app->config),
+        .clock = &cw_clock_system,
+        .on_event = events_on_login,
+        .ctx = app->metrics,
+    };
+    TRY(login_new(&deps, &app->login));
+    /* The pool is the semaphore: so many hashes run at once, so many logins wait. */
+    TRY(cw_work_new("login", (unsigned)threads, (size_t)cw_config_int(&root, "authsvc.login.queue"),
+                    &app->logins));
+    return cw_work_new("refresh", (unsigned)cw_config_int(&root, "authsvc.refresh.threads"),
+                       (size_t)cw_config_int(&root, "authsvc.refresh.queue"), &app->refreshes);
+}
+
+/* --- the doors -------------------------------------------------------------------------- */
+
+static enum cw_err start_http(const struct cw_http_server_options *options, struct cw_buf *message,
+                              struct cw_http_server **ret_server)
+{
+    char detail[160] = "";
+    enum cw_err err = cw_http_server_start(options, detail, ret_server);
+    cw_buf_add_cstr(message, err != CW_OK ? detail : "");
+    return err;
+}
+
+static enum cw_err start_rest(struct app *app, struct cw_buf *message)
+{
+    struct cw_config_at root = cw_config_root(app->config);
+    size_t n_proxies = 0;
+    const char *const *proxies = cw_config_list(&root, "authsvc.rest.trusted-proxies", &n_proxies);
+    const struct rest_options rest = {
+        .login = app->login,
+        .tenants = app->tenants,
+        .keys = app->keys,
+        .logins = app->logins,
+        .refreshes = app->refreshes,
+        .trusted_proxies = proxies,
+        .n_trusted_proxies = n_proxies,
+    };
+    app->rest = rest_new(&rest);
+    ENSURE(app->rest != NULL, CW_NO_MEMORY);
+    const struct cw_http_routes tables[] = {rest_routes(app->rest)};
+    const struct cw_http_server_options options = {
+        .name = "rest",
+        .address = cw_config_string(&root, "authsvc.rest.address"),
+        .port = (uint16_t)cw_config_int(&root, "authsvc.rest.port"),
+        .tables = tables,
+        .n_tables = CW_ARRAY_SIZE(tables),
+        .connections = 1024,
+        .done = events_on_http,
+        .done_ctx = app->metrics,
+    };
+    return start_http(&options, message, &app->rest_server);
+}
+
+static size_t read_uids(const struct cw_config *config, const char *key, uid_t uids[UIDS_MAX])
+{
+    struct cw_config_at root = cw_config_root(config);
+    size_t n = 0;
+    const char *const *values = cw_config_list(&root, key, &n);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t uid = 0;
+        if (cw_str_to_u64(cw_str(values[i]), UINT32_MAX - 1, &uid) != CW_OK) {
+            uid = 0; /* the check of the schema has refused it */
+        }
+        uids[i] = (uid_t)uid;
+    }
+    return n;
+}
+
+static enum cw_err start_rpc(struct app *app, struct cw_buf *message)
+{
+    app->identity = (struct identity){
+        .login = app->login,
+        .logins = app->logins,
+        .refreshes = app->refreshes,
+        .trusted_uids = app->gateway_uids,
+        .n_trusted_uids = read_uids(app->config, "authsvc.gateway-uids", app->gateway_uids),
+    };
+    size_t n_service = read_uids(app->config, "authsvc.service-uids", app->service_uids);
+    app->socket = authsvc_path(app->config, "authsvc.run-dir", "authsvc.sock");
+    ENSURE(app->socket != NULL, CW_NO_MEMORY);
+    const struct cw_rpc_listener listeners[] = {{
+        .name = "authsvc",
+        .bit = LISTENER_AUTHSVC,
+        .path = app->socket,
+        .any_uid = n_service == 0,
+        .uids = app->service_uids,
+        .n_uids = n_service,
+    }};
+    const struct cw_rpc_server_config config = {
+        .listeners = listeners,
+        .n_listeners = CW_ARRAY_SIZE(listeners),
+        .max_message = 64 * 1024,
+        .outbox_bytes = FEED_OUTBOX,
+        .descriptors = authsvc_descriptors,
+        .reflection = LISTENER_AUTHSVC,
+    };
+    TRY(cw_rpc_runtime_new(1, &app->runtime));
+    TRY(cw_rpc_server_new(app->runtime, &config, &app->rpc_server));
+    TRY(cw_rpc_server_add(app->rpc_server, identity_methods, identity_n_methods, &app->identity));
+    TRY(cw_rpc_server_add(app->rpc_server, feed_methods, feed_n_methods, app->feed));
+    TRY(cw_rpc_server_start(app->rpc_server, message));
+    app->rpc_started = true;
+    return CW_OK;
+}
+
+/* --- health ----------------------------------------------------------------------------- */
+
+static enum cw_health check_database(void *ctx, json_t *details)
+{
+    (void)details;
+    struct app *app = ctx;
+    return store_check(app->store) == CW_OK ? CW_HEALTH_UP : CW_HEALTH_DOWN;
+}
+
+static enum cw_health check_tenants(void *ctx, json_t *details)
+{
+    struct app *app = ctx;
+    struct tenant_set *set = tenant_current_get(app->tenants);
+    json_object_set_new(details, "tenants", json_integer((json_int_t)set->n));
+    tenant_set_unref(set);
+    json_object_set_new(details, "watchers", json_integer((json_int_t)feed_watchers(app->feed)));
+    return CW_HEALTH_UP;
+}
+
+static enum cw_health check_logins(void *ctx, json_t *details)
+{
+    struct app *app = ctx;
+    json_object_set_new(details, "waiting", json_integer((json_int_t)cw_work_depth(app->logins)));
+    return CW_HEALTH_UP;
+}
+
+static enum cw_err start_management(struct app *app, struct cw_buf *message)
+{
+    struct cw_config_at root = cw_config_root(app->config);
+    app->health[0] =
+        (struct cw_health_component){"database", CW_HEALTH_READINESS, false, check_database, app};
+    app->health[1] =
+        (struct cw_health_component){"tenants", CW_HEALTH_READINESS, false, check_tenants, app};
+    app->health[2] = (struct cw_health_component){"logins", 0, true, check_logins, app};
+    const struct cw_actuator_options actuator = {
+        .application = "cw-authsvc",
+        .version = CW_VERSION,
+        .components = app->health,
+        .n_components = CW_ARRAY_SIZE(app->health),
+        .metrics = app->metrics,
+    };
+    app->actuator = cw_actuator_new(&actuator);
+    ENSURE(app->actuator != NULL, CW_NO_MEMORY);
+    const struct cw_http_routes tables[] = {cw_actuator_routes(app->actuator)};
+    const struct cw_http_server_options options = {
+        .name = "management",
+        .address = cw_config_string(&root, "authsvc.management.address"),
+        .port = (uint16_t)cw_config_int(&root, "authsvc.management.port"),
+        .tables = tables,
+        .n_tables = CW_ARRAY_SIZE(tables),
+        .connections = 64,
+    };
+    return start_http(&options, message, &app->management);
+}
+
+/* --- as a whole ------------------------------------------------------------------------- */
+
+static enum cw_err start(struct app *app, struct cw_buf *message)
+{
+    app->metrics = events_metrics_new();
+    ENSURE(app->metrics != NULL, CW_NO_MEMORY);
+    TRY(start_store(app, message));
+    TRY(start_tenants(app, message));
+    TRY(start_login(app));
+    TRY(start_rpc(app, message));
+    TRY(start_management(app, message));
+    TRY(start_rest(app, message));
+    cw_rpc_server_set_serving(app->rpc_server, NULL, true);
+    cw_rpc_server_set_serving(app->rpc_server, "clinicwave.identity.v1.IdentityService", true);
+    cw_rpc_server_set_serving(app->rpc_server, "clinicwave.identity.v1.TenantService", true);
+    return CW_OK;
+}
+
+enum cw_err app_start(const struct cw_config *config, struct cw_buf *ret_message,
+                      struct app **ret_app)
+{
+    struct app *app = calloc(1, sizeof(*app));
+    ENSURE(app != NULL, CW_NO_MEMORY);
+    app->config = cw_config_ref(config);
+    enum cw_err err = start(app, ret_message);
+    if (err != CW_OK) {
+        app_stop(app);
+        return err;
+    }
+    *ret_app = app;
+    return CW_OK;
+}
+
+enum cw_err app_reload(struct app *app, const struct cw_config *config, struct cw_buf *ret_message)
+{
+    struct tenant_set *set = NULL;
+    TRY(load_tenants(app, config, ret_message, &set));
+    enum cw_err err = feed_publish(app->feed, set);
+    if (err != CW_OK) {
+        tenant_set_unref(set);
+        return err;
+    }
+    tenant_current_swap(app->tenants, set);
+    return CW_OK;
+}
+
+void app_clean(struct app *app)
+{
+    enum cw_err err = store_purge(app->store, cw_clock_wall_ms(&cw_clock_system) - KEEP_MS);
+    (void)err; /* told by the store itself; the next round tries again */
+}
+
+void app_stop(struct app *app)
+{
+    if (app == NULL) {
+        return;
+    }
+    cw_http_server_stop(app->rest_server, GRACE_MS);
+    if (app->feed != NULL) {
+        feed_stop(app->feed);
+    }
+    if (app->rpc_started) {
+        cw_rpc_server_stop(app->rpc_server, GRACE_MS);
+    }
+    cw_work_free(app->logins);
+    cw_work_free(app->refreshes);
+    cw_rpc_server_free(app->rpc_server);
+    cw_rpc_runtime_free(app->runtime);
+    free(app->socket);
+    cw_http_server_stop(app->management, 0);
+    cw_actuator_free(app->actuator);
+    rest_free(app->rest);
+    login_free(app->login);
+    feed_free(app->feed);
+    tenant_current_free(app->tenants);
+    password_hasher_free(app->hasher);
+    keyring_free(app->keys);
+    store_close(app->store);
+    cw_metrics_free(app->metrics);
+    cw_config_unref(app->config);
+    free(app);
+}

@@ -1,0 +1,25 @@
+/* authsvc's configuration: the table of keys, the tenants in it, and what the keys amount to. */
+#ifndef AUTHSVC_MAIN_CONFIG_H
+#define AUTHSVC_MAIN_CONFIG_H
+
+#include "authsvc/login/login.h"
+#include "authsvc/tenants/tenants.h"
+#include "common/config/config.h"
+
+extern const struct cw_config_schema authsvc_schema;
+
+/* The tenants section as a set that is ready for use; one reference to the caller. The schema's
+ * check has refused what cannot become one. */
+CW_MUST_USE enum cw_err authsvc_tenants(const struct cw_config *config,
+                                        struct tenant_set **ret_set);
+
+/* Paths that follow from others where they are not set; the caller frees. NULL without memory. */
+char *authsvc_path(const struct cw_config *config, const char *dir_key, const char *name);
+char *authsvc_store_url(const struct cw_config *config);
+char *authsvc_kek_file(const struct cw_config *config);
+
+struct password_params authsvc_password_params(const struct cw_config *config);
+struct password_params authsvc_password_bound(const struct cw_config *config);
+struct login_limits authsvc_limits(const struct cw_config *config);
+
+#endif

@@ -1,0 +1,141 @@
+/* The audit trail of logins and refreshes (OWASP ASVS 16.3.1): who, from where, with which outcome;
+ * never a password, never a token. */
+#include "authsvc/main/events.h"
+
+#include <stdio.h>
+
+struct cw_log_event events[EVENT_COUNT] = {
+    [EVENT_STARTED] = {"started", CW_LOG_INFO, "cw-authsvc is ready", "process", 0, {0}},
+    [EVENT_START_FAILED] =
+        {"start-failed", CW_LOG_ERROR, "cw-authsvc could not start", "process", 0, {0}},
+    [EVENT_STOPPING] = {"stopping", CW_LOG_INFO, "cw-authsvc takes no new work", "process", 0, {0}},
+    [EVENT_STOPPED] = {"stopped", CW_LOG_INFO, "cw-authsvc has stopped", "process", 0, {0}},
+    [EVENT_RELOADED] = {"configuration-reloaded",
+                        CW_LOG_INFO,
+                        "the new configuration is in effect",
+                        "configuration",
+                        0,
+                        {0}},
+    [EVENT_RELOAD_REFUSED] = {"configuration-refused",
+                              CW_LOG_ERROR,
+                              "the configuration was refused; nothing has changed",
+                              "configuration",
+                              0,
+                              {0}},
+    [EVENT_STORE_FAILED] =
+        {"store-failed", CW_LOG_ERROR, "the database failed", "database", 1000, {0}},
+    [EVENT_LOGIN_SUCCEEDED] =
+        {"login-succeeded", CW_LOG_INFO, "a user has logged in", "authentication", 0, {0}},
+    [EVENT_LOGIN_FAILED] =
+        {"login-failed", CW_LOG_INFO, "a login was refused", "authentication", 0, {0}},
+    [EVENT_LOGIN_THROTTLED] = {"login-throttled",
+                               CW_LOG_WARN,
+                               "too many logins failed; further ones have to wait",
+                               "authentication",
+                               100,
+                               {0}},
+    [EVENT_LOGIN_REFUSED] = {"login-undecided",
+                             CW_LOG_WARN,
+                             "a login could not be decided",
+                             "authentication",
+                             100,
+                             {0}},
+    [EVENT_REFRESH_REUSED] = {"refresh-token-reused",
+                              CW_LOG_WARN,
+                              "a used refresh token came again; its session was ended",
+                              "authentication",
+                              0,
+                              {0}},
+    [EVENT_REFRESH_FAILED] =
+        {"refresh-failed", CW_LOG_INFO, "a refresh was refused", "authentication", 100, {0}},
+    [EVENT_REFRESHED] =
+        {"refreshed", CW_LOG_DEBUG, "a session was refreshed", "authentication", 0, {0}},
+};
+
+enum { METRIC_LOGINS, METRIC_LOGIN_SECONDS, METRIC_REFRESHES, METRIC_HTTP };
+
+static const struct cw_metric metrics[] = {
+    [METRIC_LOGINS] = {"cw_authsvc_logins_total",
+                       CW_METRIC_COUNTER,
+                       "Logins by outcome.",
+                       {"tenant", "outcome"},
+                       {0},
+                       0},
+    [METRIC_LOGIN_SECONDS] = {"cw_authsvc_login_seconds",
+                              CW_METRIC_HISTOGRAM,
+                              "Time of a login, waiting excluded.",
+                              {NULL},
+                              {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 0},
+                              1e-3},
+    [METRIC_REFRESHES] = {"cw_authsvc_refreshes_total",
+                          CW_METRIC_COUNTER,
+                          "Refreshes by outcome.",
+                          {"tenant", "outcome"},
+                          {0},
+                          0},
+    [METRIC_HTTP] = {"cw_authsvc_http_requests_total",
+                     CW_METRIC_COUNTER,
+                     "Requests of the REST door.",
+                     {"route", "status"},
+                     {0},
+                     0},
+};
+
+struct cw_metrics *events_metrics_new(void)
+{
+    return cw_metrics_new(metrics, CW_ARRAY_SIZE(metrics));
+}
+
+static enum event login_event_of(const struct login_event *e)
+{
+    if (e->kind == LOGIN_KIND_REFRESH) {
+        if (e->outcome == CW_OK) {
+            return EVENT_REFRESHED;
+        }
+        return e->note != NULL && cw_str_is(cw_str(e->note), "reused") ? EVENT_REFRESH_REUSED
+                                                                       : EVENT_REFRESH_FAILED;
+    }
+    switch (e->outcome) {
+    case CW_OK:
+        return EVENT_LOGIN_SUCCEEDED;
+    case CW_THROTTLED:
+        return EVENT_LOGIN_THROTTLED;
+    default:
+        return cw_err_info(e->outcome)->http >= 500 ? EVENT_LOGIN_REFUSED : EVENT_LOGIN_FAILED;
+    }
+}
+
+void events_on_login(void *ctx, const struct login_event *e)
+{
+    struct cw_str tenant = e->tenant.n > 0 ? e->tenant : CW_STR("none");
+    struct cw_str labels[] = {tenant, cw_str(cw_err_code(e->outcome))};
+    bool login = e->kind == LOGIN_KIND_LOGIN;
+    cw_series_add(cw_metrics_series(ctx, login ? METRIC_LOGINS : METRIC_REFRESHES, labels), 1);
+    if (login) {
+        cw_series_observe(cw_metrics_series(ctx, METRIC_LOGIN_SECONDS, NULL),
+                          (uint64_t)CW_MAX(e->duration_ms, 0));
+    }
+    /* A name that is nobody's may be a password in the wrong field: only its digest is kept. */
+    CW_LOG(&events[login_event_of(e)],
+           cw_log_cstr("event.outcome", e->outcome == CW_OK ? "success" : "failure"),
+           cw_log_err(e->outcome), cw_log_str("organization.name", e->tenant),
+           cw_log_str("user.id", e->subject), cw_log_digest("user.hash", e->name),
+           cw_log_str("source.address", e->address), cw_log_str("clinicwave.client", e->client_id),
+           cw_log_str("clinicwave.session", e->session_id),
+           cw_log_cstr("event.reason", e->note != NULL ? e->note : ""), cw_log_ms(e->duration_ms));
+}
+
+void events_on_store_error(void *ctx, const char *operation, const char *message)
+{
+    (void)ctx;
+    CW_LOG(&events[EVENT_STORE_FAILED], cw_log_cstr("error.message", message),
+           cw_log_cstr("db.statement", operation));
+}
+
+void events_on_http(void *ctx, const struct cw_http_done *done)
+{
+    char status[16];
+    snprintf(status, sizeof(status), "%d", done->status);
+    struct cw_str labels[] = {cw_str(done->route != NULL ? done->route : "none"), cw_str(status)};
+    cw_series_add(cw_metrics_series(ctx, METRIC_HTTP, labels), 1);
+}

@@ -1,0 +1,339 @@
+/* Adds a user, sets a password, disables and enables; passwords come from standard input only. */
+#include "authsvc/main/user_command.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "authsvc/main/app.h"
+
+enum { MESSAGE_MAX = 16 * 1024, OPTIONS_MAX = 16, LIST_MAX = 64 * 1024 };
+
+static const char usage[] =
+    "usage: cw-authsvc user add          --config FILE --tenant NAME --username NAME [options]\n"
+    "       cw-authsvc user set-password --config FILE --tenant NAME --username NAME\n"
+    "       cw-authsvc user disable      --config FILE --tenant NAME --username NAME\n"
+    "       cw-authsvc user enable       --config FILE --tenant NAME --username NAME\n"
+    "\n"
+    "The password is read from standard input, without the newline at its end.\n"
+    "cw-authsvc must not be running on the same SQLite database.\n"
+    "\n"
+    "  --roles A,B        roles of the new user\n"
+    "  --permissions A,B  permissions of the new user\n"
+    "  --name NAME        name for people\n"
+    "  --email ADDRESS    default: the user name where it is an address\n"
+    "  --if-absent        a user who exists already is fine and stays unchanged\n"
+    "  --KEY=VALUE        any configuration key\n"
+    "\n"
+    "Exit: 0 done, 1 refused (exists, unknown, password not acceptable), 2 could not run, 64 "
+    "usage\n";
+
+struct command {
+    const char *tenant;
+    const char *username;
+    const char *roles;
+    const char *permissions;
+    const char *name;
+    const char *email;
+    bool if_absent;
+    struct cw_config *config;
+    struct store *store;
+    struct password_hasher *hasher;
+};
+
+static int fail(int code, const char *format, ...) CW_PRINTF(2, 3);
+static int fail(int code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("cw-authsvc user: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return code;
+}
+
+/* --- arguments -------------------------------------------------------------------------- */
+
+/* Our own options; everything else is left for the configuration. -1: go on. */
+static int parse(struct command *c, int argc, char **argv, int *ret_rest_n, char **rest)
+{
+    const struct {
+        const char *name;
+        const char **value;
+    } options[] = {
+        {"--tenant", &c->tenant},           {"--username", &c->username}, {"--roles", &c->roles},
+        {"--permissions", &c->permissions}, {"--name", &c->name},         {"--email", &c->email},
+    };
+    for (int i = 2; i < argc; i++) {
+        bool ours = false;
+        if (strcmp(argv[i], "--help") == 0) {
+            fputs(usage, stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "--if-absent") == 0) {
+            c->if_absent = true;
+            continue;
+        }
+        for (size_t k = 0; k < CW_ARRAY_SIZE(options) && !ours; k++) {
+            if (strcmp(argv[i], options[k].name) == 0) {
+                if (i + 1 == argc) {
+                    return fail(64, "%s needs a value", argv[i]);
+                }
+                *options[k].value = argv[++i];
+                ours = true;
+            }
+        }
+        if (!ours) {
+            rest[(*ret_rest_n)++] = argv[i];
+        }
+    }
+    return -1;
+}
+
+/* "a,b" as a JSON array of strings. */
+static enum cw_err list_of(const char *words, struct cw_buf *json)
+{
+    struct cw_str rest = cw_str(words);
+    struct cw_str word;
+    cw_buf_add_char(json, '[');
+    while (cw_str_word(&rest, ',', &word)) {
+        cw_buf_add_cstr(json, json->n > 1 ? "," : "");
+        cw_buf_add_json(json, cw_str_trim(word));
+    }
+    cw_buf_add_char(json, ']');
+    return cw_buf_check(json);
+}
+
+/* Standard input to its end; one newline is dropped. */
+static enum cw_err read_password(struct cw_secret *ret_prepared)
+{
+    char typed[PASSWORD_BYTES_MAX + 3];
+    size_t n = fread(typed, 1, sizeof(typed), stdin);
+    if (n > 0 && typed[n - 1] == '\n') {
+        n--;
+    }
+    enum cw_err err =
+        n > 0 ? password_prepare((struct cw_str){typed, n}, ret_prepared) : CW_REQUEST_MALFORMED;
+    cw_secret_wipe(typed, sizeof(typed));
+    return err;
+}
+
+/* --- verbs ------------------------------------------------------------------------------ */
+
+static int hash_typed(struct command *c, char ret_hash[PASSWORD_HASH_MAX])
+{
+    struct cw_secret password = {0};
+    if (read_password(&password) != CW_OK) {
+        return fail(1, "the password on standard input is empty, no UTF-8, or longer than %d bytes",
+                    PASSWORD_BYTES_MAX);
+    }
+    enum cw_err err = password_hash(c->hasher, cw_secret_str(&password), ret_hash);
+    cw_secret_done(&password);
+    return err == CW_OK ? 0 : fail(2, "the password could not be hashed: %s", cw_err_code(err));
+}
+
+static int already_there(const struct command *c)
+{
+    if (c->if_absent) {
+        printf("%s of tenant %s exists already\n", c->username, c->tenant);
+        return 0;
+    }
+    return fail(1, "%s of tenant %s exists already", c->username, c->tenant);
+}
+
+static int add_user(struct command *c, const char *username, const char *hash)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf roles = CW_BUF_INIT(LIST_MAX);
+    CW_CLEANUP(cw_buf_done) struct cw_buf permissions = CW_BUF_INIT(LIST_MAX);
+    if (list_of(c->roles, &roles) != CW_OK || list_of(c->permissions, &permissions) != CW_OK) {
+        return fail(64, "too many roles or permissions");
+    }
+    uint8_t random[16];
+    char subject[33];
+    randombytes_buf(random, sizeof(random));
+    sodium_bin2hex(subject, sizeof(subject), random, sizeof(random));
+    const char *email = c->email != NULL ? c->email : strchr(username, '@') ? username : "";
+    const struct store_user user = {
+        .subject = cw_str(subject),
+        .username = cw_str(username),
+        .password_hash = cw_str(hash),
+        .name = cw_str(c->name),
+        .email = cw_str(email),
+        .email_verified = false,
+        .roles = cw_buf_str(&roles),
+        .permissions = cw_buf_str(&permissions),
+    };
+    enum cw_err err = store_user_add(c->store, cw_str(c->tenant), &user);
+    if (err == CW_CONFLICT) {
+        return already_there(c);
+    }
+    if (err != CW_OK) {
+        return fail(2, "the user could not be added: %s", cw_err_code(err));
+    }
+    printf("%s of tenant %s added\n", username, c->tenant);
+    return 0;
+}
+
+static int add(struct command *c, const char *username)
+{
+    struct cw_arena arena = CW_ARENA_INIT(256 * 1024);
+    struct store_user known;
+    enum cw_err err =
+        store_user_by_name(c->store, cw_str(c->tenant), cw_str(username), &arena, &known);
+    cw_arena_done(&arena);
+    if (err == CW_OK) {
+        return already_there(c);
+    }
+    char hash[PASSWORD_HASH_MAX];
+    int code = hash_typed(c, hash);
+    return code != 0 ? code : add_user(c, username, hash);
+}
+
+static int set_password(struct command *c, const char *username)
+{
+    char hash[PASSWORD_HASH_MAX];
+    int code = hash_typed(c, hash);
+    if (code != 0) {
+        return code;
+    }
+    enum cw_err err =
+        store_user_set_password(c->store, cw_str(c->tenant), cw_str(username), cw_str(hash));
+    if (err == CW_OK) {
+        printf("password of %s of tenant %s set\n", username, c->tenant);
+        return 0;
+    }
+    return fail(err == CW_NOT_FOUND ? 1 : 2, "%s of tenant %s: %s", username, c->tenant,
+                cw_err_code(err));
+}
+
+static int set_disabled(struct command *c, const char *username, bool disabled)
+{
+    enum cw_err err =
+        store_user_set_disabled(c->store, cw_str(c->tenant), cw_str(username), disabled);
+    if (err == CW_OK) {
+        printf("%s of tenant %s %s\n", username, c->tenant, disabled ? "disabled" : "enabled");
+        return 0;
+    }
+    return fail(err == CW_NOT_FOUND ? 1 : 2, "%s of tenant %s: %s", username, c->tenant,
+                cw_err_code(err));
+}
+
+static int disable(struct command *c, const char *username)
+{
+    return set_disabled(c, username, true);
+}
+
+static int enable(struct command *c, const char *username)
+{
+    return set_disabled(c, username, false);
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct command *c, const char *username);
+} verbs[] = {
+    {"add", add},
+    {"set-password", set_password},
+    {"disable", disable},
+    {"enable", enable},
+};
+
+/* --- as a whole ------------------------------------------------------------------------- */
+
+static bool tenant_configured(const struct command *c)
+{
+    struct cw_config_at root = cw_config_root(c->config);
+    for (size_t i = 0; i < cw_config_count(&root, "tenants"); i++) {
+        struct cw_config_at tenant = cw_config_item(&root, "tenants", i);
+        if (strcmp(cw_config_string(&tenant, "name"), c->tenant) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int open_store(struct command *c)
+{
+    struct cw_config_at root = cw_config_root(c->config);
+    CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(MESSAGE_MAX);
+    enum cw_err err = app_make_dir(cw_config_string(&root, "authsvc.state-dir"), 0750, &message);
+    char *url = authsvc_store_url(c->config);
+    if (err == CW_OK) {
+        const struct store_options options = {.url = cw_str(url), .clock = &cw_clock_system};
+        err = url != NULL ? store_open(&options, &message, &c->store) : CW_NO_MEMORY;
+    }
+    free(url);
+    if (err == CW_OK) {
+        err = store_tenant_add(c->store, cw_str(c->tenant));
+    }
+    if (err == CW_OK) {
+        err = password_hasher_new(authsvc_password_params(c->config),
+                                  authsvc_password_bound(c->config), &c->hasher);
+    }
+    if (err != CW_OK) {
+        return fail(
+            2, "%.*s",
+            CW_STR_ARG(message.n > 0 ? cw_buf_str(&message) : cw_str(cw_err_info(err)->meaning)));
+    }
+    return 0;
+}
+
+static int run(struct command *c, int (*verb)(struct command *c, const char *username))
+{
+    if (!tenant_configured(c)) {
+        return fail(1, "no tenant is called \"%s\" in the configuration", c->tenant);
+    }
+    char *username = NULL;
+    if (password_prepare_name(cw_str(c->username), &username) != CW_OK || username[0] == '\0') {
+        free(username);
+        return fail(64, "the user name is empty, no UTF-8, or too long");
+    }
+    int code = open_store(c);
+    if (code == 0) {
+        code = verb(c, username);
+    }
+    password_hasher_free(c->hasher);
+    store_close(c->store);
+    free(username);
+    return code;
+}
+
+int user_command(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0) {
+        fputs(usage, argc < 2 ? stderr : stdout);
+        return argc < 2 ? 64 : 0;
+    }
+    int (*verb)(struct command * c, const char *username) = NULL;
+    for (size_t i = 0; i < CW_ARRAY_SIZE(verbs); i++) {
+        verb = strcmp(verbs[i].name, argv[1]) == 0 ? verbs[i].run : verb;
+    }
+    if (verb == NULL) {
+        return fail(64, "\"%s\" is no verb; see cw-authsvc user --help", argv[1]);
+    }
+    struct command c = {0};
+    char **rest = calloc((size_t)argc + 1, sizeof(char *));
+    if (rest == NULL) {
+        return fail(2, "out of memory");
+    }
+    rest[0] = argv[0];
+    int n = 1;
+    int code = parse(&c, argc, argv, &n, rest);
+    if (code < 0 && (c.tenant == NULL || c.username == NULL)) {
+        code = fail(64, "--tenant and --username are needed; see cw-authsvc user --help");
+    }
+    if (code < 0) {
+        code = cw_config_start(&authsvc_schema, n, rest, &c.config);
+    }
+    if (code < 0) {
+        code = run(&c, verb);
+    }
+    cw_config_unref(c.config);
+    free(rest);
+    return code;
+}

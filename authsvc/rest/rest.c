@@ -1,0 +1,289 @@
+/* POST /auth/v1/login and /refresh, and the documents below /.well-known/: from an HTTP request to
+ * the use case and back. */
+#include "authsvc/rest/rest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "authsvc/oidc/discovery.h"
+
+enum {
+    BODY_MAX = 16 * 1024,
+    FIELD_MAX = 4096, /* bytes of client_id, scope, refresh_token */
+    DOCUMENT_MAX = 256 * 1024,
+};
+
+struct rest {
+    struct rest_options options;
+};
+
+/* One request on its way through a worker. */
+struct job {
+    struct rest *rest;
+    struct cw_http_request *request;
+    json_t *body;
+    char address[REST_ADDRESS_SIZE];
+    struct cw_str host;
+    struct cw_str origin;
+    struct cw_str device;
+};
+
+static void job_free(struct job *job)
+{
+    if (job != NULL) {
+        json_decref(job->body);
+        free(job);
+    }
+}
+
+/* --- what every request of this door has ------------------------------------------------ */
+
+/* The host that chooses the tenant: X-Forwarded-Host from a trusted proxy, else Host. */
+static enum cw_err read_host(struct rest *rest, struct cw_http_request *request,
+                             struct cw_str *ret_host)
+{
+    const char *name = "Host";
+    if (rest_trusted(&rest->options, cw_http_peer(request)) &&
+        cw_http_header_count(request, "X-Forwarded-Host") > 0) {
+        name = "X-Forwarded-Host";
+    }
+    ENSURE(cw_http_header_count(request, name) == 1, CW_TENANT_UNKNOWN);
+    ENSURE(cw_http_header(request, name, ret_host), CW_TENANT_UNKNOWN);
+    return CW_OK;
+}
+
+static enum cw_err read_client(struct job *job)
+{
+    struct cw_http_request *request = job->request;
+    TRY(read_host(job->rest, request, &job->host));
+    struct cw_str forwarded = {0};
+    if (cw_http_header_count(request, "X-Forwarded-For") == 1) {
+        (void)cw_http_header(request, "X-Forwarded-For", &forwarded);
+    }
+    rest_client_address(&job->rest->options, cw_http_peer(request), forwarded, job->address);
+    ENSURE(cw_http_header_count(request, "Origin") <= 1, CW_ORIGIN_FORBIDDEN);
+    (void)cw_http_header(request, "Origin", &job->origin);
+    if (cw_http_header(request, "User-Agent", &job->device) && !cw_str_is_utf8(job->device)) {
+        job->device = (struct cw_str){0};
+    }
+    return CW_OK;
+}
+
+static void problem(struct cw_http_request *request, enum cw_err err, uint32_t retry_after_ms,
+                    const char *detail)
+{
+    if (retry_after_ms > 0) {
+        char seconds[16];
+        snprintf(seconds, sizeof(seconds), "%u", (retry_after_ms + 999) / 1000);
+        cw_http_set_header(request, "Retry-After", cw_str(seconds));
+    }
+    cw_http_problem(request, err, detail);
+}
+
+/* A member that is a string or absent. */
+static enum cw_err field(const struct job *job, const char *name, size_t max, bool required,
+                         struct cw_str *ret_value)
+{
+    const json_t *value = json_object_get(job->body, name);
+    if (value == NULL) {
+        return required ? CW_REQUEST_MALFORMED : CW_OK;
+    }
+    ENSURE(json_is_string(value) && json_string_length(value) <= max, CW_REQUEST_MALFORMED);
+    *ret_value = (struct cw_str){json_string_value(value), json_string_length(value)};
+    return CW_OK;
+}
+
+static void answer(struct job *job, enum cw_err err, const struct login_answer *a)
+{
+    if (err != CW_OK) {
+        problem(job->request, err, a->retry_after_ms, NULL);
+        return;
+    }
+    json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "access_token",
+                             a->access_token, "id_token", a->id_token, "refresh_token",
+                             a->refresh_token, "token_type", "Bearer", "expires_in",
+                             (json_int_t)a->expires_in, "expires_at", (json_int_t)a->expires_at,
+                             "refresh_expires_in", (json_int_t)a->refresh_expires_in, "scope",
+                             a->scope, "session_id", a->session_id);
+    cw_http_set_header(job->request, "Pragma", CW_STR("no-cache")); /* RFC 6749 §5.1 */
+    cw_http_reply_json(job->request, 200, body);
+    json_decref(body);
+}
+
+/* --- the work, on a worker -------------------------------------------------------------- */
+
+static void finish(struct job *job, enum cw_err err, struct login_answer *a)
+{
+    struct cw_http_request *request = job->request;
+    answer(job, err, a);
+    login_answer_done(a);
+    job_free(job);
+    cw_http_resume(request);
+}
+
+static void run_login(void *arg)
+{
+    struct job *job = arg;
+    struct login_request r = {
+        .domain = job->host,
+        .origin = job->origin,
+        .address = cw_str(job->address),
+        .device = job->device,
+    };
+    struct login_answer a = {0};
+    enum cw_err err = CW_OK;
+    const struct {
+        const char *name;
+        size_t max;
+        bool required;
+        struct cw_str *value;
+    } fields[] = {
+        {"username", PASSWORD_NAME_MAX, true, &r.username},
+        {"password", PASSWORD_BYTES_MAX, true, &r.password},
+        {"client_id", FIELD_MAX, false, &r.client_id},
+        {"scope", FIELD_MAX, false, &r.scope},
+    };
+    for (size_t i = 0; err == CW_OK && i < CW_ARRAY_SIZE(fields); i++) {
+        err = field(job, fields[i].name, fields[i].max, fields[i].required, fields[i].value);
+    }
+    if (err == CW_OK) {
+        err = login_run(job->rest->options.login, &r, &a);
+    }
+    finish(job, err, &a);
+}
+
+static void run_refresh(void *arg)
+{
+    struct job *job = arg;
+    struct login_refresh_request r = {
+        .domain = job->host,
+        .origin = job->origin,
+        .address = cw_str(job->address),
+    };
+    struct login_answer a = {0};
+    enum cw_err err = field(job, "refresh_token", FIELD_MAX, true, &r.refresh_token);
+    if (err == CW_OK) {
+        err = field(job, "client_id", FIELD_MAX, false, &r.client_id);
+    }
+    if (err == CW_OK) {
+        err = login_refresh(job->rest->options.login, &r, &a);
+    }
+    finish(job, err, &a);
+}
+
+/* --- handlers, on the server's thread --------------------------------------------------- */
+
+static void hand_over(struct cw_http_request *request, struct rest *rest, struct cw_work *work,
+                      void (*run)(void *arg))
+{
+    struct job *job = calloc(1, sizeof(*job));
+    if (job == NULL) {
+        problem(request, CW_NO_MEMORY, 0, NULL);
+        return;
+    }
+    job->rest = rest;
+    job->request = request;
+    enum cw_err err = cw_http_json(request, &job->body);
+    if (err == CW_OK) {
+        err = read_client(job);
+    }
+    if (err != CW_OK) {
+        job_free(job);
+        problem(request, err, 0, NULL);
+        return;
+    }
+    cw_http_defer(request);
+    err = cw_work_submit(work, run, job);
+    if (err != CW_OK) {
+        job_free(job);
+        problem(request, err == CW_SHUTTING_DOWN ? err : CW_LOGIN_OVERLOADED, 0, NULL);
+        cw_http_resume(request);
+    }
+}
+
+static void handle_login(struct cw_http_request *request, void *ctx)
+{
+    struct rest *rest = ctx;
+    hand_over(request, rest, rest->options.logins, run_login);
+}
+
+static void handle_refresh(struct cw_http_request *request, void *ctx)
+{
+    struct rest *rest = ctx;
+    hand_over(request, rest, rest->options.refreshes, run_refresh);
+}
+
+/* A document of the tenant that the host chooses. */
+static void document(struct cw_http_request *request, struct rest *rest,
+                     enum cw_err (*write)(const struct tenant *tenant, struct keyring *keys,
+                                          struct cw_buf *ret_json),
+                     const char *media_type)
+{
+    struct cw_str host;
+    struct tenant_set *set = tenant_current_get(rest->options.tenants);
+    CW_CLEANUP(cw_buf_done) struct cw_buf json = CW_BUF_INIT(DOCUMENT_MAX);
+    enum cw_err err = read_host(rest, request, &host);
+    if (err == CW_OK) {
+        const struct tenant *tenant = tenant_set_by_host(set, host);
+        err = tenant != NULL ? write(tenant, rest->options.keys, &json) : CW_TENANT_UNKNOWN;
+    }
+    if (err == CW_OK) {
+        cw_http_set_header(request, "Cache-Control", CW_STR("public, max-age=300"));
+        cw_http_set_header(request, "Access-Control-Allow-Origin", CW_STR("*"));
+        cw_http_reply(request, 200, media_type, cw_buf_str(&json));
+    } else {
+        problem(request, err, 0, NULL);
+    }
+    tenant_set_unref(set);
+}
+
+static void handle_discovery(struct cw_http_request *request, void *ctx)
+{
+    document(request, ctx, discovery_write, "application/json");
+}
+
+static enum cw_err write_jwks(const struct tenant *tenant, struct keyring *keys,
+                              struct cw_buf *ret_json)
+{
+    return keyring_jwks(keys, tenant->name, ret_json);
+}
+
+static void handle_jwks(struct cw_http_request *request, void *ctx)
+{
+    document(request, ctx, write_jwks, "application/jwk-set+json"); /* RFC 7517 §8.5.2 */
+}
+
+static const struct cw_http_route routes[] = {
+    {.method = "POST",
+     .path = "/auth/v1/login",
+     .handle = handle_login,
+     .max_body = BODY_MAX,
+     .media_type = "application/json"},
+    {.method = "POST",
+     .path = "/auth/v1/refresh",
+     .handle = handle_refresh,
+     .max_body = BODY_MAX,
+     .media_type = "application/json"},
+    {.method = "GET", .path = "/.well-known/openid-configuration", .handle = handle_discovery},
+    {.method = "GET", .path = "/.well-known/jwks.json", .handle = handle_jwks},
+};
+
+struct rest *rest_new(const struct rest_options *options)
+{
+    struct rest *rest = calloc(1, sizeof(*rest));
+    if (rest != NULL) {
+        rest->options = *options;
+    }
+    return rest;
+}
+
+void rest_free(struct rest *rest)
+{
+    free(rest);
+}
+
+struct cw_http_routes rest_routes(struct rest *rest)
+{
+    return (struct cw_http_routes){routes, CW_ARRAY_SIZE(routes), rest};
+}
