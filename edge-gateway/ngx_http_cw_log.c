@@ -19,14 +19,22 @@ typedef enum {
     NGX_HTTP_CW_VAR_CACHED,
     NGX_HTTP_CW_VAR_REQUEST_ID,
     NGX_HTTP_CW_VAR_TRACE_ID,
-    NGX_HTTP_CW_VAR_SPAN_ID
+    NGX_HTTP_CW_VAR_SPAN_ID,
+    NGX_HTTP_CW_VAR_PATH,
+    NGX_HTTP_CW_VAR_DURATION
 } ngx_http_cw_variable_e;
 
 
 static ngx_int_t ngx_http_cw_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_cw_variable_value(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_uint_t variable, ngx_str_t *s);
+static ngx_int_t ngx_http_cw_variable_number(ngx_http_request_t *r,
+    ngx_uint_t n, ngx_str_t *s);
 static void ngx_http_cw_variable_decision(ngx_http_cw_ctx_t *ctx,
     ngx_str_t *s);
+static void ngx_http_cw_variable_path(ngx_http_request_t *r, ngx_str_t *s);
+static ngx_uint_t ngx_http_cw_variable_duration(ngx_http_request_t *r);
 
 
 /* docs/GATEWAY.md lists them */
@@ -65,6 +73,12 @@ static ngx_http_variable_t  ngx_http_cw_variables[] = {
 
     { ngx_string("cw_span_id"), NULL, ngx_http_cw_variable,
       NGX_HTTP_CW_VAR_SPAN_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_path"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_PATH, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cw_duration_ns"), NULL, ngx_http_cw_variable,
+      NGX_HTTP_CW_VAR_DURATION, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
@@ -110,73 +124,14 @@ ngx_http_cw_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
     ngx_str_null(&s);
 
-    ctx = ngx_http_cw_find_ctx(r);
+    /* early errors have no state yet; the log asks nevertheless */
 
-    if (ctx) {
+    ctx = ngx_http_cw_get_ctx(r);
 
-        switch (data) {
-
-        case NGX_HTTP_CW_VAR_DECISION:
-            ngx_http_cw_variable_decision(ctx, &s);
-            break;
-
-        case NGX_HTTP_CW_VAR_REASON:
-            s = ctx->reason;
-            break;
-
-        case NGX_HTTP_CW_VAR_DOMAIN:
-            s = ctx->domain;
-            break;
-
-        case NGX_HTTP_CW_VAR_TENANT:
-            s = ctx->who.tenant;
-            break;
-
-        case NGX_HTTP_CW_VAR_SUBJECT:
-            s = ctx->who.subject;
-            break;
-
-        case NGX_HTTP_CW_VAR_CLIENT:
-            s = ctx->who.client;
-            break;
-
-        case NGX_HTTP_CW_VAR_VALIDATION:
-
-            s.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
-            if (s.data == NULL) {
-                return NGX_ERROR;
-            }
-
-            s.len = ngx_sprintf(s.data, "%ui", ctx->ask.elapsed) - s.data;
-            break;
-
-        case NGX_HTTP_CW_VAR_CACHED:
-
-            if (ctx->ask.cached) {
-                ngx_str_set(&s, "true");
-
-            } else {
-                ngx_str_set(&s, "false");
-            }
-
-            break;
-
-        case NGX_HTTP_CW_VAR_REQUEST_ID:
-            s = ctx->request_id;
-            break;
-
-        case NGX_HTTP_CW_VAR_TRACE_ID:
-        case NGX_HTTP_CW_VAR_SPAN_ID:
-
-            if (ngx_http_cw_trace(r->main, ctx) != NGX_OK) {
-                return NGX_ERROR;
-            }
-
-            s.data = (data == NGX_HTTP_CW_VAR_TRACE_ID) ? ctx->trace
-                                                        : ctx->span;
-            s.len = (data == NGX_HTTP_CW_VAR_TRACE_ID) ? 32 : 16;
-            break;
-        }
+    if (ctx == NULL
+        || ngx_http_cw_variable_value(r->main, ctx, data, &s) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     v->valid = 1;
@@ -186,6 +141,133 @@ ngx_http_cw_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     v->data = s.data;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cw_variable_value(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
+    ngx_uint_t variable, ngx_str_t *s)
+{
+    switch (variable) {
+
+    case NGX_HTTP_CW_VAR_DECISION:
+        ngx_http_cw_variable_decision(ctx, s);
+        break;
+
+    case NGX_HTTP_CW_VAR_REASON:
+        *s = ctx->reason;
+        break;
+
+    case NGX_HTTP_CW_VAR_DOMAIN:
+        *s = ctx->domain;
+        break;
+
+    case NGX_HTTP_CW_VAR_TENANT:
+        *s = ctx->who.tenant;
+        break;
+
+    case NGX_HTTP_CW_VAR_SUBJECT:
+        *s = ctx->who.subject;
+        break;
+
+    case NGX_HTTP_CW_VAR_CLIENT:
+        *s = ctx->who.client;
+        break;
+
+    case NGX_HTTP_CW_VAR_VALIDATION:
+        return ngx_http_cw_variable_number(r, ctx->ask.elapsed, s);
+
+    case NGX_HTTP_CW_VAR_CACHED:
+        if (ctx->ask.cached) {
+            ngx_str_set(s, "true");
+
+        } else {
+            ngx_str_set(s, "false");
+        }
+
+        break;
+
+    case NGX_HTTP_CW_VAR_REQUEST_ID:
+    case NGX_HTTP_CW_VAR_TRACE_ID:
+    case NGX_HTTP_CW_VAR_SPAN_ID:
+
+        if (ngx_http_cw_trace(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (variable == NGX_HTTP_CW_VAR_REQUEST_ID) {
+            *s = ctx->request_id;
+
+        } else if (variable == NGX_HTTP_CW_VAR_TRACE_ID) {
+            s->data = ctx->trace;
+            s->len = 32;
+
+        } else {
+            s->data = ctx->span;
+            s->len = 16;
+        }
+
+        break;
+
+    case NGX_HTTP_CW_VAR_PATH:
+        ngx_http_cw_variable_path(r, s);
+        break;
+
+    case NGX_HTTP_CW_VAR_DURATION:
+        return ngx_http_cw_variable_number(r,
+                                           ngx_http_cw_variable_duration(r),
+                                           s);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cw_variable_number(ngx_http_request_t *r, ngx_uint_t n, ngx_str_t *s)
+{
+    s->data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (s->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    s->len = ngx_sprintf(s->data, "%ui", n) - s->data;
+
+    return NGX_OK;
+}
+
+
+/* as the client sent it, without the arguments: a query may hold a token */
+
+static void
+ngx_http_cw_variable_path(ngx_http_request_t *r, ngx_str_t *s)
+{
+    u_char  *p;
+
+    *s = r->unparsed_uri;
+
+    if (s->len) {
+        p = ngx_strlchr(s->data, s->data + s->len, '?');
+
+        if (p) {
+            s->len = p - s->data;
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_cw_variable_duration(ngx_http_request_t *r)
+{
+    ngx_time_t      *tp;
+    ngx_msec_int_t   ms;
+
+    tp = ngx_timeofday();
+
+    ms = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
+                           + (tp->msec - r->start_msec));
+
+    return (ngx_uint_t) ngx_max(ms, 0) * 1000000;
 }
 
 

@@ -20,6 +20,8 @@
 
 static char *ngx_http_cw_healthz(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_cw_route_unknown(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static ngx_int_t ngx_http_cw_add_phases(ngx_conf_t *cf);
 static ngx_int_t ngx_http_cw_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_cw_init_process(ngx_cycle_t *cycle);
@@ -223,11 +225,18 @@ static ngx_command_t  ngx_http_cw_commands[] = {
       offsetof(ngx_http_cw_main_conf_t, error_docs),
       NULL },
 
-    /* what operators get */
+    /* locations of the gateway's own */
 
     { ngx_string("cw_healthz"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_cw_healthz,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("cw_route_unknown"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_cw_route_unknown,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -281,6 +290,18 @@ ngx_http_cw_healthz(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_cw_healthz_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_cw_route_unknown(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_http_cw_route_unknown_handler;
 
     return NGX_CONF_OK;
 }

@@ -213,6 +213,7 @@ ngx_int_t ngx_http_cw_log_handler(ngx_http_request_t *r);
 
 /* handlers of their own locations */
 ngx_int_t ngx_http_cw_healthz_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_cw_route_unknown_handler(ngx_http_request_t *r);
 
 
 extern ngx_module_t  ngx_http_cw_module;

@@ -523,3 +523,12 @@ ngx_http_cw_healthz_handler(ngx_http_request_t *r)
 
     return ngx_http_send_response(r, NGX_HTTP_OK, &type, &cv);
 }
+
+
+/* what no location names: being registered makes no service public */
+
+ngx_int_t
+ngx_http_cw_route_unknown_handler(ngx_http_request_t *r)
+{
+    return ngx_http_cw_refuse(r, CW_ROUTE_UNKNOWN);
+}

@@ -27,6 +27,7 @@ def gateway(directory, judge, service, ending):
         location /maybe/ {{ cw_auth optional; proxy_pass http://127.0.0.1:{service.port}; }}
         location = /healthz {{ cw_auth off; cw_healthz; }}
         location = /metrics {{ cw_auth off; cw_metrics; }}
+        location / {{ cw_auth off; cw_route_unknown; }}
         """).start())
 
 
@@ -169,3 +170,8 @@ def test_metrics_count_verdicts_and_refusals(gateway):
     assert m['cw_gateway_refusals_total{reason="signature_invalid"}'] == 1
     assert m['cw_gateway_refusals_total{reason="token_missing"}'] == 1
     assert m["cw_gateway_validation_seconds_count"] == 2
+
+
+def test_a_service_without_a_location_is_an_unknown_route(gateway):
+    r = gateway.get("/api/unheard-of/x", "good")
+    assert (r.status, r.reason) == (404, "route_unknown")
