@@ -22,6 +22,8 @@ struct command {
     int (*run)(const struct command *command, int argc, char **argv);
 };
 
+extern const struct command command_token_verify;
+extern const struct command command_token_decode;
 extern const struct command command_jws_verify;
 
 /* Reads options; on --help prints the page. ret_exit is set where the caller must return at once.

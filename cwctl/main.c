@@ -6,6 +6,8 @@
 #include "cwctl/command.h"
 
 static const struct command *const commands[] = {
+    &command_token_verify,
+    &command_token_decode,
     &command_jws_verify,
 };
 

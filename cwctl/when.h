@@ -1,0 +1,10 @@
+/* Points in time on the command line. */
+#ifndef CW_CWCTL_WHEN_H
+#define CW_CWCTL_WHEN_H
+
+#include "common/base/str.h"
+
+/* Unix seconds, or RFC 3339 in UTC ("2026-11-24T18:00:00Z"). */
+bool when_parse(const char *text, int64_t *ret_seconds);
+
+#endif
