@@ -94,8 +94,8 @@ def tampered(token, **changes):
 
 
 def unsigned(payload):
-    """`alg: none` (RFC 8725 §2.1)."""
-    return compact({"alg": "none", "typ": "at+jwt"}, payload, lambda _: b"")
+    """`alg: none` (RFC 8725 §2.1), with bytes where a signature would be."""
+    return compact({"alg": "none", "typ": "at+jwt", "kid": "none"}, payload, lambda _: b"none")
 
 
 def hmac_with_public_key(key, payload):
