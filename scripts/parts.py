@@ -19,7 +19,7 @@ import client
 import house
 from house import ROOT, RUN, Failure
 
-PORTS = {"HTTP": 8080, "HTTPS": 8443, "IDP": 8444, "AUTHSVC_REST": 9081, "SIDECAR": 9082, "AUTHSVC": 9083, "STORAGE": 9084,
+PORTS = {"HTTP": 8080, "HTTPS": 8443, "IDP": 8444, "AUTHSVC_REST": 9081, "SIDECAR": 9082, "AUTHSVC": 9083, "STORAGE": 9084, "STORAGE_MANAGEMENT": 9085,
          "REGISTRY": 8761}
 SOCKETS = ["gateway", "sidecar", "admin", "authsvc", "authsvc-admin"]
 SOCKET_PATH_MAX = 107
@@ -243,7 +243,8 @@ def stack(numbers):
              lambda: client.request("GET", f"https://localhost:{numbers['IDP']}/.well-known/openid-configuration", ca=ca).status == 200),
         program("cw-sidecar", "token validator, host registry", ["SIDECAR", "REGISTRY"], lambda: health(numbers["SIDECAR"])),
         program("cw-authsvc", "login, OpenID provider", ["AUTHSVC_REST", "AUTHSVC"], lambda: health(numbers["AUTHSVC"])),
-        program("storage-service", "the demo's microservice", ["STORAGE"], lambda: listens(numbers["STORAGE"])),
+        program("storage-service", "the demo's microservice", ["STORAGE", "STORAGE_MANAGEMENT"],
+                lambda: health(numbers["STORAGE_MANAGEMENT"])),
         Part("gateway", "nginx with the ClinicWave module",
              ["/usr/sbin/nginx", "-p", RUN, "-c", etc / "nginx.conf", "-e", RUN / "log/nginx-error.log", "-g", "daemon off;"],
              ["HTTP", "HTTPS"], [programs / "ngx_http_cw_module.so", etc / "nginx.conf", RUN / "tls/gateway.pem"],

@@ -179,13 +179,28 @@ static void begin(struct cw_http_request *request, const char *method)
     request->body.max = request->route ? request->route->max_body : 0;
 }
 
+/* A refusal waits for the end of a small body: a client that is still sending (a proxy, most) would
+ * see a reset instead of the answer. */
+static bool drain_first(const struct cw_http_request *request)
+{
+    struct cw_str length;
+    uint64_t n = 0;
+    if (cw_http_header_count(request, "Expect") > 0) {
+        return false; /* it waits for our word before it sends (RFC 9110 §10.1.1) */
+    }
+    if (cw_http_header(request, "Content-Length", &length)) {
+        return cw_str_to_u64(length, DRAIN_MAX, &n) == CW_OK && n > 0;
+    }
+    return cw_http_header_count(request, "Transfer-Encoding") > 0;
+}
+
 /* False ends the connection. */
 static bool take_body(struct cw_http_request *request, struct cw_str bytes)
 {
     size_t max = request->route ? request->route->max_body : 0;
     request->n_body += bytes.n;
     if (request->response) {
-        return request->n_body <= max + DRAIN_MAX;
+        return request->n_body <= request->drain_from + DRAIN_MAX;
     }
     enum cw_err err = CW_OK;
     if (request->n_body > max) {
@@ -198,6 +213,7 @@ static bool take_body(struct cw_http_request *request, struct cw_str bytes)
     }
     if (err != CW_OK) {
         cw_http_problem(request, err, NULL);
+        request->drain_from = request->n_body;
     }
     return true;
 }
@@ -238,7 +254,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     if (!request->begun) {
         request->begun = true;
         begin(request, method);
-        return request->response ? http_answer_queue(request) : MHD_YES;
+        return request->response && !drain_first(request) ? http_answer_queue(request) : MHD_YES;
     }
     if (*data_size > 0) {
         bool go_on = take_body(request, (struct cw_str){data, *data_size});
