@@ -1,0 +1,486 @@
+/* Streams: order, the bounded outbox, merging, ends of every kind, and the end of the server. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clinicwave/token/v1/token.pb-c.h"
+#include "tests/unit/common/rpc/kit.h"
+
+typedef Clinicwave__Token__V1__ValidateStreamRequest request_message;
+typedef Clinicwave__Token__V1__ValidateStreamResponse response_message;
+
+#define REQUEST &clinicwave__token__v1__validate_stream_request__descriptor
+#define RESPONSE &clinicwave__token__v1__validate_stream_response__descriptor
+
+/* ---- the server's side ---- */
+
+static struct {
+    atomic_int opened, closed, half_closed, writable, end, peer_ok, stops;
+    _Atomic(struct cw_rpc_stream *) held;
+    atomic_bool hold; /* keep a reference for another thread */
+} seen;
+
+/* A response whose results carry the ids first .. first+n-1. */
+static enum cw_rpc_sent send_ids(struct cw_rpc_stream *stream, uint64_t first, size_t n)
+{
+    Clinicwave__Token__V1__ValidateResult results[64], *list[64];
+    for (size_t i = 0; i < n; i++) {
+        clinicwave__token__v1__validate_result__init(&results[i]);
+        results[i].id = first + i;
+        list[i] = &results[i];
+    }
+    response_message response = CLINICWAVE__TOKEN__V1__VALIDATE_STREAM_RESPONSE__INIT;
+    response.n_results = n;
+    response.results = list;
+    return cw_rpc_stream_send_message(stream, &response.base);
+}
+
+static void on_open(struct cw_rpc_stream *stream, void *ctx)
+{
+    (void)ctx;
+    atomic_fetch_add(&seen.opened, 1);
+    atomic_store(&seen.peer_ok, cw_rpc_stream_peer(stream).uid == getuid());
+    if (seen.hold) {
+        atomic_store(&seen.held, cw_rpc_stream_ref(stream));
+    }
+}
+
+static void on_message(struct cw_rpc_stream *stream, const ProtobufCMessage *message)
+{
+    const request_message *request = (const void *)message;
+    for (size_t i = 0; i < request->n_entries; i++) {
+        send_ids(stream, request->entries[i]->id, 1);
+    }
+}
+
+static void on_half_close(struct cw_rpc_stream *stream)
+{
+    atomic_fetch_add(&seen.half_closed, 1);
+    send_ids(stream, 999, 1);
+    cw_rpc_stream_finish(stream, CW_OK, NULL);
+}
+
+static void on_writable(struct cw_rpc_stream *stream)
+{
+    (void)stream;
+    atomic_fetch_add(&seen.writable, 1);
+}
+
+static void on_close(struct cw_rpc_stream *stream, enum cw_rpc_end end)
+{
+    (void)stream;
+    atomic_store(&seen.end, end);
+    atomic_fetch_add(&seen.closed, 1);
+}
+
+static void on_open_refuse(struct cw_rpc_stream *stream, void *ctx)
+{
+    (void)ctx;
+    cw_rpc_stream_finish(stream, CW_FORBIDDEN, "not you");
+}
+
+static void on_stop(struct cw_rpc_stream *stream)
+{
+    atomic_fetch_add(&seen.stops, 1);
+    send_ids(stream, 1000, 1);
+    cw_rpc_stream_finish(stream, CW_OK, NULL);
+}
+
+static const struct cw_rpc_stream_ops echo_ops = {
+    .on_open = on_open,
+    .on_message = on_message,
+    .on_half_close = on_half_close,
+    .on_writable = on_writable,
+    .on_close = on_close,
+    .coalesce = 4096,
+};
+static const struct cw_rpc_stream_ops refuse_ops = {.on_open = on_open_refuse,
+                                                    .on_close = on_close};
+static const struct cw_rpc_stream_ops stop_ops = {
+    .on_open = on_open, .on_message = on_message, .on_stop = on_stop, .on_close = on_close};
+
+static const struct cw_rpc_method methods[] = {
+    {.path = "/t.S/Echo",
+     .kind = CW_RPC_BIDI,
+     .listeners = KIT_OPEN,
+     .request = REQUEST,
+     .stream = &echo_ops},
+    {.path = "/t.S/Refuse",
+     .kind = CW_RPC_BIDI,
+     .listeners = KIT_OPEN,
+     .request = REQUEST,
+     .stream = &refuse_ops},
+    {.path = "/t.S/Stop",
+     .kind = CW_RPC_BIDI,
+     .listeners = KIT_OPEN,
+     .request = REQUEST,
+     .stream = &stop_ops},
+    {.path = "/t.S/One",
+     .kind = CW_RPC_SERVER_STREAM,
+     .listeners = KIT_OPEN,
+     .request = REQUEST,
+     .stream = &echo_ops},
+};
+
+/* ---- the client's side: one subscription that writes down what happens ---- */
+
+struct watch {
+    struct cw_rpc_subscription *subscription;
+    unsigned to_send; /* entries in the first message */
+    atomic_int starts, messages, ends, err;
+    atomic_uint_fast64_t last_id, results, order_broken;
+};
+
+static void send_entries(struct cw_rpc_subscription *subscription, uint64_t first, unsigned n)
+{
+    Clinicwave__Token__V1__ValidateEntry entries[256], *list[256];
+    for (unsigned i = 0; i < n; i++) {
+        clinicwave__token__v1__validate_entry__init(&entries[i]);
+        entries[i].id = first + i;
+        list[i] = &entries[i];
+    }
+    request_message request = CLINICWAVE__TOKEN__V1__VALIDATE_STREAM_REQUEST__INIT;
+    request.n_entries = n;
+    request.entries = list;
+    assert_int_equal(cw_rpc_subscription_send(subscription, &request.base), CW_OK);
+}
+
+static void on_start(struct cw_rpc_subscription *subscription, void *ctx)
+{
+    struct watch *w = ctx;
+    atomic_fetch_add(&w->starts, 1);
+    if (w->to_send) {
+        send_entries(subscription, 1, w->to_send);
+    }
+}
+
+static void on_answer(struct cw_rpc_subscription *subscription, const ProtobufCMessage *message,
+                      void *ctx)
+{
+    struct watch *w = ctx;
+    const response_message *response = (const void *)message;
+    (void)subscription;
+    for (size_t i = 0; i < response->n_results; i++) {
+        uint64_t id = response->results[i]->id;
+        if (id <= atomic_load(&w->last_id) && id != 1) {
+            atomic_fetch_add(&w->order_broken, 1);
+        }
+        atomic_store(&w->last_id, id);
+    }
+    atomic_fetch_add(&w->results, response->n_results);
+    atomic_fetch_add(&w->messages, 1);
+}
+
+static void on_end(struct cw_rpc_subscription *subscription, const struct cw_rpc_answer *how,
+                   void *ctx)
+{
+    struct watch *w = ctx;
+    (void)subscription;
+    atomic_store(&w->err, how->err);
+    atomic_fetch_add(&w->ends, 1);
+}
+
+#define OPS(name, path_, one)                                                                      \
+    static const struct cw_rpc_subscription_ops name = {.path = (path_),                           \
+                                                        .server_stream = (one),                    \
+                                                        .response = RESPONSE,                      \
+                                                        .on_start = on_start,                      \
+                                                        .on_message = on_answer,                   \
+                                                        .on_end = on_end}
+OPS(echo, "/t.S/Echo", false);
+OPS(refused, "/t.S/Refuse", false);
+OPS(stopping, "/t.S/Stop", false);
+OPS(one, "/t.S/One", true);
+
+#define UNTIL(condition)                                                                           \
+    do {                                                                                           \
+        int64_t until_ = kit_now_ms() + 20000;                                                     \
+        while (!(condition)) {                                                                     \
+            if (kit_now_ms() > until_) {                                                           \
+                fail_msg("never: %s", #condition);                                                 \
+            }                                                                                      \
+            usleep(500);                                                                           \
+        }                                                                                          \
+    } while (0)
+
+static int setup(void **state)
+{
+    static struct kit kit;
+    memset(&seen, 0, sizeof seen);
+    kit_init(&kit);
+    kit.config.outbox_bytes = 16 << 10;
+    *state = &kit;
+    kit_start(&kit, methods, CW_ARRAY_SIZE(methods), NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    kit_done(*state);
+    return 0;
+}
+
+static void subscribe(struct kit *kit, const struct cw_rpc_subscription_ops *ops, struct watch *w)
+{
+    assert_int_equal(cw_rpc_subscription_new(kit->runtime, kit->open, ops, w, &w->subscription),
+                     CW_OK);
+}
+
+static void answers_come_in_order_and_a_half_close_ends_it_well(void **state)
+{
+    struct kit *kit = *state;
+    struct watch w = {.to_send = 200};
+    subscribe(kit, &echo, &w);
+    UNTIL(atomic_load(&w.results) == 200);
+    send_entries(w.subscription, 300, 256);
+    UNTIL(atomic_load(&w.results) == 456);
+    /* 456 answers of one result each were sent; those that waited were merged */
+    assert_true(atomic_load(&w.messages) < 456);
+    cw_rpc_subscription_free(w.subscription, 5000);
+    assert_int_equal(atomic_load(&w.results), 457); /* what on_half_close sent */
+    assert_int_equal(atomic_load(&w.err), CW_OK);
+    assert_int_equal(atomic_load(&w.order_broken), 0);
+    assert_true(atomic_load(&seen.peer_ok));
+    UNTIL(atomic_load(&seen.closed) == 1);
+    assert_int_equal(atomic_load(&seen.half_closed), 1);
+    assert_int_equal(atomic_load(&seen.end), CW_RPC_END_FINISHED);
+}
+
+static void a_cancel_is_told_from_a_broken_connection(void **state)
+{
+    struct kit *kit = *state;
+    struct watch w = {.to_send = 1};
+    subscribe(kit, &stopping, &w);
+    UNTIL(atomic_load(&w.results) == 1);
+    /* "/t.S/Stop" has no on_half_close, so the kit ends it; cancel instead by a client that breaks
+     * off */
+    struct kit_call call = {.message = "", .timeout_ms = 5000};
+    kit_raw_call(kit->open_path, "/t.S/Stop", &call);
+    assert_int_equal(call.status, 0);
+    cw_rpc_subscription_free(w.subscription, 1000);
+    UNTIL(atomic_load(&seen.closed) == 2);
+    seen.hold = true; /* a stream that is never finished by the server */
+    struct watch long_lived = {0};
+    struct cw_rpc_channel *other = kit_channel(kit->open_path);
+    assert_int_equal(
+        cw_rpc_subscription_new(kit->runtime, other, &echo, &long_lived, &long_lived.subscription),
+        CW_OK);
+    UNTIL(atomic_load(&seen.held) != NULL);
+    seen.hold = false;
+    cw_rpc_subscription_free(long_lived.subscription, 0); /* at once: half-close, then cancel */
+    cw_rpc_channel_free(other);
+    UNTIL(atomic_load(&seen.closed) == 3);
+    assert_int_not_equal(atomic_load(&seen.end), CW_RPC_END_DISCONNECTED);
+    assert_int_equal(cw_rpc_stream_send(atomic_load(&seen.held), CW_STR("")), CW_RPC_CLOSED);
+    cw_rpc_stream_unref(atomic_load(&seen.held));
+}
+
+static void a_lost_process_is_a_broken_connection(void **state)
+{
+    struct kit *kit = *state;
+    /* a child that opens a stream and dies: gRPC is not fork-safe, so it is the test program
+     * itself, started anew */
+    char command[1024];
+    char self[512];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(n > 0);
+    self[n] = '\0';
+    snprintf(command, sizeof command, "%s --die %s", self, kit->open_path);
+    assert_int_not_equal(system(command), 0);
+    UNTIL(atomic_load(&seen.closed) == 1);
+    assert_int_equal(atomic_load(&seen.half_closed), 0);
+    assert_int_equal(atomic_load(&seen.end), CW_RPC_END_DISCONNECTED);
+}
+
+static void a_refusal_in_on_open_reaches_the_client_which_then_pauses(void **state)
+{
+    struct kit *kit = *state;
+    struct watch w = {0};
+    int64_t start = kit_now_ms();
+    subscribe(kit, &refused, &w);
+    UNTIL(atomic_load(&w.ends) == 3);
+    assert_true(kit_now_ms() - start >= 300); /* 100 and 200 ms */
+    assert_int_equal(atomic_load(&w.err), CW_FORBIDDEN);
+    cw_rpc_subscription_free(w.subscription, 0);
+    UNTIL(atomic_load(&seen.closed) >= 3);
+}
+
+static void a_server_stream_takes_one_message_and_lives_on(void **state)
+{
+    struct kit *kit = *state;
+    struct watch w = {.to_send = 3};
+    seen.hold = true;
+    subscribe(kit, &one, &w);
+    UNTIL(atomic_load(&w.results) == 3);
+    assert_int_equal(send_ids(atomic_load(&seen.held), 50, 2), CW_RPC_SENT);
+    UNTIL(atomic_load(&w.results) == 5);
+    assert_int_equal(atomic_load(&seen.half_closed), 0);
+    cw_rpc_stream_finish(atomic_load(&seen.held), CW_SHUTTING_DOWN, NULL);
+    cw_rpc_stream_finish(atomic_load(&seen.held), CW_OK, NULL); /* too late: no effect */
+    UNTIL(atomic_load(&w.ends) == 1);
+    assert_int_equal(atomic_load(&w.err), CW_SHUTTING_DOWN);
+    seen.hold = false;
+    UNTIL(atomic_load(&w.starts) == 2); /* it comes back by itself */
+    cw_rpc_subscription_free(w.subscription, 0);
+    cw_rpc_stream_unref(atomic_load(&seen.held));
+    struct kit_call none = {.timeout_ms = 5000};
+    kit_raw_call(kit->open_path, "/t.S/One", &none);
+    assert_int_equal(none.status, CW_GRPC_INVALID_ARGUMENT);
+}
+
+/* The outbox of a client that does not read. */
+static void a_full_outbox_says_so_and_stops_reading(void **state)
+{
+    struct kit *kit = *state;
+    char command[1024], self[512];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(n > 0);
+    self[n] = '\0';
+    seen.hold = true;
+    snprintf(command, sizeof command, "%s --stuck %s & echo $! > %s/pid", self, kit->open_path,
+             kit->dir);
+    assert_int_equal(system(command), 0);
+    UNTIL(atomic_load(&seen.held) != NULL);
+    snprintf(command, sizeof command, "sleep 0.2; kill -STOP $(cat %s/pid)", kit->dir);
+    assert_int_equal(system(command), 0);
+    static char bulk[4000]; /* an unknown field of 3996 bytes: any message has room for it */
+    memcpy(bulk, "\xfa\x3e\x9c\x1f", 4);
+    struct cw_str message = {bulk, 4 + 3996};
+    enum cw_rpc_sent sent = CW_RPC_SENT;
+    unsigned taken = 0;
+    while (sent == CW_RPC_SENT && taken < 100000) {
+        sent = cw_rpc_stream_send(atomic_load(&seen.held), message);
+        taken += sent == CW_RPC_SENT;
+        usleep(100);
+    }
+    assert_int_equal(sent, CW_RPC_FULL);
+    assert_int_equal(atomic_load(&seen.writable), 0);
+    snprintf(command, sizeof command, "kill -CONT $(cat %s/pid)", kit->dir);
+    assert_int_equal(system(command), 0);
+    UNTIL(atomic_load(&seen.writable) >= 1);
+    assert_int_equal(cw_rpc_stream_send(atomic_load(&seen.held), message), CW_RPC_SENT);
+    snprintf(command, sizeof command, "kill -KILL $(cat %s/pid)", kit->dir);
+    assert_int_equal(system(command), 0);
+    UNTIL(atomic_load(&seen.closed) == 1);
+    assert_int_equal(cw_rpc_stream_send(atomic_load(&seen.held), message), CW_RPC_CLOSED);
+    cw_rpc_stream_unref(atomic_load(&seen.held));
+}
+
+static void *send_loop(void *arg)
+{
+    struct cw_rpc_stream *stream = arg;
+    for (uint64_t i = 1; i <= 2000; i++) {
+        while (send_ids(stream, i, 1) == CW_RPC_FULL) {
+            usleep(100);
+        }
+    }
+    cw_rpc_stream_unref(stream);
+    return NULL;
+}
+
+static void several_threads_may_send_at_once(void **state)
+{
+    struct kit *kit = *state;
+    struct watch w = {0};
+    seen.hold = true;
+    subscribe(kit, &echo, &w);
+    UNTIL(atomic_load(&seen.held) != NULL);
+    pthread_t threads[3];
+    for (size_t i = 0; i < CW_ARRAY_SIZE(threads); i++) {
+        pthread_create(&threads[i], NULL, send_loop, cw_rpc_stream_ref(atomic_load(&seen.held)));
+    }
+    for (size_t i = 0; i < CW_ARRAY_SIZE(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+    UNTIL(atomic_load(&w.results) == 6000);
+    cw_rpc_subscription_free(w.subscription, 1000);
+    cw_rpc_stream_unref(atomic_load(&seen.held));
+}
+
+static void stopping_lets_a_stream_say_its_last(void **state)
+{
+    struct kit *kit = *state;
+    struct watch w = {.to_send = 1}, kept = {.to_send = 1};
+    subscribe(kit, &stopping, &w);
+    subscribe(kit, &echo, &kept);
+    UNTIL(atomic_load(&w.results) == 1 && atomic_load(&kept.results) == 1);
+    int64_t start = kit_now_ms();
+    cw_rpc_server_stop(kit->server, 5000);
+    assert_true(kit_now_ms() - start < 2000);
+    UNTIL(atomic_load(&w.ends) == 1 && atomic_load(&kept.ends) == 1);
+    assert_int_equal(atomic_load(&w.results), 2);
+    assert_int_equal(atomic_load(&w.err), CW_OK);
+    assert_int_equal(atomic_load(&kept.err), CW_SHUTTING_DOWN);
+    assert_int_equal(atomic_load(&seen.stops), 1);
+    assert_int_equal(atomic_load(&seen.closed), 2);
+    cw_rpc_subscription_free(w.subscription, 0);
+    cw_rpc_subscription_free(kept.subscription, 0);
+}
+
+static void a_stopped_server_uses_no_cpu_and_a_new_one_is_found_within_a_second(void **state)
+{
+    struct kit *kit = *state;
+    struct watch w = {.to_send = 1};
+    subscribe(kit, &echo, &w);
+    UNTIL(atomic_load(&w.results) == 1);
+    cw_rpc_server_stop(kit->server, 5000);
+    cw_rpc_server_free(kit->server);
+    kit->server = NULL;
+    UNTIL(atomic_load(&w.starts) == 2); /* waits for a server */
+    uint64_t before = cw_rpc_runtime_cpu_ns(kit->runtime);
+    usleep(700 * 1000);
+    uint64_t used = cw_rpc_runtime_cpu_ns(kit->runtime) - before;
+    assert_true(used <
+                100u * 1000 * 1000); /* armed requests are not armed again, reconnects are paced */
+    assert_int_equal(cw_rpc_server_new(kit->runtime, &kit->config, &kit->server), CW_OK);
+    assert_int_equal(cw_rpc_server_add(kit->server, methods, CW_ARRAY_SIZE(methods), NULL), CW_OK);
+    int64_t start = kit_now_ms();
+    assert_int_equal(cw_rpc_server_start(kit->server, NULL), CW_OK);
+    UNTIL(atomic_load(&w.results) == 2);
+    assert_true(kit_now_ms() - start < 1000);
+    cw_rpc_subscription_free(w.subscription, 1000);
+}
+
+/* ---- clients that end badly ---- */
+
+static int misbehave(const char *how, const char *path)
+{
+    struct cw_rpc_runtime *runtime;
+    struct cw_rpc_channel *channel = kit_channel(path);
+    struct watch w = {.to_send = 1};
+    if (cw_rpc_runtime_new(1, &runtime) != CW_OK ||
+        cw_rpc_subscription_new(runtime, channel, &echo, &w, &w.subscription) != CW_OK) {
+        return 2;
+    }
+    for (int i = 0; i < 20000 && atomic_load(&w.results) == 0; i++) {
+        usleep(500);
+    }
+    if (strcmp(how, "--die") == 0) {
+        _exit(1);
+    }
+    pause();
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3) {
+        return misbehave(argv[1], argv[2]);
+    }
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(answers_come_in_order_and_a_half_close_ends_it_well),
+        CASE(a_cancel_is_told_from_a_broken_connection),
+        CASE(a_lost_process_is_a_broken_connection),
+        CASE(a_refusal_in_on_open_reaches_the_client_which_then_pauses),
+        CASE(a_server_stream_takes_one_message_and_lives_on),
+        CASE(a_full_outbox_says_so_and_stops_reading),
+        CASE(several_threads_may_send_at_once),
+        CASE(stopping_lets_a_stream_say_its_last),
+        CASE(a_stopped_server_uses_no_cpu_and_a_new_one_is_found_within_a_second),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
