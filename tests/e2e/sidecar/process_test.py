@@ -1,0 +1,152 @@
+"""The program: start, reload, second instance, callers of other users, end."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import grpc
+import pytest
+import yaml
+
+from tests.e2e.sidecar.streams import Batches
+from tests.support import rpc
+from tests.support.fixtures import tenant_of
+from tests.support.programs import program, until
+from tests.support.stack import Sidecar
+
+
+def rewritten(sidecar, change):
+    document = yaml.safe_load(sidecar.config.read_text())
+    change(document)
+    sidecar.config.write_text(yaml.safe_dump(document))
+    sidecar.process.signal(signal.SIGHUP)
+
+
+def test_a_domain_that_is_added_by_reload_is_served_and_cached_tokens_of_others_stay(sidecar, issuer, authority):
+    token = issuer.token()
+    assert not sidecar.validate(token).cached
+    with pytest.raises(grpc.RpcError) as unknown:
+        sidecar.validate(token, domain="new.example")
+    assert unknown.value.code() == grpc.StatusCode.NOT_FOUND
+    rewritten(sidecar, lambda d: d["tenants"].append(tenant_of(issuer, authority, "new", ["new.example"])))
+    until("the reload is logged", lambda: "configuration-reloaded" in sidecar.process.log())
+    assert sidecar.validate(token).cached
+    # A key, a cached identity of one tenant never counts for another.
+    assert not sidecar.validate(token, domain="NEW.example.:443").cached
+
+
+def test_a_bad_file_on_reload_changes_nothing(sidecar, issuer):
+    token = issuer.token()
+    assert sidecar.validate(token).decision == 1
+    rewritten(sidecar, lambda d: d["tenants"][0].update(audience="oops"))
+    until("the refusal is logged", lambda: "configuration-refused" in sidecar.process.log())
+    assert "tenants[0].audience" in sidecar.process.log()
+    assert sidecar.validate(token).cached
+
+
+def test_a_changed_audience_counts_for_tokens_that_are_cached(sidecar, issuer):
+    token = issuer.token()
+    assert sidecar.validate(token).decision == 1
+    rewritten(sidecar, lambda d: d["tenants"][0].update(audiences=["https://other.example"]))
+    until("the reload is logged", lambda: "configuration-reloaded" in sidecar.process.log())
+    assert sidecar.validate(token).reason == "audience_mismatch"
+
+
+def test_a_second_sidecar_on_the_same_sockets_does_not_start_and_the_first_goes_on(sidecar, issuer, directory):
+    second = Sidecar(directory, yaml.safe_load(sidecar.config.read_text())["tenants"])
+    second.process.start()
+    assert second.process.process.wait(10) == 2
+    assert sidecar.validate(issuer.token()).decision == 1
+
+
+@pytest.mark.parametrize("change,words", [
+    (dict(tenants=[dict(name="x", domains=["x.example"], audiences=["a"], issuers=[dict(issuer="http://x.example/")])]), "https"),
+    (dict(tenants=[dict(name="x", domains=["x.example"], audiences=["a"], issuers=[dict(issuer="https://x/", algorithms=["HS256"])])]), "HS256"),
+    (dict(tenants=[dict(name="x", domains=["x..example"], audiences=["a"], issuers=[dict(issuer="https://x/")])]), "x..example"),
+    (dict(tenants=[dict(name="x", domains=["x.example"], audiences=[], issuers=[dict(issuer="https://x/")])]), "audiences"),
+    (dict(sidecar=dict(cache=dict(ttl="five"))), "sidecar.cache.ttl"),
+    (dict(sidecar={"gateway-uids": ["no-such-user-here"]}), "gateway-uids"),
+])
+def test_a_bad_configuration_is_refused_with_its_place(directory, change, words):
+    path = directory / "bad.yaml"
+    path.write_text(yaml.safe_dump(change))
+    r = subprocess.run([program("sidecar/cw-sidecar"), "--config", path, "--check-config"], capture_output=True, text=True)
+    assert r.returncode == 1 and words in r.stderr, r.stderr
+
+
+def test_methods_are_offered_on_their_sockets_only(sidecar, issuer):
+    with pytest.raises(grpc.RpcError) as refused:
+        sidecar.stub(socket=sidecar.gateway_socket).Validate(token=b"x", domain="clinicwave.com")
+    assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    for socket in (sidecar.socket, sidecar.gateway_socket):
+        with pytest.raises(grpc.RpcError) as refused:
+            sidecar.stub("clinicwave.token.v1.TokenAdminService", socket).FlushCache()
+        assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.RpcError) as refused:
+        Batches(sidecar.socket).ask_token("x")
+    assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_sigterm_ends_it_gracefully_with_streams_open(sidecar, issuer, ending):
+    stream = ending(Batches(sidecar.gateway_socket))
+    assert stream.ask_token(issuer.token()) == "ALLOW"
+    begin = time.monotonic()
+    sidecar.process.signal(signal.SIGTERM)
+    assert sidecar.process.process.wait(15) == 0
+    assert time.monotonic() - begin < 10 and "stopped" in sidecar.process.log()
+    for name in ("gateway", "sidecar", "admin"):
+        assert not (sidecar.directory / f"{name}.sock").exists()
+
+
+def test_explain_lists_what_was_compared_and_never_the_token(sidecar, issuer):
+    token = issuer.token()
+    answer = sidecar.validate(token, explain=True, requirement=rpc.message("clinicwave.token.v1.Requirement")(scopes_all=["files:delete"]))
+    assert answer.reason == "scope_insufficient"
+    names = [c.name for c in answer.checks]
+    assert names[0] == "tenant" and "signature" in names and names[-1] == "scope"
+    assert [c.passed for c in answer.checks] == [True] * (len(names) - 1) + [False]
+    assert "files:delete" in answer.checks[-1].detail and token.split(".")[2] not in str(answer)
+
+
+def test_kept_claims_are_answered_to_those_who_ask(directory, authority, issuer, ending):
+    keep = {"claims": {"keep": ["email", "city=address.city"], "roles": '"https://clinicwave.com/roles"'}}
+    sidecar = ending(Sidecar(directory, [tenant_of(issuer, authority, **keep)]).start())
+    token = issuer.token(email="anna@clinicwave.com", address={"city": "Bern"}, secret="x", **{"https://clinicwave.com/roles": ["doctor"]})
+    for cached in (False, True):
+        answer = sidecar.validate(token, claims=["city"])
+        assert answer.cached is cached and list(answer.identity.roles) == ["doctor"]
+        assert {c.name: c.json for c in answer.identity.claims} == {"city": b'"Bern"'}
+    assert {c.name for c in sidecar.validate(token, claims=["*"]).identity.claims} == {"email", "city"}
+    assert not sidecar.validate(token).identity.claims
+
+
+def test_health_reflection_and_figures(sidecar, issuer):
+    assert sidecar.validate(issuer.token()).decision == 1
+    health = rpc.Stub(rpc.channel(sidecar.socket), "grpc.health.v1.Health").Check(service="clinicwave.token.v1.TokenService")
+    assert health.status == 1
+    admin = sidecar.stub("clinicwave.token.v1.TokenAdminService", sidecar.admin_socket)
+    assert admin.GetHealth().status == 1 and admin.GetCacheStats().entries == 1
+    assert sidecar.metrics()['cw_sidecar_answers_total{application="cw-sidecar",decision="allow",reason="ok"}'] == 1
+
+
+CALLER = """
+import sys
+sys.path[:0] = sys.argv[2:]
+import os
+os.setgid(65534); os.setuid(65534)
+import grpc
+channel = grpc.insecure_channel("unix:" + sys.argv[1], options=[("grpc.default_authority", "localhost")])
+try:
+    channel.unary_unary("/clinicwave.token.v1.TokenService/Validate")(b"", timeout=5)
+except grpc.RpcError as e:
+    print(e.code().name)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("uids,answer", [([1], "PERMISSION_DENIED"), ([65534], "NOT_FOUND"), ([], "NOT_FOUND")])
+def test_callers_are_known_by_their_uid(directory, authority, issuer, ending, uids, answer):
+    sidecar = ending(Sidecar(directory, [tenant_of(issuer, authority)], sidecar={"socket-group": "65534", "service-uids": uids}).start())
+    r = subprocess.run([sys.executable, "-c", CALLER, sidecar.socket], capture_output=True, text=True)
+    assert r.stdout.strip() == answer, r.stderr
