@@ -302,6 +302,9 @@ ngx_http_cw_make_rule(ngx_conf_t *cf, ngx_http_cw_loc_conf_t *conf)
     ngx_http_cw_main_conf_t   *mcf;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cw_module);
+    p = NULL;
+    len = 0;
+    n = 0;
 
     wire.audiences = conf->audiences;
     wire.scopes_all = conf->scopes_all;
