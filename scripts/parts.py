@@ -212,13 +212,13 @@ def may_enter(uid, path):
 
 
 def gateway_user():
-    """(name, uid, remark) that nginx's workers run as: www-data under root, where it can reach the sockets."""
+    """(name, group, uid, remark) that nginx's workers run as: www-data under root, where it can reach the sockets."""
     if os.getuid() != 0:
-        return pwd.getpwuid(os.getuid()).pw_name, os.getuid(), ""
+        return pwd.getpwuid(os.getuid()).pw_name, os.getgid(), os.getuid(), ""
     user = pwd.getpwnam("www-data")
     if may_enter(user.pw_uid, RUN):
-        return user.pw_name, user.pw_uid, ""
-    return "root", 0, f"the gateway's workers run as root, since www-data cannot enter {ROOT}; a checkout in /srv or /opt avoids that"
+        return user.pw_name, user.pw_gid, user.pw_uid, ""
+    return "root", 0, 0, f"the gateway's workers run as root, since www-data cannot enter {ROOT}; a checkout in /srv or /opt avoids that"
 
 
 def health(port, path="/actuator/health/readiness"):
@@ -244,7 +244,7 @@ def stack(numbers):
         program("cw-sidecar", "token validator, host registry", ["SIDECAR", "REGISTRY"], lambda: health(numbers["SIDECAR"])),
         program("cw-authsvc", "login, OpenID provider", ["AUTHSVC_REST", "AUTHSVC"], lambda: health(numbers["AUTHSVC"])),
         program("storage-service", "the demo's microservice", ["STORAGE", "STORAGE_MANAGEMENT"],
-                lambda: health(numbers["STORAGE_MANAGEMENT"])),
+                lambda: health(numbers["STORAGE_MANAGEMENT"], "/actuator/health/liveness")),
         Part("gateway", "nginx with the ClinicWave module",
              ["/usr/sbin/nginx", "-p", RUN, "-c", etc / "nginx.conf", "-e", RUN / "log/nginx-error.log", "-g", "daemon off;"],
              ["HTTP", "HTTPS"], [programs / "ngx_http_cw_module.so", etc / "nginx.conf", RUN / "tls/gateway.pem"],

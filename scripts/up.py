@@ -73,10 +73,10 @@ def demo_users():
 
 def configuration(numbers, users):
     """Writes .run/etc from the samples in deploy/demo."""
-    user, uid, remark = parts.gateway_user()
+    user, group, uid, remark = parts.gateway_user()
     if remark:
         say(f"  note: {remark}")
-    values = {"RUN": RUN, "UID": os.getuid(), "GATEWAY_UID": uid, "GATEWAY_USER": user, "USER_LINE": f"user {user};" if os.getuid() == 0 else "",
+    values = {"NAME": "@NAME@", "RUN": RUN, "UID": os.getuid(), "GATEWAY_UID": uid, "GATEWAY_GROUP": group, "GATEWAY_USER": user, "USER_LINE": f"user {user};" if os.getuid() == 0 else "",
               **{f"PORT_{name}": port for name, port in numbers.items()}}
     etc = RUN / "etc"
     for sample in sorted((ROOT / "deploy/demo").glob("*")):
