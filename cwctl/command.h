@@ -25,6 +25,14 @@ struct command {
 extern const struct command command_token_verify;
 extern const struct command command_token_decode;
 extern const struct command command_jws_verify;
+extern const struct command command_keys_list;
+extern const struct command command_keys_refresh;
+extern const struct command command_cache_stats;
+extern const struct command command_cache_flush;
+extern const struct command command_instances;
+extern const struct command command_tenants;
+extern const struct command command_health;
+extern const struct command command_config_check;
 
 /* Reads options; on --help prints the page. ret_exit is set where the caller must return at once.
  */

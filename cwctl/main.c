@@ -1,4 +1,5 @@
 /* cwctl: the operator's command line. Finds the subcommand in the table below and runs it. */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -6,9 +7,9 @@
 #include "cwctl/command.h"
 
 static const struct command *const commands[] = {
-    &command_token_verify,
-    &command_token_decode,
-    &command_jws_verify,
+    &command_token_verify, &command_token_decode, &command_jws_verify,   &command_keys_list,
+    &command_keys_refresh, &command_cache_stats,  &command_cache_flush,  &command_instances,
+    &command_tenants,      &command_health,       &command_config_check,
 };
 
 static void print_commands(FILE *to)
@@ -56,6 +57,7 @@ static const struct command *find(int argc, char **argv, int *ret_used)
 int main(int argc, char **argv)
 {
     prctl(PR_SET_DUMPABLE, 0); /* tokens pass through: no core file, no look from other processes */
+    setenv("GRPC_VERBOSITY", "NONE", 0); /* what failed is said by the command itself */
     if (argc < 2) {
         print_commands(stderr);
         return COMMAND_USAGE;

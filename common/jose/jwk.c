@@ -308,19 +308,15 @@ static enum cw_err load(const json_t *jwk, const struct cw_jwk_options *options,
     cw_buf_done(&canonical);
     TRY(err);
     TRY(read_alg(jwk, key, why));
-    if (type->load == load_oct) {
-        return CW_OK;
-    }
-    REFUSE(key->pkey && public_check(key->pkey), "not a valid public key");
-    TRY(cw_jwk_prepare(key));
+    REFUSE(key->pkey || key->secret.n, "not a valid public key");
     if (json_object_get(jwk, "d")) {
         say(why, "a private key is published: it is compromised"); /* RFC 7517 §9.2 */
     }
     return CW_OK;
 }
 
-enum cw_err cw_jwk_parse(const json_t *member, const struct cw_jwk_options *options,
-                         struct cw_jwk **ret_key, char ret_why[CW_JWK_WHY_SIZE])
+enum cw_err cw_jwk_read(const json_t *member, const struct cw_jwk_options *options,
+                        struct cw_jwk **ret_key, char ret_why[CW_JWK_WHY_SIZE])
 {
     ret_why[0] = '\0';
     struct cw_jwk *key = calloc(1, sizeof *key);
@@ -328,6 +324,36 @@ enum cw_err cw_jwk_parse(const json_t *member, const struct cw_jwk_options *opti
     atomic_init(&key->refs, 1);
     enum cw_err err = load(member, options, key, ret_why);
     ERR_clear_error();
+    if (err) {
+        cw_jwk_unref(key);
+        return err;
+    }
+    *ret_key = key;
+    return CW_OK;
+}
+
+static enum cw_err check(struct cw_jwk *key, char why[CW_JWK_WHY_SIZE])
+{
+    if (!key->pkey) {
+        return CW_OK; /* a secret; its length was looked at */
+    }
+    REFUSE(public_check(key->pkey), "not a valid public key"); /* SP 800-56B §6.4.2, 56A §5.6.2.3 */
+    return cw_jwk_prepare(key);
+}
+
+enum cw_err cw_jwk_check(struct cw_jwk *key, char ret_why[CW_JWK_WHY_SIZE])
+{
+    enum cw_err err = check(key, ret_why);
+    ERR_clear_error();
+    return err;
+}
+
+enum cw_err cw_jwk_parse(const json_t *member, const struct cw_jwk_options *options,
+                         struct cw_jwk **ret_key, char ret_why[CW_JWK_WHY_SIZE])
+{
+    struct cw_jwk *key;
+    TRY(cw_jwk_read(member, options, &key, ret_why));
+    enum cw_err err = cw_jwk_check(key, ret_why);
     if (err) {
         cw_jwk_unref(key);
         return err;

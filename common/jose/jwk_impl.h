@@ -29,6 +29,13 @@ struct cw_jwk {
 /* The digest of an algorithm, fetched once a process; NULL without memory. */
 const EVP_MD *cw_jwk_digest(const struct cw_alg *alg);
 
+/* cw_jwk_parse in two steps, so that a key which is already held is not checked again: what it is,
+ * then whether it is a valid public key, which costs milliseconds for RSA. A key may be compared
+ * and freed after the first step, and used only after the second. */
+CW_MUST_USE enum cw_err cw_jwk_read(const json_t *member, const struct cw_jwk_options *options,
+                                    struct cw_jwk **ret_key, char ret_why[CW_JWK_WHY_SIZE]);
+CW_MUST_USE enum cw_err cw_jwk_check(struct cw_jwk *key, char ret_why[CW_JWK_WHY_SIZE]);
+
 /* Fills prepared. CW_INTERNAL where OpenSSL refuses. */
 CW_MUST_USE enum cw_err cw_jwk_prepare(struct cw_jwk *key);
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/jose/jwk_impl.h"
+
 enum { NOTE_SIZE = 200 };
 
 struct cw_jwks {
@@ -26,35 +28,49 @@ static void note(struct cw_jwks *set, size_t member, struct cw_str kid, const ch
 }
 
 /* The object that the previous set has for the same key, so that what it signed stays valid. */
-static struct cw_jwk *carried_over(struct cw_jwk *key, const struct cw_jwks *previous)
+static struct cw_jwk *known(const struct cw_jwk *key, const struct cw_jwks *previous)
 {
     for (size_t i = 0; previous && i < previous->n; i++) {
         struct cw_jwk *old = previous->keys[i];
         if (cw_jwk_same(old, key) && !cw_jwk_is_withdrawn(old)) {
-            cw_jwk_unref(key);
-            return cw_jwk_ref(old);
+            return old;
         }
     }
-    return key;
+    return NULL;
+}
+
+static enum cw_err read_member(const json_t *member, const struct cw_jwks_options *options,
+                               struct cw_jwk **ret_key, char why[CW_JWK_WHY_SIZE])
+{
+    struct cw_jwk_options key_options = {.allow_oct = options->allow_oct};
+    struct cw_jwk *key, *old;
+    TRY(cw_jwk_read(member, &key_options, &key, why));
+    old = known(key, options->previous);
+    enum cw_err err = old ? CW_OK : cw_jwk_check(key, why);
+    if (old || err) {
+        cw_jwk_unref(key);
+        key = old ? cw_jwk_ref(old) : NULL;
+    }
+    *ret_key = key;
+    return err;
 }
 
 static enum cw_err read_members(const json_t *members, const struct cw_jwks_options *options,
                                 struct cw_jwks *set)
 {
-    struct cw_jwk_options key_options = {.allow_oct = options->allow_oct};
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *member = json_array_get(members, i);
         char why[CW_JWK_WHY_SIZE];
         struct cw_jwk *key;
         struct cw_str kid = CW_STR("?");
         (void)cw_json_get_str(member, "kid", &kid);
-        enum cw_err err = cw_jwk_parse(member, &key_options, &key, why);
+        enum cw_err err = read_member(member, options, &key, why);
         ENSURE(err != CW_NO_MEMORY, err);
         if (why[0] || err) {
             note(set, i, kid, why[0] ? why : "OpenSSL refuses it");
         }
         if (!err) {
-            set->keys[set->n++] = carried_over(key, options->previous);
+            set->keys[set->n++] = key;
         }
     }
     return CW_OK;
@@ -114,15 +130,17 @@ enum cw_err cw_jwks_parse(struct cw_str text, const struct cw_jwks_options *opti
                           struct cw_jwks **ret_set, char ret_why[CW_JWK_WHY_SIZE])
 {
     const char *why = "";
+    if (ret_why) {
+        ret_why[0] = '\0';
+    }
     json_t *document = NULL;
     enum cw_err err = CW_KEYS_UNAVAILABLE;
     struct cw_jwks *set = calloc(1, sizeof *set);
-    if (!set) {
-        err = CW_NO_MEMORY;
-    } else if (text.n > CW_JWKS_TEXT_MAX) {
+    ENSURE(set, CW_NO_MEMORY);
+    atomic_init(&set->refs, 1);
+    if (text.n > CW_JWKS_TEXT_MAX) {
         why = "larger than 256 KiB";
     } else {
-        atomic_init(&set->refs, 1);
         why = "no JSON object in UTF-8 with unique names";
         err = cw_json_parse_object(text, CW_KEYS_UNAVAILABLE, &document);
     }

@@ -8,7 +8,8 @@ static char *five_segments(const char *token, size_t *ret_n)
 {
     (void)token;
     /* dir + A256GCM with an empty key, as "encrypted with the public key" comes along */
-    char *header = mint_b64url("{\"alg\":\"dir\",\"enc\":\"A256GCM\"}", 31);
+    static const struct cw_str json = CW_STR_INIT("{\"alg\":\"dir\",\"enc\":\"A256GCM\"}");
+    char *header = mint_b64url(json.p, json.n);
     char *text = mint_format("%s..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA", header);
     free(header);
     *ret_n = strlen(text);

@@ -172,13 +172,16 @@ def test_what_cannot_be_decided_is_neither_yes_nor_no(directory, jwks, key):
     ["token", "verify", "--offline", "--jwks"], ["token", "verify", "--offline", "--jwks", "x", "--at", "yesterday"],
     ["token", "verify", "--offline", "--jwks", "x", "--leeway", "61"], ["token", "verify", "--offline", "--jwks", "x", "--leeway", "-1"],
     ["token", "verify", "--offline", "--jwks", "x", "--algorithm", "none", "a.b.c"],
+    ["token", "verify", "--audience", "x", "a.b.c"], ["token", "verify", "--offline", "--jwks", "x", "--tenant", "x"],
     ["token", "verify", "--offline=1", "--jwks", "x"], ["token", "decode", "a", "b"], ["jws", "verify"], ["jws", "verify", "--batch", "x"],
 ])
 def test_wrong_usage_is_64(arguments):
     assert cwctl(*arguments).returncode == 64
 
 
-@pytest.mark.parametrize("command", [[], ["token"], ["token", "verify"], ["token", "decode"], ["jws", "verify"]])
+@pytest.mark.parametrize("command", [
+    [], ["token"], ["token", "verify"], ["token", "decode"], ["jws", "verify"], ["keys", "list"], ["keys", "refresh"], ["cache", "stats"],
+    ["cache", "flush"], ["instances"], ["tenants"], ["health"], ["config", "check"]])
 def test_every_command_has_help(command):
     done = cwctl(*command, "--help")
     assert done.returncode == 0 and "usage: cwctl" in done.stdout and not done.stderr

@@ -1,0 +1,127 @@
+/* Finds the sockets, makes the call, says what failed. */
+#include "cwctl/remote.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool has_sockets(const char *dir)
+{
+    char path[REMOTE_PATH_MAX + 32];
+    snprintf(path, sizeof path, "%s/sidecar.sock", dir);
+    if (access(path, F_OK) == 0) {
+        return true;
+    }
+    snprintf(path, sizeof path, "%s/authsvc.sock", dir);
+    return access(path, F_OK) == 0;
+}
+
+static bool beside_program(char dir[REMOTE_PATH_MAX])
+{
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0) {
+        return false;
+    }
+    self[n] = '\0';
+    for (int up = 0; up < 2; up++) { /* off with "cwctl", off with "bin" */
+        char *slash = strrchr(self, '/');
+        if (!slash) {
+            return false;
+        }
+        *slash = '\0';
+    }
+    return snprintf(dir, REMOTE_PATH_MAX, "%s", self) < REMOTE_PATH_MAX && has_sockets(dir);
+}
+
+static bool find_run_dir(const char *option, char dir[REMOTE_PATH_MAX])
+{
+    const char *environment = getenv("CW_RUN_DIR");
+    if (!option && environment && *environment) {
+        option = environment;
+    }
+    if (!option && beside_program(dir)) {
+        return true;
+    }
+    if (!option) {
+        option = has_sockets(".run") ? ".run" : "/run/clinicwave";
+    }
+    return snprintf(dir, REMOTE_PATH_MAX, "%s", option) < REMOTE_PATH_MAX;
+}
+
+bool remote_socket(const char *run_dir, const char *name, char ret_path[REMOTE_PATH_MAX])
+{
+    char dir[REMOTE_PATH_MAX];
+    ret_path[0] = '\0';
+    return find_run_dir(run_dir, dir) &&
+           snprintf(ret_path, REMOTE_PATH_MAX, "%s/%s", dir, name) < REMOTE_PATH_MAX;
+}
+
+enum cw_err remote_call(const char *run_dir, const char *name, const char *method,
+                        const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+                        struct cw_rpc_answer *ret_answer)
+{
+    char path[REMOTE_PATH_MAX], target[REMOTE_PATH_MAX + 8];
+    struct cw_rpc_channel *channel = NULL;
+    *ret_answer = (struct cw_rpc_answer){.status = CW_GRPC_UNAVAILABLE, .message = ""};
+    ret_answer->err = CW_UNAVAILABLE;
+    if (!remote_socket(run_dir, name, path)) {
+        return ret_answer->err;
+    }
+    snprintf(target, sizeof target, "unix:%s", path);
+    ret_answer->err = cw_rpc_channel_new(target, 0, &channel);
+    if (!ret_answer->err) {
+        cw_rpc_unary(channel, method, request, response, REMOTE_TIMEOUT_MS, false, ret_answer);
+        cw_rpc_channel_free(channel);
+    }
+    return ret_answer->err;
+}
+
+int remote_failed(const struct command *command, const char *run_dir, const char *name,
+                  const struct cw_rpc_answer *answer)
+{
+    char path[REMOTE_PATH_MAX];
+    const struct cw_err_info *info = cw_err_info(answer->err);
+    remote_socket(run_dir, name, path);
+    if (!path[0]) {
+        return command_failed(command, COMMAND_UNDECIDED, "--run-dir is too long for a socket");
+    }
+    if (access(path, F_OK) != 0) {
+        return command_failed(command, COMMAND_UNDECIDED,
+                              "%s is not there: is the program running? (--run-dir DIR)", path);
+    }
+    if (access(path, W_OK) != 0) {
+        return command_failed(command, COMMAND_UNDECIDED,
+                              "%s: this user may not; root and the program's own user may", path);
+    }
+    return command_failed(command, COMMAND_UNDECIDED, "%s: %s: %s", path, info->code,
+                          answer->message && *answer->message ? REMOTE_CLEAN(answer->message)
+                                                              : info->meaning);
+}
+
+const char *remote_clean(const char *value, char *text, size_t size)
+{
+    size_t n = 0;
+    for (; value && *value && n + 1 < size; value++) {
+        unsigned char c = (unsigned char)*value;
+        text[n++] = (char)(c < 0x20 || c >= 0x7f ? '?' : c);
+    }
+    text[n] = '\0';
+    return text;
+}
+
+const char *remote_age(int64_t seconds, char text[32])
+{
+    if (seconds < 0) {
+        snprintf(text, 32, "never");
+    } else if (seconds < 120) {
+        snprintf(text, 32, "%lld s", (long long)seconds);
+    } else if (seconds < 7200) {
+        snprintf(text, 32, "%lld min", (long long)seconds / 60);
+    } else if (seconds < 172800) {
+        snprintf(text, 32, "%lld h", (long long)seconds / 3600);
+    } else {
+        snprintf(text, 32, "%lld d", (long long)seconds / 86400);
+    }
+    return text;
+}

@@ -1,0 +1,163 @@
+"""cwctl beside a running sidecar: the same verdicts as every other caller gets, and the operator's questions."""
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from tests.support import tokens
+from tests.support.programs import program
+
+
+class Cwctl:
+    def __init__(self, directory):
+        self.directory = directory
+
+    def __call__(self, *arguments, stdin="", environment=None):
+        return subprocess.run([program("cwctl/cwctl"), *arguments], input=stdin, capture_output=True, text=True, timeout=30,
+                              env=dict(os.environ, CW_RUN_DIR=str(self.directory), **(environment or {})))
+
+    def json(self, *arguments):
+        done = self(*arguments, "--json")
+        assert done.stdout, (arguments, done.stderr)
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def cwctl(directory):
+    return Cwctl(directory)
+
+
+@pytest.fixture
+def key(issuer):
+    return issuer.keys[0]
+
+
+@pytest.fixture
+def good(issuer, key):
+    return tokens.mint(key, tokens.claims(issuer.url, issuer.audience, roles=["doctor"]))
+
+
+def test_a_token_is_judged_by_the_sidecar(cwctl, sidecar, issuer, key, good):
+    done = cwctl("token", "verify", "--tenant", "clinicwave.localhost", good)
+    assert done.returncode == 0 and done.stdout.startswith("allowed\n") and "user|anna" in done.stdout, done.stderr
+    verdict = cwctl.json("token", "verify", "--tenant", "clinicwave.localhost", good)
+    assert verdict["decision"] == "ALLOW" and verdict["cached"] is True
+    assert verdict["identity"]["subject"] == "user|anna" and verdict["identity"]["roles"] == ["doctor"]
+    assert verdict["identity"]["tenant"] == "clinicwave" and "checks" not in verdict
+    expired = tokens.mint(key, tokens.claims(issuer.url, issuer.audience, exp=1700000000, iat=1699999000))
+    done = cwctl("token", "verify", "--tenant", "clinicwave.localhost", stdin=expired)
+    assert done.returncode == 1 and "token_expired" in done.stdout
+    tampered = tokens.tampered(good, sub="admin")
+    assert cwctl("token", "verify", "--tenant", "clinicwave.localhost", tampered).returncode == 1
+    assert cwctl.json("token", "verify", "--tenant", "clinicwave.localhost", tampered)["reason"] == "signature_invalid"
+
+
+def test_without_a_tenant_the_one_that_trusts_the_issuer_is_asked(cwctl, sidecar, key, issuer, good):
+    assert cwctl("token", "verify", good).returncode == 0
+    assert cwctl.json("token", "verify", "a.b.c")["reason"] == "token_malformed"
+    stranger = tokens.mint(key, tokens.claims("https://stranger.example/", issuer.audience))
+    done = cwctl("token", "verify", stranger)
+    assert done.returncode == 2 and "--tenant" in done.stderr
+    assert cwctl.json("token", "verify", "--tenant", "clinicwave.com", stranger)["reason"] == "issuer_unknown"
+
+
+def test_explain_lists_every_check(cwctl, sidecar, issuer, key, good):
+    verdict = cwctl.json("token", "verify", "--explain", good)
+    assert verdict["decision"] == "ALLOW" and len(verdict["checks"]) > 10 and all(c["passed"] for c in verdict["checks"])
+    expired = tokens.mint(key, tokens.claims(issuer.url, issuer.audience, exp=1700000000, iat=1699999000))
+    text = cwctl("token", "verify", "--explain", expired)
+    assert text.returncode == 1 and "FAIL" in text.stdout and "1700000000" in text.stdout
+    assert expired.split(".")[2] not in text.stdout + text.stderr
+
+
+def test_an_unknown_domain_and_an_absent_sidecar_are_could_not_decide(cwctl, sidecar, good, directory):
+    done = cwctl("token", "verify", "--tenant", "nowhere.example", good)
+    assert done.returncode == 2 and "tenant_unknown" in done.stdout + done.stderr
+    done = cwctl("token", "verify", "--run-dir", directory / "nothing", good)
+    assert done.returncode == 2 and "is not there" in done.stderr
+    sidecar.stop()
+    assert cwctl("token", "verify", "--tenant", "clinicwave.localhost", good).returncode == 2
+    for command in (["keys", "list"], ["keys", "refresh"], ["cache", "stats"], ["cache", "flush"], ["instances"], ["tenants"], ["health"]):
+        assert cwctl(*command).returncode == 2, command
+
+
+def test_keys_are_listed_and_refreshed(cwctl, sidecar, issuer, key, good):
+    assert cwctl("token", "verify", good).returncode == 0
+    [listed] = cwctl.json("keys", "list")["issuers"]
+    assert listed["tenant"] == "clinicwave" and listed["issuer"] == issuer.url
+    assert [k["key_id"] for k in listed["keys"]] == [key.kid] and listed["keys"][0]["algorithms"] == [key.alg]
+    assert listed["fetched_at"] > 0 and listed["fetches"] >= 1
+    text = cwctl("keys", "list")
+    assert text.returncode == 0 and key.kid in text.stdout and issuer.url in text.stdout
+    answer = cwctl.json("keys", "refresh")
+    assert answer["started"] + answer["limited"] == 1
+    assert cwctl("keys", "refresh", "--issuer", "https://stranger.example/").returncode == 1
+    assert cwctl.json("keys", "list", "--tenant", "nobody").get("issuers", []) == []
+
+
+def test_the_cache_is_counted_and_flushed(cwctl, sidecar, good):
+    assert cwctl("token", "verify", "--tenant", "clinicwave.localhost", good).returncode == 0
+    stats = cwctl.json("cache", "stats")
+    assert stats["entries"] == 1 and stats["max_entries"] > 1
+    assert "entries" in cwctl("cache", "stats").stdout
+    nobody = cwctl("cache", "flush", "--tenant", "nobody")
+    assert nobody.returncode == 2 and "not_found" in nobody.stderr
+    assert cwctl("cache", "flush").stdout == "1 dropped\n"
+    assert cwctl.json("cache", "stats")["entries"] == 0
+    assert cwctl.json("token", "verify", good)["cached"] is False
+
+
+def test_tenants_are_listed(cwctl, sidecar, issuer):
+    [tenant] = cwctl.json("tenants")["tenants"]
+    assert tenant["name"] == "clinicwave" and "clinicwave.localhost" in tenant["domains"] and tenant["issuers"] == [issuer.url]
+    assert "clinicwave.localhost" in cwctl("tenants").stdout
+
+
+def test_health_names_what_fails_and_the_next_command(cwctl, sidecar, issuer, good, directory):
+    assert cwctl("token", "verify", good).returncode == 0
+    health = cwctl.json("health")
+    assert health["status"] == "UP" and health["components"][0]["name"] == "cw-sidecar", health
+    assert cwctl("health").returncode == 0
+    sidecar.stop()
+    done = cwctl("health")
+    assert done.returncode == 2 and done.stdout.startswith("DOWN\n") and "cw-sidecar" in done.stdout and "→" in done.stdout
+    assert cwctl.json("health")["status"] == "DOWN"
+
+
+def test_a_dead_authsvc_beside_the_sidecar_is_degraded(cwctl, sidecar, good, directory):
+    import socket
+    assert cwctl("token", "verify", good).returncode == 0
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(directory / "authsvc.sock"))
+        done = cwctl("health")
+    assert done.returncode == 1 and done.stdout.startswith("DEGRADED\n") and "cw-authsvc" in done.stdout
+
+
+def test_a_configuration_is_checked_by_its_program(cwctl, sidecar, directory):
+    side = program("sidecar/cw-sidecar")
+    assert cwctl("config", "check", "--program", side, sidecar.config).returncode == 0
+    bad = directory / "bad.yaml"
+    bad.write_text(sidecar.config.read_text() + "nonsense: 1\n" + "sidecar.cache.max-entrees: 1\n")
+    done = cwctl("config", "check", "--program", side, bad)
+    assert done.returncode not in (0, 64) and "max-entrees" in done.stdout + done.stderr and "bad.yaml" in done.stdout + done.stderr
+    (directory / "other.yaml").write_text("server:\n  port: 1\n")
+    assert cwctl("config", "check", directory / "other.yaml").returncode == 2
+    assert cwctl("config", "check", directory / "absent.yaml").returncode == 2
+    assert cwctl("config", "check").returncode == 64
+
+
+def test_the_program_for_a_file_is_found_by_its_keys(directory):
+    """As installed: the three programs in one folder."""
+    folder = directory / "bin"
+    folder.mkdir()
+    (folder / "cwctl").write_bytes(pathlib.Path(program("cwctl/cwctl")).read_bytes())
+    for name in ("cw-sidecar", "cw-authsvc"):
+        (folder / name).write_text(f"#!/bin/sh\necho {name} \"$@\"\n")
+    for path in folder.iterdir():
+        path.chmod(0o755)
+    for text, name in [("sidecar:\n  x: 1\ntenants: []\n", "cw-sidecar"), ("tenants: []\nauthsvc:\n  x: 1\n", "cw-authsvc")]:
+        (directory / "x.yaml").write_text(text)
+        done = subprocess.run([folder / "cwctl", "config", "check", directory / "x.yaml"], capture_output=True, text=True)
+        assert done.stdout == f"{name} --config {directory}/x.yaml --check-config\n", done.stderr
