@@ -21,10 +21,11 @@ struct grant {
 
 struct registry_rules {
     _Atomic unsigned refs;
-    size_t n_allow, n_reserved, n_grants, n_hosts;
+    size_t n_allow, n_reserved, n_grants, n_hosts, n_dirs;
     struct network allow[REGISTRY_ALLOW_MAX];
     uint16_t reserved[REGISTRY_RESERVED_MAX];
     struct in6_addr hosts[REGISTRY_HOST_ADDRS_MAX];
+    char dirs[REGISTRY_SOCKET_DIRS_MAX][REGISTRY_PATH_MAX + 1]; /* each with a final slash */
     struct grant grants[REGISTRY_GRANTS_MAX];
 };
 
@@ -129,6 +130,42 @@ enum cw_err registry_rules_grant(struct registry_rules *rules, uid_t uid, struct
     return CW_OK;
 }
 
+/* A path that climbs leaves the directory that its beginning names. */
+static bool climbs(struct cw_str path)
+{
+    struct cw_str segment;
+    while (cw_str_word(&path, '/', &segment)) {
+        if (cw_str_is(segment, "..")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum cw_err registry_rules_socket_dir(struct registry_rules *rules, struct cw_str directory)
+{
+    ENSURE(rules->n_dirs < REGISTRY_SOCKET_DIRS_MAX, CW_NO_MEMORY);
+    ENSURE(directory.n > 1 && directory.n < REGISTRY_PATH_MAX && directory.p[0] == '/',
+           CW_CONFIG_INVALID);
+    ENSURE(!climbs(directory), CW_CONFIG_INVALID);
+    char *dir = rules->dirs[rules->n_dirs++];
+    memcpy(dir, directory.p, directory.n);
+    if (dir[directory.n - 1] != '/') {
+        dir[directory.n] = '/';
+    }
+    return CW_OK;
+}
+
+static bool socket_is_allowed(const struct registry_rules *rules, struct cw_str path)
+{
+    for (size_t i = 0; i < rules->n_dirs && !climbs(path); i++) {
+        if (cw_str_starts(path, cw_str(rules->dirs[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum cw_err host_add(struct registry_rules *rules, struct in6_addr address)
 {
     ENSURE(rules->n_hosts < REGISTRY_HOST_ADDRS_MAX, CW_NO_MEMORY);
@@ -212,6 +249,13 @@ static bool is_loopback(const struct in6_addr *address)
            (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
 }
 
+bool registry_address_is_loopback(struct cw_str address)
+{
+    struct in6_addr parsed;
+    bool v4;
+    return address_parse(address, &parsed, &v4) && is_loopback(&parsed);
+}
+
 static bool is_host(const struct registry_rules *rules, const struct in6_addr *address)
 {
     for (size_t i = 0; i < rules->n_hosts; i++) {
@@ -253,7 +297,13 @@ enum registry_reach registry_rules_reach(const struct registry_rules *rules,
 {
     enum registry_source origin = instance->origin;
     if (instance->socket_path != NULL) {
-        return origin == REGISTRY_EUREKA ? REGISTRY_NO_ADDRESS : REGISTRY_REACHABLE;
+        /* whoever may register must not point the gateway at a socket that only the gateway may
+         * open */
+        return origin == REGISTRY_STATIC ||
+                       (origin == REGISTRY_LOCAL &&
+                        socket_is_allowed(rules, cw_str(instance->socket_path)))
+                   ? REGISTRY_REACHABLE
+                   : REGISTRY_NOT_ALLOWED;
     }
     struct in6_addr address;
     bool v4, secure;

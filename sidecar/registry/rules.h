@@ -9,9 +9,10 @@
 #include "sidecar/registry/instance.h"
 
 enum {
-    REGISTRY_ALLOW_MAX = 256,    /* networks */
-    REGISTRY_RESERVED_MAX = 64,  /* ports */
-    REGISTRY_GRANTS_MAX = 1024,  /* pairs of uid and application */
+    REGISTRY_ALLOW_MAX = 256,   /* networks */
+    REGISTRY_RESERVED_MAX = 64, /* ports */
+    REGISTRY_GRANTS_MAX = 1024, /* pairs of uid and application */
+    REGISTRY_SOCKET_DIRS_MAX = 32,
     REGISTRY_HOST_ADDRS_MAX = 64 /* addresses of this host */
 };
 
@@ -40,6 +41,9 @@ CW_MUST_USE enum cw_err registry_rules_grant(struct registry_rules *rules, uid_t
                                              struct cw_str app);
 CW_MUST_USE enum cw_err registry_rules_add_host(struct registry_rules *rules,
                                                 struct cw_str address);
+/* An absolute directory, without `..`, whose sockets a service may register. */
+CW_MUST_USE enum cw_err registry_rules_socket_dir(struct registry_rules *rules,
+                                                  struct cw_str directory);
 /* Adds the addresses of this host's interfaces. */
 CW_MUST_USE enum cw_err registry_rules_add_interfaces(struct registry_rules *rules);
 
@@ -47,6 +51,8 @@ CW_MUST_USE enum cw_err registry_rules_add_interfaces(struct registry_rules *rul
 bool registry_rules_may_register(const struct registry_rules *rules, uid_t uid, const char *app);
 enum registry_reach registry_rules_reach(const struct registry_rules *rules,
                                          const struct registry_instance *instance);
+/* An IP literal of loopback, in any notation. */
+bool registry_address_is_loopback(struct cw_str address);
 /* `link_local`, …; "" for REACHABLE. Never NULL. */
 const char *registry_reach_name(enum registry_reach reach);
 

@@ -71,6 +71,43 @@ static void reach_depends_on_where_it_is_and_where_it_is_known_from(void **state
     registry_rules_unref(rules);
 }
 
+static void a_socket_lies_in_a_directory_that_is_meant_for_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sentence, *path;
+        enum registry_source source;
+        enum registry_reach reach;
+    } rows[] = {
+        {"below the directory", "/run/services/x.sock", REGISTRY_LOCAL, REGISTRY_REACHABLE},
+        {"deeper", "/run/services/x/y.sock", REGISTRY_LOCAL, REGISTRY_REACHABLE},
+        {"another program's socket", "/run/docker.sock", REGISTRY_LOCAL, REGISTRY_NOT_ALLOWED},
+        {"climbing out", "/run/services/../docker.sock", REGISTRY_LOCAL, REGISTRY_NOT_ALLOWED},
+        {"a name that begins alike", "/run/services2/x.sock", REGISTRY_LOCAL,
+         REGISTRY_NOT_ALLOWED},
+        {"told by anything but a stream", "/run/services/x.sock", REGISTRY_EUREKA,
+         REGISTRY_NOT_ALLOWED},
+        {"configured", "/run/docker.sock", REGISTRY_STATIC, REGISTRY_REACHABLE},
+    };
+    struct registry_rules *rules = fixture_rules();
+    assert_int_equal(registry_rules_socket_dir(rules, CW_STR("/run/services")), CW_OK);
+    assert_int_equal(registry_rules_socket_dir(rules, CW_STR("/run/../x")), CW_CONFIG_INVALID);
+    assert_int_equal(registry_rules_socket_dir(rules, CW_STR("run")), CW_CONFIG_INVALID);
+    assert_int_equal(registry_rules_socket_dir(rules, CW_STR("/")), CW_CONFIG_INVALID);
+    for (size_t i = 0; i < CW_ARRAY_SIZE(rows); i++) {
+        struct registry_spec spec = fixture_spec("X", "a");
+        struct registry_instance *instance;
+        spec.source = rows[i].source;
+        spec.socket_path = rows[i].path;
+        assert_int_equal(registry_instance_new(&spec, &instance), CW_OK);
+        if (registry_rules_reach(rules, instance) != rows[i].reach) {
+            fail_msg("%s", rows[i].sentence);
+        }
+        registry_instance_unref(instance);
+    }
+    registry_rules_unref(rules);
+}
+
 static void a_restored_instance_is_judged_by_where_it_came_from(void **state)
 {
     (void)state;
@@ -197,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reach_depends_on_where_it_is_and_where_it_is_known_from),
+        cmocka_unit_test(a_socket_lies_in_a_directory_that_is_meant_for_it),
         cmocka_unit_test(a_restored_instance_is_judged_by_where_it_came_from),
         cmocka_unit_test(without_an_allow_list_nothing_from_elsewhere_is_reached),
         cmocka_unit_test(grants_name_user_and_application),

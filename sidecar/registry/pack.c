@@ -1,0 +1,101 @@
+/* Instances as messages of clinicwave.discovery.v1. */
+#include "sidecar/registry/watch.h"
+
+#include <string.h>
+
+typedef Clinicwave__Discovery__V1__Instance Message;
+typedef Clinicwave__Discovery__V1__Instance__MetadataEntry Pair;
+
+static Clinicwave__Discovery__V1__InstanceStatus status(const struct registry_item *item)
+{
+    if (item->gone) {
+        return CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_DOWN;
+    }
+    switch (item->instance->eureka.status) {
+    case CW_EUREKA_UP:
+        return CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_UP;
+    case CW_EUREKA_STARTING:
+        return CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_STARTING;
+    case CW_EUREKA_OUT_OF_SERVICE:
+        return CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_OUT_OF_SERVICE;
+    case CW_EUREKA_DOWN:
+    case CW_EUREKA_UNKNOWN:
+    case CW_EUREKA_STATUS_COUNT:
+        break;
+    }
+    return CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_DOWN;
+}
+
+/* protobuf-c wants char *; nobody writes through it. */
+static char *text(const char *s)
+{
+    const char *from = s != NULL ? s : protobuf_c_empty_string;
+    char *mine;
+    memcpy(&mine, &from, sizeof(mine));
+    return mine;
+}
+
+static enum cw_err pack_metadata(struct cw_arena *arena, struct cw_eureka_pairs pairs, Message *m)
+{
+    Pair *entries = cw_arena_alloc(arena, (pairs.n + 1) * sizeof(*entries));
+    m->metadata = cw_arena_alloc(arena, (pairs.n + 1) * sizeof(Pair *));
+    ENSURE(entries != NULL && m->metadata != NULL, CW_NO_MEMORY);
+    for (size_t i = 0; i < pairs.n; i++) {
+        clinicwave__discovery__v1__instance__metadata_entry__init(&entries[i]);
+        entries[i].key = text(pairs.p[i].key);
+        entries[i].value = text(pairs.p[i].value);
+        m->metadata[i] = &entries[i];
+    }
+    m->n_metadata = pairs.n;
+    return CW_OK;
+}
+
+static enum cw_err pack_item(struct cw_arena *arena, const struct registry_item *item,
+                             bool for_gateway, Message *m)
+{
+    const struct registry_instance *instance = item->instance;
+    bool secure = false;
+    clinicwave__discovery__v1__instance__init(m);
+    m->instance_id = text(instance->id);
+    m->application = text(instance->eureka.app);
+    m->source = text(registry_source_name(instance->source));
+    m->status = status(item);
+    m->port = registry_instance_port(instance, &secure);
+    m->secure = secure;
+    m->health_path = text(instance->health_path);
+    if (instance->socket_path != NULL) {
+        m->socket_path = text(instance->socket_path);
+        m->port = 0;
+    } else {
+        m->address = text(instance->eureka.ip_addr);
+    }
+    if (!for_gateway) {
+        m->unreachable = text(registry_reach_name(item->reach));
+    }
+    return pack_metadata(arena, instance->eureka.metadata, m);
+}
+
+enum cw_err registry_pack_app(struct cw_arena *arena, const char *name,
+                              const struct registry_app *app, bool for_gateway,
+                              Clinicwave__Discovery__V1__Application **ret_message)
+{
+    size_t n = app != NULL ? app->n : 0;
+    Clinicwave__Discovery__V1__Application *message = cw_arena_alloc(arena, sizeof(*message));
+    Message *instances = cw_arena_alloc(arena, (n + 1) * sizeof(*instances));
+    Message **list = cw_arena_alloc(arena, (n + 1) * sizeof(*list));
+    ENSURE(message != NULL && instances != NULL && list != NULL, CW_NO_MEMORY);
+    clinicwave__discovery__v1__application__init(message);
+    message->name = text(name);
+    message->instances = list;
+    for (size_t i = 0; i < n; i++) {
+        const struct registry_item *item = &app->items[i];
+        if (for_gateway ? item->reach != REGISTRY_REACHABLE : item->gone) {
+            continue;
+        }
+        TRY(pack_item(arena, item, for_gateway, &instances[message->n_instances]));
+        list[message->n_instances] = &instances[message->n_instances];
+        message->n_instances++;
+    }
+    *ret_message = message;
+    return CW_OK;
+}

@@ -1,0 +1,221 @@
+/* The agent's thread: ends leases, publishes to watchers, writes the state file; everything else
+ * asks the store. */
+#include "sidecar/registry/registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sidecar/registry/registry_internal.h"
+#include "sidecar/registry/state.h"
+
+enum { SAVE_EVERY_MS = 1000 };
+
+void registry_check(const struct cw_config *config, struct cw_buf *problems)
+{
+    struct registry_config read;
+    if (registry_config_read(config, problems, &read) == CW_OK) {
+        registry_config_done(&read);
+    }
+}
+
+void registry_wake(struct registry *registry)
+{
+    pthread_mutex_lock(&registry->lock);
+    registry->news = true;
+    pthread_cond_signal(&registry->wake);
+    pthread_mutex_unlock(&registry->lock);
+}
+
+static void on_change(void *ctx)
+{
+    registry_wake(ctx);
+}
+
+static enum cw_err state_load(struct registry *registry, const char *state_dir)
+{
+    if (state_dir == NULL) {
+        return CW_OK;
+    }
+    size_t size = strlen(state_dir) + sizeof("/registry.json");
+    registry->state_path = malloc(size);
+    ENSURE(registry->state_path != NULL, CW_NO_MEMORY);
+    snprintf(registry->state_path, size, "%s/registry.json", state_dir);
+    size_t restored, skipped;
+    enum cw_err err =
+        registry_state_load(registry->state_path, registry->store, &restored, &skipped);
+    if (err == CW_OK && restored + skipped > 0) {
+        registry_log_count(REGISTRY_EVENT_RESTORED, restored, skipped);
+    } else if (err != CW_OK && err != CW_NOT_FOUND) {
+        /* a start with nothing restored is better than no start */
+        registry_log(REGISTRY_EVENT_STATE_UNREADABLE, NULL, NULL, err);
+    }
+    return CW_OK;
+}
+
+static enum cw_err fill(struct registry *registry, const struct cw_config *config,
+                        const char *state_dir)
+{
+    struct registry_config *read = &registry->config;
+    TRY(registry_config_read(config, NULL, read));
+    TRY(registry_watchers_new(read->max_watchers, &registry->watchers));
+    TRY(registry_store_new(&read->limits, registry->clock, read->rules, &registry->store));
+    registry->grace_s = (uint32_t)((read->limits.grace_ms + 999) / 1000);
+    if (gethostname(registry->host, sizeof(registry->host) - 1) != 0) {
+        memcpy(registry->host, "localhost", sizeof("localhost"));
+    }
+    TRY(registry_store_set_static(registry->store, read->statics, read->n_statics));
+    return state_load(registry, state_dir);
+}
+
+enum cw_err registry_new(const struct cw_config *config, const char *state_dir,
+                         const struct cw_clock *clock, struct registry **ret_registry)
+{
+    struct registry *registry = calloc(1, sizeof(*registry));
+    ENSURE(registry != NULL, CW_NO_MEMORY);
+    registry->clock = clock;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&registry->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&registry->lock, NULL);
+    enum cw_err err = fill(registry, config, state_dir);
+    if (err != CW_OK) {
+        registry_free(registry);
+        return err;
+    }
+    registry_store_on_change(registry->store, on_change, registry);
+    *ret_registry = registry;
+    return CW_OK;
+}
+
+void registry_free(struct registry *registry)
+{
+    if (registry == NULL) {
+        return;
+    }
+    registry_stop(registry);
+    registry_watchers_free(registry->watchers);
+    registry_store_free(registry->store);
+    registry_config_done(&registry->config);
+    free(registry->state_path);
+    pthread_cond_destroy(&registry->wake);
+    pthread_mutex_destroy(&registry->lock);
+    free(registry);
+}
+
+/* ---- the thread ---- */
+
+/* Until there is news or the time is over; false when the thread has to end. */
+static bool rest(struct registry *registry, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + (ms % 1000) * 1000000;
+    until.tv_sec += ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    pthread_mutex_lock(&registry->lock);
+    while (!registry->news && !registry->stopping &&
+           pthread_cond_timedwait(&registry->wake, &registry->lock, &until) == 0) {
+    }
+    registry->news = false;
+    bool go_on = !registry->stopping;
+    pthread_mutex_unlock(&registry->lock);
+    return go_on;
+}
+
+static bool save(struct registry *registry, const struct registry_snapshot *snapshot)
+{
+    enum cw_err err =
+        registry->state_path != NULL ? registry_state_save(registry->state_path, snapshot) : CW_OK;
+    if (err != CW_OK) {
+        registry_log(REGISTRY_EVENT_STATE_UNSAVED, NULL, NULL, err);
+    }
+    return err == CW_OK;
+}
+
+static void *run(void *arg)
+{
+    struct registry *registry = arg;
+    uint64_t saved = 0;
+    int64_t save_after = 0;
+    bool go_on = true;
+    while (go_on) {
+        int64_t wait = CW_MAX(registry_store_tick(registry->store), 1);
+        struct registry_snapshot *snapshot = registry_store_snapshot(registry->store);
+        int64_t now = cw_clock_monotonic_ms(registry->clock);
+        if (snapshot != NULL) {
+            registry_watchers_publish(registry->watchers, snapshot);
+            if (snapshot->generation != saved && now >= save_after) {
+                /* a failure is tried again with the next round, not the next change */
+                saved = save(registry, snapshot) ? snapshot->generation : saved;
+                save_after = now + SAVE_EVERY_MS;
+            }
+            if (snapshot->generation != saved) {
+                wait = CW_MIN(wait, CW_MAX(save_after - now, 1));
+            }
+            registry_snapshot_unref(snapshot);
+        } else {
+            wait = CW_MIN(wait, SAVE_EVERY_MS);
+        }
+        go_on = rest(registry, wait);
+    }
+    return NULL;
+}
+
+enum cw_err registry_start(struct registry *registry, char ret_detail[REGISTRY_DETAIL_MAX])
+{
+    snprintf(ret_detail, REGISTRY_DETAIL_MAX, "the registry's thread cannot be made");
+    ENSURE(pthread_create(&registry->thread, NULL, run, registry) == 0, CW_NO_MEMORY);
+    registry->running = true;
+    if (registry->config.embedded) {
+        TRY(registry_rest_start(registry, ret_detail));
+    }
+    return CW_OK;
+}
+
+void registry_stop(struct registry *registry)
+{
+    registry_rest_stop(registry);
+    if (!registry->running) {
+        return;
+    }
+    pthread_mutex_lock(&registry->lock);
+    registry->stopping = true;
+    pthread_cond_signal(&registry->wake);
+    pthread_mutex_unlock(&registry->lock);
+    pthread_join(registry->thread, NULL);
+    registry->running = false;
+    /* what the stop itself did to streams is not what the next run should begin with: they are
+     * within their grace, and so still in this last snapshot */
+    struct registry_snapshot *snapshot = registry_store_snapshot(registry->store);
+    if (snapshot != NULL) {
+        (void)save(registry, snapshot);
+        registry_snapshot_unref(snapshot);
+    }
+}
+
+enum cw_err registry_reload(struct registry *registry, const struct cw_config *config)
+{
+    struct registry_config read;
+    TRY(registry_config_read(config, NULL, &read));
+    enum cw_err err = registry_store_set_static(registry->store, read.statics, read.n_statics);
+    if (err == CW_OK) {
+        registry_store_set_rules(registry->store, read.rules);
+    }
+    registry_config_done(&read);
+    return err;
+}
+
+void registry_stats(const struct registry *registry, struct registry_store_stats *ret_stats)
+{
+    registry_store_stats(registry->store, ret_stats);
+}
+
+uint16_t registry_port(const struct registry *registry)
+{
+    return registry->http != NULL ? cw_http_server_port(registry->http) : 0;
+}
