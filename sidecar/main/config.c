@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/registry/registry.h"
 #include "sidecar/tenants/tenants.h"
 
 enum { CHECK_ARENA = 256 * 1024 * 1024, TENANTS_MAX = 100000 };
@@ -55,14 +56,7 @@ static const struct cw_config_key keys[] = {
     {.key = "tenants[].issuers[].claims.tenant", .type = CW_CONFIG_STRING, .flags = CW_CONFIG_RELOADABLE, .help = "Path of a claim that must equal the tenant's name; absent: none."},
     {.key = "tenants[].issuers[].claims.keep", .type = CW_CONFIG_LIST, .flags = CW_CONFIG_RELOADABLE, .help = "Further claims that are kept for callers who ask: name, or name=path."},
 
-    {.key = "registry.embedded.address", .type = CW_CONFIG_STRING, .fallback = "127.0.0.1", .help = "Address of the embedded registry."},
-    {.key = "registry.embedded.port", .type = CW_CONFIG_INT, .fallback = "8761", .min = 0, .max = 65535, .help = "Port of the embedded registry; 0: none."},
-    {.key = "registry.embedded.writers", .type = CW_CONFIG_ENUM, .fallback = "none", .values = "none|loopback", .help = "Who may register over REST."},
-    {.key = "registry.register[].uid", .type = CW_CONFIG_STRING, .help = "A user whose services may register."},
-    {.key = "registry.register[].applications", .type = CW_CONFIG_LIST, .help = "Applications that they may register as."},
-    {.key = "registry.static[].application", .type = CW_CONFIG_STRING, .help = "Application of an instance that does not register."},
-    {.key = "registry.static[].address", .type = CW_CONFIG_STRING, .help = "Its address."},
-    {.key = "registry.static[].port", .type = CW_CONFIG_INT, .min = 1, .max = 65535, .help = "Its port."},
+#include "sidecar/registry/config_rows.def"
 };
 /* clang-format on */
 
@@ -228,6 +222,7 @@ static void check(const struct cw_config *config, struct cw_buf *problems)
 
     check_users(config, "sidecar.gateway-uids", problems);
     check_users(config, "sidecar.service-uids", problems);
+    registry_check(config, problems);
     if (config_group(config, &group) != CW_OK) {
         cw_config_problem(&root, "sidecar.socket-group", problems,
                           "names a group that this host does not have");

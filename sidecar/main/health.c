@@ -55,6 +55,25 @@ static void add_issuer(void *ctx, struct key_source *source, const struct key_so
                  });
 }
 
+static void add_registry(struct sidecar *sidecar, handle_add_health *add, void *to)
+{
+    struct registry_store_stats stats;
+    char detail[128];
+
+    registry_stats(sidecar->registry, &stats);
+    snprintf(detail, sizeof(detail), "%zu instances of %zu applications, %zu unreachable%s",
+             stats.instances, stats.apps, stats.unreachable,
+             stats.provisional ? "; provisional since the start" : "");
+    add(to, &(struct handle_health){
+                .name = "registry",
+                .status = HANDLE_UP,
+                .counts = false,
+                .detail = detail,
+                .age_s = 0,
+                .remedy = stats.unreachable ? "cwctl instances" : "",
+            });
+}
+
 void health_list(void *ctx, handle_add_health *add, void *to)
 {
     struct sidecar *sidecar = ctx;
@@ -85,6 +104,7 @@ void health_list(void *ctx, handle_add_health *add, void *to)
                 });
     }
     key_store_each(sidecar->keys, add_issuer, &listing);
+    add_registry(sidecar, add, to);
 }
 
 /* ---- actuator ---- */
@@ -139,6 +159,19 @@ static enum cw_health check_keys(void *ctx, json_t *details)
     return check.health;
 }
 
+static enum cw_health check_registry(void *ctx, json_t *details)
+{
+    struct sidecar *sidecar = ctx;
+    struct registry_store_stats stats;
+
+    registry_stats(sidecar->registry, &stats);
+    json_object_set_new(details, "instances", json_integer((json_int_t)stats.instances));
+    json_object_set_new(details, "applications", json_integer((json_int_t)stats.apps));
+    json_object_set_new(details, "unreachable", json_integer((json_int_t)stats.unreachable));
+    json_object_set_new(details, "provisional", json_boolean(stats.provisional));
+    return CW_HEALTH_UP; /* an empty registry is no fault */
+}
+
 void health_components(struct sidecar *sidecar,
                        struct cw_health_component ret_components[SIDECAR_COMPONENTS])
 {
@@ -148,4 +181,6 @@ void health_components(struct sidecar *sidecar,
         .name = "sockets", .groups = CW_HEALTH_READINESS, .check = check_sockets, .ctx = sidecar};
     ret_components[2] = (struct cw_health_component){
         .name = "keys", .groups = CW_HEALTH_READINESS, .check = check_keys, .ctx = sidecar};
+    ret_components[3] =
+        (struct cw_health_component){.name = "registry", .check = check_registry, .ctx = sidecar};
 }

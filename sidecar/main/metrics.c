@@ -54,4 +54,13 @@ const struct cw_metric metrics_table[METRIC_COUNT] = {
     [METRIC_RPC_IN_FLIGHT] = {.name = "cw_sidecar_rpc_in_flight",
                               .type = CW_METRIC_GAUGE,
                               .help = "Calls and streams that are open."},
+    [METRIC_REGISTRY_INSTANCES] = {.name = "cw_sidecar_registry_instances",
+                                   .type = CW_METRIC_GAUGE,
+                                   .help = "Instances that are registered."},
+    [METRIC_REGISTRY_UNREACHABLE] = {.name = "cw_sidecar_registry_unreachable",
+                                     .type = CW_METRIC_GAUGE,
+                                     .help = "Registered instances that no gateway is told of."},
+    [METRIC_REGISTRY_REFUSED] = {.name = "cw_sidecar_registry_refused_total",
+                                 .type = CW_METRIC_COUNTER,
+                                 .help = "Registrations that were turned away."},
 };

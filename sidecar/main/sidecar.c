@@ -123,6 +123,19 @@ READ_CACHE(withdrawals)
 READ_RPC(refused)
 READ_RPC(in_flight)
 
+#define READ_REGISTRY(field)                                                                       \
+    static int64_t read_registry_##field(void *ctx)                                                \
+    {                                                                                              \
+        struct sidecar *sidecar = ctx;                                                             \
+        struct registry_store_stats stats;                                                         \
+                                                                                                   \
+        registry_stats(sidecar->registry, &stats);                                                 \
+        return (int64_t)stats.field;                                                               \
+    }
+READ_REGISTRY(instances)
+READ_REGISTRY(unreachable)
+READ_REGISTRY(refused)
+
 static const char *decision_of(enum cw_err err)
 {
     switch (cw_err_info(err)->category) {
@@ -166,6 +179,9 @@ static enum cw_err make_metrics(struct sidecar *sidecar)
         {METRIC_CACHE_WITHDRAWALS, read_cache_withdrawals},
         {METRIC_RPC_REFUSED, read_rpc_refused},
         {METRIC_RPC_IN_FLIGHT, read_rpc_in_flight},
+        {METRIC_REGISTRY_INSTANCES, read_registry_instances},
+        {METRIC_REGISTRY_UNREACHABLE, read_registry_unreachable},
+        {METRIC_REGISTRY_REFUSED, read_registry_refused},
     };
 
     sidecar->metrics = cw_metrics_new(metrics_table, METRIC_COUNT);
@@ -351,6 +367,8 @@ static enum cw_err make_server(struct sidecar *sidecar, const char *run_dir,
     TRY(cw_rpc_runtime_new((unsigned)cw_config_int(&at, "sidecar.pollers"), &sidecar->runtime));
     TRY(cw_rpc_server_new(sidecar->runtime, &config, &sidecar->server));
     TRY(cw_rpc_server_add(sidecar->server, handle_methods, handle_n_methods, sidecar->handle));
+    TRY(cw_rpc_server_add(sidecar->server, registry_methods, registry_n_methods,
+                          sidecar->registry));
     return cw_rpc_server_start(sidecar->server, why);
 }
 
@@ -374,6 +392,17 @@ static enum cw_err start_server(struct sidecar *sidecar, struct cw_buf *why)
     }
     free(gateway.uids);
     free(service.uids);
+    return err;
+}
+
+static enum cw_err start_registry(struct sidecar *sidecar, struct cw_buf *why)
+{
+    char detail[160] = "";
+    enum cw_err err = registry_start(sidecar->registry, detail);
+
+    if (err != CW_OK) {
+        cw_buf_addf(why, "registry: %s", detail);
+    }
     return err;
 }
 
@@ -429,7 +458,9 @@ enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, str
     TRY(make_tenants(sidecar, state_dir, why));
     TRY(key_store_start(sidecar->keys));
     TRY(make_handle(sidecar));
+    TRY(registry_new(config, state_dir, &cw_clock_system, &sidecar->registry));
     TRY(start_server(sidecar, why));
+    TRY(start_registry(sidecar, why));
     if (authsvc && authsvc[0]) {
         TRY(feed_new(sidecar->runtime, authsvc, sidecar->tenants, &sidecar->feed));
     }
@@ -447,6 +478,9 @@ void sidecar_reload(struct sidecar *sidecar)
 
     if (err == CW_OK) {
         err = configure_tenants(sidecar, config, &problems);
+    }
+    if (err == CW_OK) {
+        err = registry_reload(sidecar->registry, config);
     }
     if (err != CW_OK) {
         CW_LOG(&events[EVENT_RELOAD_REFUSED], cw_log_err(err),
@@ -469,6 +503,9 @@ void sidecar_stop(struct sidecar *sidecar)
     if (sidecar->server) {
         cw_rpc_server_stop(sidecar->server, (unsigned)cw_config_ms(&at, "sidecar.grace"));
     }
+    if (sidecar->registry) {
+        registry_stop(sidecar->registry);
+    }
     feed_free(sidecar->feed);
     /* Who waits for keys is answered here; who waits for a verifier, next. */
     if (sidecar->keys) {
@@ -482,6 +519,7 @@ void sidecar_stop(struct sidecar *sidecar)
     cw_rpc_runtime_free(sidecar->runtime);
     cw_http_client_free(sidecar->http);
     handle_free(sidecar->handle);
+    registry_free(sidecar->registry);
     tenants_free(sidecar->tenants);
     key_store_free(sidecar->keys);
     cache_free(sidecar->cache);

@@ -7,8 +7,9 @@
 #include "sidecar/handle/handle.h"
 #include "sidecar/main/feed.h"
 #include "sidecar/main/getter.h"
+#include "sidecar/registry/registry.h"
 
-enum { SIDECAR_COMPONENTS = 3 };
+enum { SIDECAR_COMPONENTS = 4 };
 
 struct sidecar {
     struct cw_config *first;  /* what the program was started with; its strings are borrowed */
@@ -23,6 +24,7 @@ struct sidecar {
     struct key_store *keys;
     struct tenants *tenants;
     struct handle *handle;
+    struct registry *registry;
     struct cw_rpc_runtime *runtime;
     struct cw_rpc_server *server;
     struct feed *feed;

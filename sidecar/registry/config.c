@@ -156,7 +156,6 @@ static void read_embedded(const struct cw_config_at *root, struct cw_buf *proble
                 "a Eureka server cannot be used by this version; without this key the embedded "
                 "registry is used");
     }
-    config->embedded = cw_config_bool(root, "registry.embedded.enabled");
     config->writers = cw_config_enum(root, "registry.embedded.writers") == 1;
     config->address = cw_config_string(root, "registry.embedded.address");
     config->port = (uint16_t)cw_config_int(root, "registry.embedded.port");

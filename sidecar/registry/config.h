@@ -6,10 +6,9 @@
 #include "sidecar/registry/store.h"
 
 struct registry_config {
-    bool embedded;
     bool writers;        /* by REST */
     const char *address; /* borrowed from the configuration */
-    uint16_t port;
+    uint16_t port;       /* 0: no embedded registry */
     size_t max_watchers;
     struct registry_limits limits;
     struct registry_rules *rules;  /* one reference */

@@ -171,7 +171,7 @@ enum cw_err registry_start(struct registry *registry, char ret_detail[REGISTRY_D
     snprintf(ret_detail, REGISTRY_DETAIL_MAX, "the registry's thread cannot be made");
     ENSURE(pthread_create(&registry->thread, NULL, run, registry) == 0, CW_NO_MEMORY);
     registry->running = true;
-    if (registry->config.embedded) {
+    if (registry->config.port != 0) {
         TRY(registry_rest_start(registry, ret_detail));
     }
     return CW_OK;

@@ -1,6 +1,6 @@
 /* clinicwave.discovery.v1.DiscoveryService: services register by a stream that lives as long as
  * they do, gateways watch, operators look up. */
-#include <arpa/inet.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +15,7 @@ typedef Clinicwave__Discovery__V1__Instance Message;
 
 struct registration {
     uid_t uid;
+    atomic_bool stopping; /* it ends because we do: its instance stays known */
     struct registry_lease lease;
 };
 
@@ -123,8 +124,8 @@ static void register_message(struct cw_rpc_stream *stream, const ProtobufCMessag
         registry_log(REGISTRY_EVENT_REFUSED, spec.eureka.app, spec.eureka.instance_id, err);
         cw_rpc_stream_finish(stream, err, refusal_text(err));
     } else {
-        Clinicwave__Discovery__V1__RegisterResponse answer =
-            CLINICWAVE__DISCOVERY__V1__REGISTER_RESPONSE__INIT;
+        Clinicwave__Discovery__V1__RegisterResponse answer;
+        clinicwave__discovery__v1__register_response__init(&answer);
         answer.instance_id = mine->lease.id;
         answer.grace_seconds = registry->grace_s;
         (void)cw_rpc_stream_send_message(stream, &answer.base);
@@ -147,15 +148,30 @@ static void register_half_close(struct cw_rpc_stream *stream)
     cw_rpc_stream_finish(stream, CW_OK, NULL);
 }
 
-static void register_close(struct cw_rpc_stream *stream, bool broken)
+static void register_stop(struct cw_rpc_stream *stream)
+{
+    struct registration *mine = cw_rpc_stream_data(stream);
+    if (mine != NULL) {
+        atomic_store(&mine->stopping, true);
+    }
+    cw_rpc_stream_finish(stream, CW_SHUTTING_DOWN, NULL);
+}
+
+static void register_close(struct cw_rpc_stream *stream, enum cw_rpc_end end)
 {
     struct registry *registry = cw_rpc_stream_ctx(stream);
     struct registration *mine = cw_rpc_stream_data(stream);
-    (void)broken; /* a stream that we refused later loses its lease like a broken one */
     if (mine != NULL && mine->lease.number != 0) {
-        registry_store_lost(registry->store, &mine->lease);
-        registry_log(REGISTRY_EVENT_LOST, mine->lease.app, mine->lease.id, CW_OK);
-        registry_wake(registry); /* its grace period has a deadline */
+        bool meant = end == CW_RPC_END_CANCELLED && !atomic_load(&mine->stopping);
+        if (meant) {
+            registry_store_release(registry->store, &mine->lease);
+        } else {
+            /* a stream that we refused later loses its lease like a broken one */
+            registry_store_lost(registry->store, &mine->lease);
+            registry_wake(registry); /* the grace period has a deadline */
+        }
+        registry_log(meant ? REGISTRY_EVENT_ENDED : REGISTRY_EVENT_LOST, mine->lease.app,
+                     mine->lease.id, CW_OK);
     }
     free(mine);
 }
@@ -177,10 +193,10 @@ static void watch_message(struct cw_rpc_stream *stream, const ProtobufCMessage *
     registry_wake(registry);
 }
 
-static void watch_close(struct cw_rpc_stream *stream, bool broken)
+static void watch_close(struct cw_rpc_stream *stream, enum cw_rpc_end end)
 {
     struct registry *registry = cw_rpc_stream_ctx(stream);
-    (void)broken;
+    (void)end;
     registry_watchers_remove(registry->watchers, stream);
 }
 
@@ -214,8 +230,8 @@ static void lookup_handle(struct cw_rpc_call *call, const ProtobufCMessage *base
     enum { LOOKUP_ARENA_MAX = 64 << 20 };
     struct registry *registry = ctx;
     const Clinicwave__Discovery__V1__LookupRequest *request = (const void *)base;
-    Clinicwave__Discovery__V1__LookupResponse answer =
-        CLINICWAVE__DISCOVERY__V1__LOOKUP_RESPONSE__INIT;
+    Clinicwave__Discovery__V1__LookupResponse answer;
+    clinicwave__discovery__v1__lookup_response__init(&answer);
     struct cw_arena arena = CW_ARENA_INIT(LOOKUP_ARENA_MAX);
     struct registry_snapshot *snapshot = registry_store_snapshot(registry->store);
     enum cw_err err =
@@ -235,6 +251,7 @@ static const struct cw_rpc_stream_ops register_ops = {
     .on_open = register_open,
     .on_message = register_message,
     .on_half_close = register_half_close,
+    .on_stop = register_stop,
     .on_close = register_close,
 };
 

@@ -153,10 +153,10 @@ static bool is_news(struct watcher *watcher, const struct registry_snapshot *sna
 }
 
 static enum cw_err message_send(struct watcher *watcher, const struct registry_snapshot *snapshot,
-                        struct cw_arena *arena)
+                                struct cw_arena *arena)
 {
-    Clinicwave__Discovery__V1__WatchResponse message =
-        CLINICWAVE__DISCOVERY__V1__WATCH_RESPONSE__INIT;
+    Clinicwave__Discovery__V1__WatchResponse message;
+    clinicwave__discovery__v1__watch_response__init(&message);
     message.generation = snapshot->generation;
     message.provisional = snapshot->provisional;
     message.applications = cw_arena_alloc(arena, watcher->n * sizeof(*message.applications));
