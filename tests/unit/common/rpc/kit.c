@@ -1,5 +1,7 @@
 #include "tests/unit/common/rpc/kit.h"
 
+#include <dirent.h>
+#include <grp.h>
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
@@ -61,9 +63,29 @@ void kit_done(struct kit *kit)
     cw_rpc_channel_free(kit->admin);
     cw_rpc_server_free(kit->server);
     cw_rpc_runtime_free(kit->runtime);
-    char command[96];
-    snprintf(command, sizeof command, "rm -r %s", kit->dir);
-    assert_int_equal(system(command), 0);
+    DIR *dir = opendir(kit->dir);
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    closedir(dir);
+    assert_int_equal(rmdir(kit->dir), 0);
+}
+
+pid_t kit_run_self(const char *how, const char *path, uid_t uid)
+{
+    char self[] = "self", how_copy[32], path_copy[128];
+    snprintf(how_copy, sizeof how_copy, "%s", how);
+    snprintf(path_copy, sizeof path_copy, "%s", path);
+    char *argv[] = {self, how_copy, path_copy, NULL};
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (uid == 0 || (setgroups(0, NULL) == 0 && setgid(uid) == 0 && setuid(uid) == 0)) {
+            execv("/proc/self/exe", argv);
+        }
+        _exit(255);
+    }
+    return pid;
 }
 
 void kit_raw_call(const char *path, const char *method, struct kit_call *want)

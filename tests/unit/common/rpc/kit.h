@@ -46,4 +46,8 @@ void kit_raw_call(const char *path, const char *method, struct kit_call *call);
 
 int64_t kit_now_ms(void);
 
+/* The test program itself in another process, with two arguments; as another user unless uid is 0.
+ * gRPC does not survive a fork without exec. */
+pid_t kit_run_self(const char *how, const char *path, uid_t uid);
+
 #endif

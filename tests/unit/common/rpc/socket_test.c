@@ -2,7 +2,6 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,17 +241,7 @@ static void above_the_bound_connections_are_closed_and_places_return(void **stat
 /* As another user in another process; its exit status is the error. */
 static enum cw_err as_stranger(const char *path)
 {
-    char self[512];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    assert_true(n > 0);
-    self[n] = '\0';
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (setgroups(0, NULL) == 0 && setgid(STRANGER) == 0 && setuid(STRANGER) == 0) {
-            execl("/proc/self/exe", self, "--check", path, NULL);
-        }
-        _exit(255);
-    }
+    pid_t pid = kit_run_self("--check", path, STRANGER);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));

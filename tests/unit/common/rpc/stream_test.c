@@ -1,9 +1,9 @@
 /* Streams: order, the bounded outbox, merging, ends of every kind, and the end of the server. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clinicwave/token/v1/token.pb-c.h"
@@ -18,7 +18,7 @@ typedef Clinicwave__Token__V1__ValidateStreamResponse response_message;
 /* ---- the server's side ---- */
 
 static struct {
-    atomic_int opened, closed, half_closed, writable, end, peer_ok, stops;
+    atomic_int opened, messages, closed, half_closed, writable, end, peer_ok, stops;
     _Atomic(struct cw_rpc_stream *) held;
     atomic_bool hold; /* keep a reference for another thread */
 } seen;
@@ -51,6 +51,7 @@ static void on_open(struct cw_rpc_stream *stream, void *ctx)
 static void on_message(struct cw_rpc_stream *stream, const ProtobufCMessage *message)
 {
     const request_message *request = (const void *)message;
+    atomic_fetch_add(&seen.messages, 1);
     for (size_t i = 0; i < request->n_entries; i++) {
         send_ids(stream, request->entries[i]->id, 1);
     }
@@ -281,15 +282,9 @@ static void a_cancel_is_told_from_a_broken_connection(void **state)
 static void a_lost_process_is_a_broken_connection(void **state)
 {
     struct kit *kit = *state;
-    /* a child that opens a stream and dies: gRPC is not fork-safe, so it is the test program
-     * itself, started anew */
-    char command[1024];
-    char self[512];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    assert_true(n > 0);
-    self[n] = '\0';
-    snprintf(command, sizeof command, "%s --die %s", self, kit->open_path);
-    assert_int_not_equal(system(command), 0);
+    int status;
+    assert_int_not_equal(waitpid(kit_run_self("--die", kit->open_path, 0), &status, 0), -1);
+    assert_int_equal(WEXITSTATUS(status), 1);
     UNTIL(atomic_load(&seen.closed) == 1);
     assert_int_equal(atomic_load(&seen.half_closed), 0);
     assert_int_equal(atomic_load(&seen.end), CW_RPC_END_DISCONNECTED);
@@ -335,17 +330,12 @@ static void a_server_stream_takes_one_message_and_lives_on(void **state)
 static void a_full_outbox_says_so_and_stops_reading(void **state)
 {
     struct kit *kit = *state;
-    char command[1024], self[512];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    assert_true(n > 0);
-    self[n] = '\0';
-    seen.hold = true;
-    snprintf(command, sizeof command, "%s --stuck %s & echo $! > %s/pid", self, kit->open_path,
-             kit->dir);
-    assert_int_equal(system(command), 0);
+    atomic_store(&seen.hold, true);
+    pid_t pid = kit_run_self("--stuck", kit->open_path, 0);
     UNTIL(atomic_load(&seen.held) != NULL);
-    snprintf(command, sizeof command, "sleep 0.2; kill -STOP $(cat %s/pid)", kit->dir);
-    assert_int_equal(system(command), 0);
+    UNTIL(atomic_load(&seen.messages) == 1);
+    usleep(100 * 1000); /* it has its answer and rests */
+    assert_int_equal(kill(pid, SIGSTOP), 0);
     static char bulk[4000]; /* an unknown field of 3996 bytes: any message has room for it */
     memcpy(bulk, "\xfa\x3e\x9c\x1f", 4);
     struct cw_str message = {bulk, 4 + 3996};
@@ -358,12 +348,11 @@ static void a_full_outbox_says_so_and_stops_reading(void **state)
     }
     assert_int_equal(sent, CW_RPC_FULL);
     assert_int_equal(atomic_load(&seen.writable), 0);
-    snprintf(command, sizeof command, "kill -CONT $(cat %s/pid)", kit->dir);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(kill(pid, SIGCONT), 0);
     UNTIL(atomic_load(&seen.writable) >= 1);
     assert_int_equal(cw_rpc_stream_send(atomic_load(&seen.held), message), CW_RPC_SENT);
-    snprintf(command, sizeof command, "kill -KILL $(cat %s/pid)", kit->dir);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
     UNTIL(atomic_load(&seen.closed) == 1);
     assert_int_equal(cw_rpc_stream_send(atomic_load(&seen.held), message), CW_RPC_CLOSED);
     cw_rpc_stream_unref(atomic_load(&seen.held));
