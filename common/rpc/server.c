@@ -2,13 +2,13 @@
  * right order. */
 #include "common/rpc/server.h"
 
-#include <errno.h>
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/rpc/server_internal.h"
 
 enum {
@@ -21,6 +21,7 @@ enum {
     DEFAULT_OUTBOX = 1 << 20,
     RECEIVE_MEMORY = 64 << 20, /* of one core server: read buffers under attack */
     MAX_LISTENERS = 32,
+    IDLE_MS = 100,
 };
 
 /* ---- counting ---- */
@@ -403,25 +404,32 @@ static void core_shutdown(struct cw_rpc_server *server, grpc_server *core, struc
     grpc_server_shutdown_and_notify(core, cw_rpc_runtime_queue(server->runtime), tag);
 }
 
-/* False: the grace is over. */
-static bool wait_closed(struct cw_rpc_server *server, unsigned grace_ms)
+static int64_t now_ms(void)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += grace_ms / 1000;
-    until.tv_nsec += (long)(grace_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    int rc = 0;
+    return cw_clock_monotonic_ms(&cw_clock_system);
+}
+
+static void wait_until(struct cw_rpc_server *server, int64_t ms)
+{
+    struct timespec until = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+    pthread_cond_timedwait(&server->changed, &server->lock, &until);
+}
+
+/* Until the core has shut down, the grace is over, or nothing has been live for a moment: a client
+ * that merely keeps the object of an ended call would hold the core up for the whole grace. */
+static void wait_closed(struct cw_rpc_server *server, unsigned grace_ms)
+{
+    int64_t end = now_ms() + grace_ms, idle_end = INT64_MAX;
     pthread_mutex_lock(&server->lock);
-    while (server->closing > 0 && rc != ETIMEDOUT) {
-        rc = pthread_cond_timedwait(&server->changed, &server->lock, &until);
+    while (server->closing > 0 && now_ms() < CW_MIN(end, idle_end)) {
+        if (server->live > 0) {
+            idle_end = INT64_MAX;
+        } else if (idle_end == INT64_MAX) {
+            idle_end = now_ms() + IDLE_MS;
+        }
+        wait_until(server, CW_MIN(end, idle_end));
     }
-    bool closed = server->closing == 0;
     pthread_mutex_unlock(&server->lock);
-    return closed;
 }
 
 void cw_rpc_server_stop(struct cw_rpc_server *server, unsigned grace_ms)
@@ -445,12 +453,11 @@ void cw_rpc_server_stop(struct cw_rpc_server *server, unsigned grace_ms)
     server->refusing_shut = CW_RPC_TAG(refusing_shut);
     core_shutdown(server, server->refusing, &server->refusing_shut);
     cw_rpc_streams_stop(server);
-    if (!wait_closed(server, grace_ms)) {
-        for (size_t i = 0; i < server->n_listening; i++) {
-            grpc_server_cancel_all_calls(server->listening[i].core);
-        }
-        grpc_server_cancel_all_calls(server->refusing);
+    wait_closed(server, grace_ms);
+    for (size_t i = 0; i < server->n_listening; i++) { /* nothing to do where all has ended */
+        grpc_server_cancel_all_calls(server->listening[i].core);
     }
+    grpc_server_cancel_all_calls(server->refusing);
     pthread_mutex_lock(&server->lock);
     while (server->closing > 0) {
         pthread_cond_wait(&server->changed, &server->lock);

@@ -125,3 +125,12 @@ def test_calls_streams_and_unknown_methods(here):
     with pytest.raises(grpc.RpcError) as e:
         here.unary_unary("/clinicwave.token.v1.TokenService/Invent")(b"", timeout=5)
     assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED and time.monotonic() - start < 0.5
+
+
+def test_a_client_that_keeps_an_ended_call_does_not_hold_up_the_end(server, here):
+    with pytest.raises(grpc.RpcError) as kept:
+        Stub(here, TOKENS).Validate(domain="keys_unavailable")
+    start = time.monotonic()
+    server.stdin.close()
+    assert server.wait(timeout=10) == 0 and time.monotonic() - start < 1
+    assert kept.value.code() == grpc.StatusCode.UNAVAILABLE
