@@ -1,0 +1,137 @@
+"""What comes in broken, too large or from the wrong place: a clear error, and no hint about users."""
+import json
+import socket
+
+import grpc
+import httpx
+import pytest
+
+from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Grpc, Rest
+
+BODY = {"username": ANNA, "password": PASSWORD}
+
+
+@pytest.fixture
+def rest(authsvc):
+    return Rest(authsvc)
+
+
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "application/jsonx", None])
+def test_only_json_is_taken(rest, media_type):
+    answer = rest.post("/auth/v1/login", BODY, Content_Type=media_type)
+    assert rest.outcome(answer).reason == "media_type_unsupported" and answer.status_code == 415
+
+
+def test_json_with_a_charset_is_json(rest):
+    assert rest.post("/auth/v1/login", BODY, Content_Type="application/json; charset=utf-8").status_code == 200
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"{", b"[]", b'"x"', b"null", b"{}", b'{"username":"a"}', b'{"password":"a"}',
+    b'{"username":"a","password":1}', b'{"username":["a"],"password":"b"}', b'{"username":"a","password":null}',
+    b'{"username":"a","password":"b","password":"c"}', b'{"username":"a","username":"a","password":"b"}',
+    b'{"username":"a","password":"\xff\xfe"}', b'{"username":"\xed\xa0\x80","password":"b"}', b'{"username":"a","password":"a\\u0000b"}',
+    b'{"username":"a\\nb","password":"b"}', b'{"username":"a","password":"b"}x', b'{"username":"a","password":"b","client_id":7}',
+    b'\x00{"username":"a","password":"b"}', b"[" * 5000],
+    ids=lambda b: repr(b[:40]))
+def test_a_malformed_body_is_malformed(rest, body):
+    answer = rest.post("/auth/v1/login", body)
+    assert rest.outcome(answer).reason == "request_malformed" and answer.status_code == 400
+
+
+@pytest.mark.parametrize("field, size", [("username", 257), ("password", 1025), ("client_id", 5000)])
+def test_an_oversize_field_is_refused(rest, field, size):
+    assert rest.outcome(rest.post("/auth/v1/login", {**BODY, field: "x" * size})).reason == "request_malformed"
+
+
+def test_a_password_of_the_greatest_length_is_a_password(rest):
+    assert rest.login(password="x" * 1024).reason == "credentials_invalid"
+
+
+def test_ten_mebibytes_are_too_large_and_the_next_request_is_served(rest):
+    big = json.dumps({"username": ANNA, "password": "x" * (10 << 20)}).encode()
+    try:
+        answer = rest.post("/auth/v1/login", big)
+        assert answer.status_code == 413 and rest.outcome(answer).reason == "request_too_large"
+    except (httpx.WriteError, httpx.ReadError):
+        pass  # the connection was closed while the body was still on its way
+    assert rest.login().reason is None
+
+
+def test_chunked_bodies_have_the_same_bound(rest):
+    def endless():
+        for _ in range(1000):
+            yield b" " * 1024
+    try:
+        answer = rest.client.post("/auth/v1/login", content=endless(), headers={"Host": HOST, "Content-Type": "application/json"})
+        assert answer.status_code == 413
+    except (httpx.WriteError, httpx.ReadError):
+        pass
+    assert rest.login().reason is None
+
+
+@pytest.mark.parametrize("method, path, status, reason", [
+    ("GET", "/auth/v1/login", 405, "method_not_allowed"), ("PUT", "/auth/v1/refresh", 405, "method_not_allowed"),
+    ("POST", "/.well-known/openid-configuration", 405, "method_not_allowed"), ("GET", "/auth/v1/nothing", 404, "not_found")])
+def test_what_is_not_there_is_told(rest, method, path, status, reason):
+    answer = rest.client.request(method, path, headers={"Host": HOST})
+    assert answer.status_code == status and answer.json()["reason"] == reason
+
+
+@pytest.mark.parametrize("origin, allowed", [
+    ("https://portal.clinicwave.com", True), ("https://clinicwave.localhost:8443", True), ("https://evil.example", False), ("null", False),
+    ("https://clinicwave.localhost", False), ("https://portal.clinicwave.com.evil.example", False), ("http://portal.clinicwave.com", False)])
+def test_a_page_may_log_in_only_from_an_origin_of_the_client(rest, origin, allowed):
+    answer = rest.post("/auth/v1/login", BODY, Origin=origin)
+    if allowed:
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 403 and rest.outcome(answer).reason == "origin_forbidden"
+    token = rest.login().tokens["refresh_token"]
+    answer = rest.post("/auth/v1/refresh", {"refresh_token": token}, Origin=origin)
+    assert answer.status_code == (200 if allowed else 403)
+
+
+def test_a_forwarded_host_counts_behind_the_gateway(rest):
+    assert rest.post("/auth/v1/login", BODY, host="127.0.0.1", X_Forwarded_Host=HOST).status_code == 200
+    assert rest.post("/auth/v1/login", BODY, host=HOST, X_Forwarded_Host="unknown.localhost").status_code == 421
+
+
+def test_without_a_trusted_proxy_forwarded_headers_are_ignored(start):
+    rest = Rest(start(authsvc={"rest": {"trusted-proxies": ["192.0.2.1"]}, "throttle": {"account": {"burst": 2}}}))
+    assert rest.post("/auth/v1/login", BODY, host="127.0.0.1", X_Forwarded_Host=HOST).status_code == 421
+    for i in range(2):
+        assert rest.login(password="wrong", address=f"198.51.100.{i}").reason == "credentials_invalid"
+    assert rest.login(password="wrong", address="198.51.100.7").reason == "throttled"
+
+
+def test_two_hosts_are_no_host(authsvc):
+    with socket.create_connection(("127.0.0.1", authsvc.rest), timeout=5) as s:
+        body = json.dumps(BODY).encode()
+        s.sendall(b"POST /auth/v1/login HTTP/1.1\r\nHost: clinicwave.localhost\r\nHost: other.localhost\r\n"
+                  b"Content-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+        assert s.recv(4096).split(b" ")[1] in (b"400", b"421")
+
+
+def test_a_header_flood_is_refused(rest):
+    answer = rest.client.post("/auth/v1/login", json=BODY, headers={"Host": HOST, **{f"X-{i}": "x" * 1000 for i in range(100)}})
+    assert answer.status_code in (400, 413, 431)
+    assert rest.login().reason is None
+
+
+@pytest.mark.parametrize("fields", [
+    {"username": b"a\0b"}, {"username": b"\xff"}, {"username": b"x" * 257}, {"password": b"a\0b"}, {"password": b"\xff\xfe"}, {"password": b"x" * 1025},
+    {"client_id": "x" * 5000}, {"scopes": ["x" * 5000]}], ids=lambda f: repr(f)[:40])
+def test_grpc_refuses_the_same(authsvc, fields):
+    door = Grpc(authsvc)
+    request = {"domain": HOST, "username": ANNA.encode(), "password": PASSWORD.encode(), **fields}
+    outcome = door.outcome(lambda: door.stub.Login(**request))
+    assert outcome.reason == "request_malformed" and outcome.status == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_grpc_message_of_a_mebibyte_is_refused(authsvc):
+    door = Grpc(authsvc)
+    with pytest.raises(grpc.RpcError) as e:
+        door.stub.Login(domain=HOST, username=ANNA.encode(), password=b"x" * (1 << 20))
+    assert e.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert door.login().reason is None

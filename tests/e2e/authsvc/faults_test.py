@@ -1,0 +1,181 @@
+"""Crashes, a second process, wrong files: nothing acknowledged is lost, and each failure says what to do."""
+import concurrent.futures
+import random
+import subprocess
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Rest, document
+from tests.support.programs import program
+
+
+def run(*argv, typed=""):
+    return subprocess.run([str(program("authsvc/cw-authsvc")), *map(str, argv)], input=typed, text=True, capture_output=True, timeout=30)
+
+
+def test_a_second_authsvc_is_told_who_has_the_database(authsvc):
+    r = run("--config", authsvc.config)
+    assert r.returncode == 2
+    assert f"in use by process {authsvc.process.pid}" in r.stderr
+    assert Rest(authsvc).login().reason is None
+
+
+def test_kill_9_during_refreshes_loses_nothing_and_redeems_nothing_twice(start):
+    authsvc = start()
+    chain = [Rest(authsvc).login().tokens["refresh_token"]]
+    successors = {}  # the ledger: a token that was answered, and with what
+    for _ in range(6):
+        stop = threading.Event()
+
+        def refresh():
+            door = Rest(authsvc)
+            while not stop.is_set():
+                try:
+                    outcome = door.refresh(chain[-1])
+                except httpx.HTTPError:
+                    return
+                assert outcome.reason is None, f"an acknowledged token was lost: {outcome}"
+                successors.setdefault(chain[-1], set()).add(outcome.tokens["refresh_token"])
+                chain.append(outcome.tokens["refresh_token"])
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            worker = pool.submit(refresh)
+            time.sleep(0.1 + random.random() * 0.2)
+            authsvc.process.kill()
+            stop.set()
+            worker.result()
+        authsvc.start()
+    door = Rest(authsvc)
+    last = door.refresh(chain[-1])
+    assert last.reason is None, "the token that was acknowledged last is good"
+    assert all(len(s) == 1 for s in successors.values()), "one token, one successor"
+    assert len(chain) == len(set(chain)) > 6
+    assert door.refresh(chain[0]).reason == "refresh_invalid"  # reuse
+    assert door.refresh(last.tokens["refresh_token"]).reason == "refresh_invalid"  # and the session is over
+
+
+def test_what_has_been_accepted_is_answered_before_the_end(start):
+    authsvc = start(authsvc={"password": {"memory": "19MiB", "iterations": 8}, "login": {"threads": 1}})
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        logins = [pool.submit(Rest(authsvc).login) for _ in range(4)]
+        wait_for(lambda: "login-succeeded" in authsvc.process.log())  # one is done, the others are under way
+        assert authsvc.stop() == 0
+        assert [f.result().reason for f in logins] == [None] * 4
+    assert '"stopped"' in authsvc.process.log()
+
+
+def test_the_database_file_and_the_keys_are_private(authsvc):
+    state = authsvc.directory / "state"
+    assert (state / "authsvc.db").stat().st_mode & 0o077 == 0
+    assert (state / "authsvc.kek").stat().st_mode & 0o377 == 0
+    blob = b"".join(p.read_bytes() for p in state.glob("authsvc.db*"))
+    for secret in (b"PRIVATE KEY", PASSWORD.encode(), Rest(authsvc).login().tokens["refresh_token"].encode()[4:]):
+        assert secret not in blob
+
+
+def test_a_lost_kek_is_not_replaced(authsvc):
+    authsvc.stop()
+    (authsvc.directory / "state/authsvc.kek").unlink()
+    r = run("--config", authsvc.config)
+    assert r.returncode == 2 and "authsvc.kek is missing" in r.stderr
+
+
+def test_users_are_managed_offline(authsvc):
+    user = ["--config", authsvc.config, "--tenant", "clinicwave", "--username"]
+    assert run("user", "add", *user, "bob", typed="x\n").returncode == 2  # it runs
+    authsvc.stop()
+    assert run("user", "add", *user, ANNA, typed="another\n").returncode == 1
+    assert run("user", "add", *user, ANNA.upper(), "--if-absent", typed="another\n").returncode == 0
+    assert run("user", "add", *user, "empty", typed="\n").returncode == 1
+    assert run("user", "add", "--config", authsvc.config, "--tenant", "nowhere", "--username", "a", typed="x\n").returncode == 1
+    assert run("user", "add", *user, "bob", "--roles", "nurse", typed="päss\n").returncode == 0
+    assert run("user", "set-password", *user, ANNA, typed="changed\n").returncode == 0
+    assert run("user", "set-password", *user, "nobody", typed="changed\n").returncode == 1
+    assert run("user", "disable", *user, "bob").returncode == 0
+    assert run("user", "fly", *user, "bob").returncode == 64
+    assert run("user").returncode == 64
+    door = Rest(authsvc.start())
+    assert door.login(password=PASSWORD).reason == "credentials_invalid"
+    assert door.login(password="changed").reason is None
+    # Blocked is told only to who knows the password.
+    assert door.login("bob", "wrong").reason == "credentials_invalid"
+    assert door.login("bob", "päss").reason == "account_blocked"
+    assert door.login("bob", "pa\u0308ss").reason == "account_blocked"  # the same password, typed in another form
+
+
+def test_a_disabled_user_is_not_refreshed(authsvc):
+    token = Rest(authsvc).login().tokens["refresh_token"]
+    authsvc.stop()
+    assert run("user", "disable", "--config", authsvc.config, "--tenant", "clinicwave", "--username", ANNA).returncode == 0
+    assert Rest(authsvc.start()).refresh(token).reason == "refresh_invalid"
+
+
+def test_stronger_parameters_take_over_at_the_next_login(authsvc):
+    authsvc.stop()
+    r = subprocess.Popen([program("authsvc/cw-authsvc"), "--config", authsvc.config, "--authsvc.password.memory=64KiB"], stderr=subprocess.PIPE, text=True)
+    try:
+        authsvc.process.process = r
+        door = Rest(authsvc)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                assert door.login().reason is None
+                break
+            except httpx.ConnectError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        assert door.login().reason is None
+    finally:
+        r.terminate()
+        log = r.communicate(timeout=15)[1]
+    assert log.count('"rehashed"') == 1
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"issuer": "ftp://x"}, "issuer"), ({"issuer": "https://user@x"}, "issuer"), ({"domains": ["a b"]}, "is no domain"), ({"clients": []}, "at least one client"),
+    ({"clients": [{"id": "p", "origins": ["https://x/path"]}]}, "is no origin"), ({"clients": [{"id": "p", "scopes": ["a b"]}]}, "is no scope"),
+    ({"algorithm": "HS256"}, "algorithm"), ({"algorithm": "none"}, "algorithm"), ({"name": "other"}, "two tenants"), ({"issuer": "https://other.localhost:8443"}, "issuer"),
+    ({"domains": ["other.localhost"]}, "same domain"), ({"nonsense": 1}, "nonsense"), ({"access-token-life": "2d"}, "access-token-life")])
+def test_a_wrong_configuration_is_refused_with_its_place(directory, change, message):
+    import yaml
+    path = directory / "wrong.yaml"
+    path.write_text(yaml.safe_dump(document(**change)))
+    r = run("--config", path, "--check-config")
+    assert r.returncode == 1 and message in r.stderr and "wrong.yaml:" in r.stderr
+
+
+def test_a_reload_changes_tenants_or_nothing(authsvc):
+    import signal
+
+    import yaml
+    door = Rest(authsvc)
+    wanted = yaml.safe_load(authsvc.config.read_text())
+    wanted["tenants"].append({"name": "new", "domains": ["new.localhost"], "issuer": "https://new.localhost", "audiences": ["x"], "algorithm": "ES256",
+                              "clients": [{"id": "portal"}]})
+    authsvc.config.write_text(yaml.safe_dump(wanted))
+    authsvc.process.signal(signal.SIGHUP)
+    wait_for(lambda: "configuration-reloaded" in authsvc.process.log())
+    assert door.login(domain="new.localhost").reason == "credentials_invalid"
+    assert door.login().reason is None
+    authsvc.config.write_text("tenants: [")
+    authsvc.process.signal(signal.SIGHUP)
+    wait_for(lambda: "configuration-refused" in authsvc.process.log())
+    assert door.login(domain="new.localhost").reason == "credentials_invalid"
+
+
+def wait_for(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_health_and_metrics_are_there(authsvc):
+    Rest(authsvc).login()
+    base = f"http://127.0.0.1:{authsvc.management}/actuator"
+    assert httpx.get(f"{base}/health/readiness").json()["status"] == "UP"
+    text = httpx.get(f"{base}/prometheus").text
+    assert 'cw_authsvc_logins_total{' in text and 'outcome="ok"' in text

@@ -1,0 +1,79 @@
+"""What sidecars get: tenants with public keys, generations, heartbeats."""
+import itertools
+import json
+import signal
+
+import grpc
+import pytest
+import yaml
+
+from tests.e2e.authsvc.doors import HOST, ISSUER
+from tests.support import rpc
+
+WATCH = "clinicwave.identity.v1.TenantService"
+
+
+def watch(authsvc, generation=0, n=1):
+    """The first N answers."""
+    call = authsvc.stub(WATCH).Watch(generation=generation, timeout=20)
+    answers = list(itertools.islice(call, n))
+    call.cancel()
+    return answers
+
+
+def test_the_first_answer_is_the_whole_snapshot(authsvc):
+    snapshot, = watch(authsvc)
+    assert snapshot.generation == 1 and len(snapshot.epoch) == 32 and not snapshot.heartbeat
+    tenants = {t.name: t for t in snapshot.tenants}
+    assert set(tenants) == {"clinicwave", "other"}
+    tenant = tenants["clinicwave"]
+    assert list(tenant.domains) == ["clinicwave.com", HOST] and list(tenant.audiences) == ["https://api.clinicwave.com"]
+    issuer, = tenant.issuers
+    assert issuer.issuer == ISSUER and list(issuer.types) == ["at+jwt"] and issuer.claims.tenant == "tenant"
+    keys = json.loads(issuer.jwks)["keys"]
+    assert [k["kty"] for k in keys] == ["RSA"] and not set(keys[0]) & {"d", "p", "q", "dp", "dq", "qi", "k"}
+
+
+def test_who_has_the_generation_gets_a_heartbeat_and_more_of_them(authsvc):
+    first, second = watch(authsvc, generation=1, n=2)
+    assert first.heartbeat and not first.tenants and second.heartbeat
+    assert first.generation == second.generation == 1
+
+
+def test_a_restart_without_a_change_is_the_same_generation_and_epoch(authsvc):
+    before, = watch(authsvc)
+    authsvc.stop()
+    authsvc.start()
+    after, = watch(authsvc)
+    assert (before.generation, before.epoch) == (after.generation, after.epoch)
+
+
+def test_a_change_reaches_who_watches(authsvc):
+    call = authsvc.stub(WATCH).Watch(generation=0, timeout=20)
+    assert next(call).generation == 1
+    wanted = yaml.safe_load(authsvc.config.read_text())
+    wanted["tenants"][0]["domains"].append("clinicwave.test")
+    authsvc.config.write_text(yaml.safe_dump(wanted))
+    authsvc.process.signal(signal.SIGHUP)
+    update = next(a for a in call if not a.heartbeat)
+    assert update.generation == 2 and "clinicwave.test" in update.tenants[0].domains
+    call.cancel()
+
+
+def test_health_and_reflection_answer_on_the_socket(authsvc):
+    health = authsvc.stub("grpc.health.v1.Health")
+    serving = rpc.enum("grpc.health.v1.HealthCheckResponse.ServingStatus")["SERVING"]
+    for service in ("", WATCH, "clinicwave.identity.v1.IdentityService"):
+        assert health.Check(service=service).status == serving
+    request = rpc.message("grpc.reflection.v1.ServerReflectionRequest")
+    answer = next(authsvc.stub("grpc.reflection.v1.ServerReflection").ServerReflectionInfo(iter([request(list_services="*")]), timeout=10))
+    assert {WATCH, "clinicwave.identity.v1.IdentityService"} <= {s.name for s in answer.list_services_response.service}
+
+
+def test_streams_end_when_authsvc_does(authsvc):
+    call = authsvc.stub(WATCH).Watch(generation=0, timeout=20)
+    next(call)
+    assert authsvc.stop() == 0
+    with pytest.raises(grpc.RpcError) as e:
+        list(call)
+    assert e.value.code() == grpc.StatusCode.UNAVAILABLE
