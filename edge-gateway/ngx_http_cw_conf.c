@@ -55,6 +55,10 @@ ngx_http_cw_create_main_conf(ngx_conf_t *cf)
                        sizeof(ngx_http_cw_rule_t *))
         != NGX_OK
         || ngx_array_init(&mcf->claim_names, cf->pool, 4, sizeof(ngx_str_t))
+           != NGX_OK
+        || ngx_array_init(&mcf->token_names, cf->pool, 1, sizeof(ngx_str_t))
+           != NGX_OK
+        || ngx_array_init(&mcf->cookie_names, cf->pool, 1, sizeof(ngx_str_t))
            != NGX_OK)
     {
         return NULL;
@@ -658,12 +662,14 @@ ngx_http_cw_token_from(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_cw_loc_conf_t *lcf = conf;
 
-    ngx_str_t  *value;
+    ngx_str_t                *value, *name;
+    ngx_http_cw_main_conf_t  *mcf;
 
     if (lcf->token_header.len || lcf->token_cookie.len) {
         return "is duplicate";
     }
 
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cw_module);
     value = cf->args->elts;
 
     if (cf->args->nelts == 2) {
@@ -674,8 +680,20 @@ ngx_http_cw_token_from(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
     } else if (value[2].len && ngx_strcmp(value[1].data, "header") == 0) {
-        lcf->token_header = value[2];
         ngx_strlow(value[2].data, value[2].data, value[2].len);
+        lcf->token_header = value[2];
+
+        if (ngx_strcmp(value[2].data, "authorization") == 0) {
+            return NGX_CONF_OK;
+        }
+
+        name = ngx_array_push(&mcf->token_names);
+        if (name == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *name = value[2];
+
         return NGX_CONF_OK;
 
     } else if (ngx_strcmp(value[1].data, "cookie") == 0) {
@@ -683,14 +701,22 @@ ngx_http_cw_token_from(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         /* RFC 6265bis §4.1.3: only this prefix keeps siblings from setting
          * it */
 
-        if (value[2].len > 7
-            && ngx_strncmp(value[2].data, "__Host-", 7) == 0)
+        if (value[2].len <= 7
+            || ngx_strncmp(value[2].data, "__Host-", 7) != 0)
         {
-            lcf->token_cookie = value[2];
-            return NGX_CONF_OK;
+            return "names a cookie that does not begin with \"__Host-\"";
         }
 
-        return "names a cookie that does not begin with \"__Host-\"";
+        lcf->token_cookie = value[2];
+
+        name = ngx_array_push(&mcf->cookie_names);
+        if (name == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *name = value[2];
+
+        return NGX_CONF_OK;
     }
 
     return "must be \"authorization\", \"header NAME\" or \"cookie NAME\"";

@@ -11,10 +11,8 @@
 
 static ngx_int_t ngx_http_cw_path_byte(u_char *p, u_char *last);
 static enum cw_err ngx_http_cw_extract_bearer(ngx_http_cw_ctx_t *ctx);
-static enum cw_err ngx_http_cw_extract_header(ngx_http_request_t *r,
-    ngx_http_cw_ctx_t *ctx, ngx_str_t *name);
-static enum cw_err ngx_http_cw_extract_cookie(ngx_http_request_t *r,
-    ngx_http_cw_ctx_t *ctx, ngx_str_t *name);
+static enum cw_err ngx_http_cw_extract_kept(ngx_http_cw_ctx_t *ctx,
+    ngx_str_t *name);
 static enum cw_err ngx_http_cw_check_token(ngx_http_cw_ctx_t *ctx);
 
 
@@ -167,12 +165,12 @@ ngx_http_cw_extract_token(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     ngx_str_null(&ctx->token);
 
     if (lcf->token_cookie.len) {
-        err = ngx_http_cw_extract_cookie(r, ctx, &lcf->token_cookie);
+        err = ngx_http_cw_extract_kept(ctx, &lcf->token_cookie);
 
     } else if (lcf->token_header.len
                && ngx_strcmp(lcf->token_header.data, "authorization") != 0)
     {
-        err = ngx_http_cw_extract_header(r, ctx, &lcf->token_header);
+        err = ngx_http_cw_extract_kept(ctx, &lcf->token_header);
 
     } else {
         return ngx_http_cw_extract_bearer(ctx);
@@ -238,83 +236,27 @@ ngx_http_cw_extract_bearer(ngx_http_cw_ctx_t *ctx)
 }
 
 
+/* the header or cookie of that name, which the headers kept aside */
+
 static enum cw_err
-ngx_http_cw_extract_header(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
-    ngx_str_t *name)
+ngx_http_cw_extract_kept(ngx_http_cw_ctx_t *ctx, ngx_str_t *name)
 {
-    ngx_uint_t        i, found;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_uint_t     i, found;
+    ngx_keyval_t  *kept;
+
+    if (ctx->tokens == NULL) {
+        return CW_TOKEN_MISSING;
+    }
 
     found = 0;
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    kept = ctx->tokens->elts;
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == name->len
-            && ngx_strncmp(h[i].lowcase_key, name->data, name->len) == 0)
+    for (i = 0; i < ctx->tokens->nelts; i++) {
+        if (kept[i].key.len == name->len
+            && ngx_strncmp(kept[i].key.data, name->data, name->len) == 0)
         {
-            ctx->token = h[i].value;
+            ctx->token = kept[i].value;
             found++;
-        }
-    }
-
-    if (found > 1) {
-        return CW_TOKEN_MULTIPLE;
-    }
-
-    return found ? ngx_http_cw_check_token(ctx) : CW_TOKEN_MISSING;
-}
-
-
-static enum cw_err
-ngx_http_cw_extract_cookie(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
-    ngx_str_t *name)
-{
-    u_char            *p, *last, *end;
-    ngx_uint_t         i, found;
-    ngx_table_elt_t  **h;
-
-    found = 0;
-    h = r->headers_in.cookies.elts;
-
-    for (i = 0; i < r->headers_in.cookies.nelts; i++) {
-
-        p = h[i]->value.data;
-        last = p + h[i]->value.len;
-
-        while (p < last) {
-
-            while (p < last && (*p == ' ' || *p == ';')) {
-                p++;
-            }
-
-            end = ngx_strlchr(p, last, ';');
-
-            if (end == NULL) {
-                end = last;
-            }
-
-            if ((size_t) (end - p) > name->len && p[name->len] == '='
-                && ngx_strncmp(p, name->data, name->len) == 0)
-            {
-                ctx->token.data = p + name->len + 1;
-                ctx->token.len = end - ctx->token.data;
-                found++;
-            }
-
-            p = end;
         }
     }
 

@@ -38,17 +38,26 @@ static ngx_uint_t ngx_http_cw_headers_ours(ngx_http_request_t *r,
     ngx_table_elt_t *h);
 static ngx_uint_t ngx_http_cw_headers_is(ngx_table_elt_t *h,
     const char *name, size_t len, ngx_uint_t prefix);
-static void ngx_http_cw_headers_note(ngx_http_cw_ctx_t *ctx,
-    ngx_table_elt_t *h);
+static ngx_int_t ngx_http_cw_headers_note(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_table_elt_t *h);
+static ngx_int_t ngx_http_cw_headers_keep(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_str_t *name, u_char *p, u_char *last);
+static ngx_uint_t ngx_http_cw_headers_listed(ngx_table_elt_t *h,
+    ngx_array_t *names);
+static ngx_int_t ngx_http_cw_headers_cookie(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_table_elt_t *h);
 static ngx_int_t ngx_http_cw_headers_remove(ngx_http_request_t *r,
     ngx_list_part_t *prev, ngx_list_part_t *part, ngx_uint_t i);
-static ngx_int_t ngx_http_cw_headers_connection(ngx_http_request_t *r);
+static ngx_int_t ngx_http_cw_headers_connection(ngx_http_request_t *r,
+    ngx_table_elt_t *h);
 static void ngx_http_cw_headers_save(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
 static ngx_int_t ngx_http_cw_headers_push(ngx_http_request_t *r,
     ngx_uint_t header, ngx_str_t *value);
 static ngx_int_t ngx_http_cw_headers_put(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *lowcase, ngx_uint_t hash, ngx_str_t *value);
+static ngx_int_t ngx_http_cw_headers_authorization(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 static ngx_int_t ngx_http_cw_headers_identity(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 static ngx_int_t ngx_http_cw_headers_claims(ngx_http_request_t *r,
@@ -99,6 +108,7 @@ ngx_http_cw_headers_clean(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_cw_module);
 
+    ctx->cleaned = 1;
     ctx->peer = r->connection->addr_text;
 
     if (mcf->trusted
@@ -127,11 +137,34 @@ ngx_http_cw_headers_clean(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
         h = part->elts;
 
         if (!ngx_http_cw_headers_ours(r, &h[i])) {
-            i++;
-            continue;
-        }
 
-        ngx_http_cw_headers_note(ctx, &h[i]);
+            if (ngx_http_cw_headers_named(&h[i], "connection")
+                && ngx_http_cw_headers_connection(r, &h[i]) != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            if (mcf->cookie_names.nelts == 0
+                || !ngx_http_cw_headers_named(&h[i], "cookie"))
+            {
+                i++;
+                continue;
+            }
+
+            if (ngx_http_cw_headers_cookie(r, ctx, &h[i]) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+            if (h[i].value.len) {
+                i++;
+                continue;
+            }
+
+            /* nothing else was in it */
+
+        } else if (ngx_http_cw_headers_note(r, ctx, &h[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
 
         /* what came after is now at i, or in the part that follows */
 
@@ -144,7 +177,7 @@ ngx_http_cw_headers_clean(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
         r->headers_in.x_forwarded_for.nelts = 0;
     }
 
-    return ngx_http_cw_headers_connection(r);
+    return NGX_OK;
 }
 
 
@@ -153,8 +186,6 @@ ngx_http_cw_headers_clean(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 static ngx_uint_t
 ngx_http_cw_headers_ours(ngx_http_request_t *r, ngx_table_elt_t *h)
 {
-    ngx_str_t                *name;
-    ngx_uint_t                i;
     ngx_http_cw_main_conf_t  *mcf;
 
     switch (h->lowcase_key[0]) {
@@ -204,9 +235,21 @@ ngx_http_cw_headers_ours(ngx_http_request_t *r, ngx_table_elt_t *h)
     }
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_cw_module);
-    name = mcf->claim_names.elts;
 
-    for (i = 0; i < mcf->claim_names.nelts; i++) {
+    return ngx_http_cw_headers_listed(h, &mcf->claim_names)
+           || ngx_http_cw_headers_listed(h, &mcf->token_names);
+}
+
+
+static ngx_uint_t
+ngx_http_cw_headers_listed(ngx_table_elt_t *h, ngx_array_t *names)
+{
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
+    name = names->elts;
+
+    for (i = 0; i < names->nelts; i++) {
         if (ngx_http_cw_headers_is(h, (char *) name[i].data, name[i].len, 0)) {
             return 1;
         }
@@ -247,9 +290,14 @@ ngx_http_cw_headers_is(ngx_table_elt_t *h, const char *name, size_t len,
 
 /* keeps what is used: the token, and a trusted proxy's words */
 
-static void
-ngx_http_cw_headers_note(ngx_http_cw_ctx_t *ctx, ngx_table_elt_t *h)
+static ngx_int_t
+ngx_http_cw_headers_note(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
+    ngx_table_elt_t *h)
 {
+    ngx_uint_t                i;
+    ngx_str_t                *name;
+    ngx_http_cw_main_conf_t  *mcf;
+
     if (ngx_http_cw_headers_named(h, "authorization")) {
 
         if (ctx->authorizations == 0) {
@@ -260,35 +308,147 @@ ngx_http_cw_headers_note(ngx_http_cw_ctx_t *ctx, ngx_table_elt_t *h)
             ctx->authorizations++;
         }
 
-        return;
+        return NGX_OK;
     }
 
     if (ngx_http_cw_headers_named(h, "traceparent")) {
         ctx->traceparent = h->value;
-        return;
-    }
 
-    if (ngx_http_cw_headers_named(h, "tracestate")) {
+    } else if (ngx_http_cw_headers_named(h, "tracestate")) {
         ctx->tracestate = h->value;
-        return;
+
+    } else if (ctx->trusted) {
+
+        if (ngx_http_cw_headers_named(h, "x-request-id")) {
+            ctx->request_id = h->value;
+
+        } else if (ngx_http_cw_headers_named(h, "x-forwarded-for")) {
+            ctx->forwarded_for = h->value;
+
+        } else if (ngx_http_cw_headers_named(h, "x-forwarded-proto")) {
+            ctx->forwarded_proto = h->value;
+
+        } else if (ngx_http_cw_headers_named(h, "x-forwarded-host")) {
+            ctx->forwarded_host = h->value;
+        }
     }
 
-    if (!ctx->trusted) {
-        return;
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_cw_module);
+    name = mcf->token_names.elts;
+
+    for (i = 0; i < mcf->token_names.nelts; i++) {
+        if (ngx_http_cw_headers_is(h, (char *) name[i].data, name[i].len, 0)) {
+            return ngx_http_cw_headers_keep(r, ctx, &name[i], h->value.data,
+                                            h->value.data + h->value.len);
+        }
     }
 
-    if (ngx_http_cw_headers_named(h, "x-request-id")) {
-        ctx->request_id = h->value;
+    return NGX_OK;
+}
 
-    } else if (ngx_http_cw_headers_named(h, "x-forwarded-for")) {
-        ctx->forwarded_for = h->value;
 
-    } else if (ngx_http_cw_headers_named(h, "x-forwarded-proto")) {
-        ctx->forwarded_proto = h->value;
+static ngx_int_t
+ngx_http_cw_headers_keep(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
+    ngx_str_t *name, u_char *p, u_char *last)
+{
+    ngx_keyval_t  *kept;
 
-    } else if (ngx_http_cw_headers_named(h, "x-forwarded-host")) {
-        ctx->forwarded_host = h->value;
+    if (ctx->tokens == NULL) {
+        ctx->tokens = ngx_array_create(r->pool, 2, sizeof(ngx_keyval_t));
+        if (ctx->tokens == NULL) {
+            return NGX_ERROR;
+        }
     }
+
+    kept = ngx_array_push(ctx->tokens);
+    if (kept == NULL) {
+        return NGX_ERROR;
+    }
+
+    kept->key = *name;
+    kept->value.data = p;
+    kept->value.len = last - p;
+
+    return NGX_OK;
+}
+
+
+/* takes the cookies that hold tokens out of a Cookie header */
+
+static ngx_int_t
+ngx_http_cw_headers_cookie(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
+    ngx_table_elt_t *h)
+{
+    u_char                   *p, *last, *end, *to, *start;
+    ngx_str_t                *name;
+    ngx_uint_t                i, taken;
+    ngx_http_cw_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_cw_module);
+    name = mcf->cookie_names.elts;
+
+    /* each ";" may grow by a blank */
+
+    start = ngx_pnalloc(r->pool, 2 * h->value.len + 1);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    taken = 0;
+    to = start;
+    p = h->value.data;
+    last = p + h->value.len;
+
+    while (p < last) {
+
+        while (p < last && (*p == ' ' || *p == ';')) {
+            p++;
+        }
+
+        end = ngx_strlchr(p, last, ';');
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        for (i = 0; i < mcf->cookie_names.nelts; i++) {
+            if ((size_t) (end - p) > name[i].len && p[name[i].len] == '='
+                && ngx_strncmp(p, name[i].data, name[i].len) == 0)
+            {
+                break;
+            }
+        }
+
+        if (i < mcf->cookie_names.nelts) {
+            taken = 1;
+
+            if (ngx_http_cw_headers_keep(r, ctx, &name[i],
+                                         p + name[i].len + 1, end)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+        } else if (p < end) {
+
+            if (to != start) {
+                *to++ = ';';
+                *to++ = ' ';
+            }
+
+            to = ngx_cpymem(to, p, end - p);
+        }
+
+        p = end;
+    }
+
+    if (taken) {
+        *to = '\0';
+        h->value.data = start;
+        h->value.len = to - start;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -375,19 +535,12 @@ ngx_http_cw_headers_remove(ngx_http_request_t *r, ngx_list_part_t *prev,
  */
 
 static ngx_int_t
-ngx_http_cw_headers_connection(ngx_http_request_t *r)
+ngx_http_cw_headers_connection(ngx_http_request_t *r, ngx_table_elt_t *h)
 {
-    size_t            n;
-    u_char           *p, *last, *word, *to;
-    ngx_str_t        *value;
-    ngx_uint_t        keep, dropped;
-    ngx_table_elt_t  *h;
-
-    h = r->headers_in.connection;
-
-    if (h == NULL) {
-        return NGX_OK;
-    }
+    size_t      n;
+    u_char     *p, *last, *word, *to;
+    ngx_str_t  *value;
+    ngx_uint_t  keep, dropped;
 
     value = &h->value;
 
@@ -588,9 +741,7 @@ ngx_http_cw_headers_all(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     }
 
     if (lcf->pass_authorization
-        && ngx_http_cw_headers_push(r, NGX_HTTP_CW_H_AUTHORIZATION,
-                                    &ctx->authorization)
-           != NGX_OK)
+        && ngx_http_cw_headers_authorization(r, ctx, lcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -604,6 +755,30 @@ ngx_http_cw_headers_all(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     }
 
     return ngx_http_cw_headers_claims(r, ctx, lcf);
+}
+
+
+/* the service reads the token in one place, wherever it was found */
+
+static ngx_int_t
+ngx_http_cw_headers_authorization(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf)
+{
+    ngx_str_t  value;
+
+    value = ctx->authorization;
+
+    if (ctx->tokens && lcf->rule && ctx->allowed == lcf->rule) {
+        value.len = sizeof("Bearer ") - 1 + ctx->token.len;
+        value.data = ngx_pnalloc(r->pool, value.len);
+        if (value.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        (void) ngx_sprintf(value.data, "Bearer %V", &ctx->token);
+    }
+
+    return ngx_http_cw_headers_push(r, NGX_HTTP_CW_H_AUTHORIZATION, &value);
 }
 
 

@@ -38,6 +38,8 @@ typedef struct {
     ngx_str_t                 error_docs;
     ngx_array_t               rules;         /* of ngx_http_cw_rule_t * */
     ngx_array_t               claim_names;   /* of ngx_str_t: header names */
+    ngx_array_t               token_names;   /* of ngx_str_t: the headers … */
+    ngx_array_t               cookie_names;  /* … and cookies of tokens */
 
     ngx_shm_zone_t           *metrics;
 
@@ -101,6 +103,7 @@ typedef struct {
 
     /* from the request's headers, which are gone from the list */
     ngx_str_t                 peer;
+    ngx_array_t              *tokens;        /* of ngx_keyval_t */
     ngx_str_t                 traceparent;
     ngx_str_t                 tracestate;
     ngx_str_t                 forwarded_for;     /* trusted proxies' only */
@@ -131,6 +134,7 @@ typedef struct {
     ngx_str_t                 request_id;
     ngx_str_t                 prefix;        /* stripped */
 
+    unsigned                  cleaned:1;         /* headers, in POST_READ */
     unsigned                  trusted:1;
     unsigned                  authorizations:2;  /* 0, 1, 2: more */
     unsigned                  asked:1;

@@ -167,12 +167,20 @@ static ngx_int_t
 ngx_http_cw_problem(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 {
     enum cw_err       err;
+    ngx_uint_t        status;
     static ngx_str_t  no_store = ngx_string("no-store");
 
     err = ngx_http_cw_problem_reason(r, ctx);
 
-    if (err != ctx->err) {
+    if (err != ctx->err || ctx->status != r->err_status) {
+        status = r->err_status;
         (void) ngx_http_cw_refuse(r, err);
+
+        /* only what nginx hides behind its 400 has a better status */
+
+        if (err != CW_HEADERS_TOO_LARGE) {
+            ctx->status = status;
+        }
     }
 
     ngx_http_cw_count_refusal(ctx->err);
@@ -230,9 +238,7 @@ ngx_http_cw_problem_reason(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 
     /* of them, only headers that are too large linger before the phases */
 
-    if (r->lingering_close && r->headers_in.headers.last
-        && r->read_event_handler == NULL)
-    {
+    if (r->lingering_close && !ctx->cleaned) {
         return CW_HEADERS_TOO_LARGE;
     }
 

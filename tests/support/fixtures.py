@@ -7,6 +7,7 @@ import tempfile
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.gateway import Gateway, Judge, Service
 from tests.support.issuer import Issuer
 from tests.support.stack import Sidecar
 
@@ -54,3 +55,34 @@ def tenant_of(issuer, authority=None, name="clinicwave", domains=("clinicwave.co
 def sidecar(directory, authority, issuer, ending):
     """A sidecar whose tenant clinicwave trusts the issuer."""
     return ending(Sidecar(directory, [tenant_of(issuer, authority)]).start())
+
+
+@pytest.fixture
+def judge(directory, ending):
+    """Stands in for the sidecar and allows the token `good`."""
+    j = Judge(directory / "gateway.sock")
+    j.allow("good", issuer="https://issuer", client_id="portal", session_id="s1", scopes=["a", "b"], roles=["doctor", "admin"])
+    return ending(j.start())
+
+
+@pytest.fixture
+def service(ending):
+    """A microservice that tells what reached it."""
+    return ending(Service().start())
+
+
+@pytest.fixture
+def nginx(directory, service, ending):
+    """`nginx(server, http=…)` starts a gateway; @SERVICE@ in its configuration is the microservice's address."""
+    def start(server="", **settings):
+        fill = lambda text: text.replace("@SERVICE@", f"127.0.0.1:{service.port}").replace("@DIR@", str(directory))
+        return ending(Gateway(directory, server=fill(server), **{k: fill(v) if isinstance(v, str) else v for k, v in settings.items()}).start())
+    return start
+
+
+@pytest.fixture
+def nginx_check(directory):
+    """`nginx_check(server, …)`: (accepted, text) of nginx -t."""
+    def check(server="", **settings):
+        return Gateway(directory, server=server.replace("@SERVICE@", "127.0.0.1:9"), **settings).check()
+    return check

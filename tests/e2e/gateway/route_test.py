@@ -1,19 +1,8 @@
 """A request through the gateway: admitted or refused by the sidecar's verdict, and in which words."""
 import pytest
 
-from tests.support.gateway import Gateway, Judge, Service
-
-
-@pytest.fixture
-def judge(directory, ending):
-    j = ending(Judge(directory / "gateway.sock").start())
-    j.allow("good", issuer="https://issuer", client_id="portal", session_id="s1", scopes=["a", "b"], roles=["doctor", "admin"])
-    return j
-
-
-@pytest.fixture
-def service(ending):
-    return ending(Service().start())
+from tests.support.gateway import Gateway
+from tests.support.programs import until
 
 
 @pytest.fixture
@@ -143,7 +132,6 @@ def test_an_optional_route_takes_no_token_and_refuses_a_bad_one(gateway):
 def test_healthz_tells_whether_it_can_decide(gateway, judge):
     assert gateway.get("/healthz").json == {"status": "UP"}
     judge.stop()
-    from tests.support.programs import until
     until("healthz notices", lambda: gateway.get("/healthz").status == 503)
     assert gateway.get("/healthz").reason == "validator_unavailable"
     judge.start()

@@ -1,0 +1,354 @@
+"""Whatever happens to the sidecar or to a worker: never "allow", never a hang past the deadline, never a 401 for "could not decide"."""
+import concurrent.futures
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from tests.support.gateway import Judge
+from tests.support.programs import Program, until
+
+ROUTES = """
+    location /a/ { cw_auth required; cw_timeout 400ms; proxy_pass http://@SERVICE@; }
+    location /slow/ { cw_auth required; cw_timeout 5s; proxy_pass http://@SERVICE@; }
+    location /maybe/ { cw_auth optional; cw_timeout 300ms; cw_undecided anonymous; proxy_pass http://@SERVICE@; }
+    location = /metrics { cw_auth off; cw_metrics; }
+    location = /healthz { cw_auth off; cw_healthz; }
+"""
+
+
+def undecided(gateway, path="/a/x", within=1.5, token="good"):
+    start = time.monotonic()
+    r = gateway.get(path, token)
+    assert r.status == 503, r
+    assert r.reason in ("validator_unavailable", "deadline_exceeded", "validator_overloaded")
+    assert int(r.headers["retry-after"]) >= 1
+    assert time.monotonic() - start < within
+    return r
+
+
+def recovers(gateway, seconds=5):
+    until("requests are allowed again", lambda: gateway.get("/a/x", "good").status == 200, seconds)
+
+
+class Load:
+    """Requests all the time from some threads; what came back, by status."""
+
+    def __init__(self, gateway, threads=4, token="good", path="/slow/x"):
+        self.gateway, self.token, self.path, self.ending = gateway, token, path, threading.Event()
+        self.pool = concurrent.futures.ThreadPoolExecutor(threads)
+        self.futures = [self.pool.submit(self.run) for _ in range(threads)]
+
+    def run(self):
+        seen, connection = [], None
+        while not self.ending.is_set():
+            try:
+                connection = connection or http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=10)
+                connection.request("GET", self.path, headers={"Host": "clinicwave.localhost", "Authorization": f"Bearer {self.token}"})
+                r = connection.getresponse()
+                r.read()
+                seen.append(r.status)
+                if r.getheader("Connection") == "close":
+                    connection.close()
+                    connection = None
+            except (http.client.HTTPException, ConnectionError):
+                seen.append(0)   # a connection of a worker that died
+                connection = None
+        return seen
+
+    def stop(self):
+        self.ending.set()
+        seen = [s for f in self.futures for s in f.result(30)]
+        self.pool.shutdown()
+        return {s: seen.count(s) for s in set(seen)}
+
+
+def test_no_sidecar(nginx, service):
+    g = nginx(ROUTES)
+    assert undecided(g).reason == "validator_unavailable"
+    assert g.get("/healthz").status == 503
+    assert not service.requests
+
+
+def test_an_optional_route_may_go_on_without_identity(nginx, service):
+    g = nginx(ROUTES)
+    r = g.get("/maybe/x", "good", headers={"X-Auth-Subject": "root"})
+    assert r.status == 200 and r.reached("X-Auth-Subject") == [] and r.reached("Authorization") == []
+
+
+def test_a_sidecar_that_comes_later_is_waited_for(nginx, judge, service):
+    judge.stop()
+    g = nginx(ROUTES)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(g.get, "/slow/x", "good")
+        time.sleep(0.3)
+        judge.start()
+        assert answer.result(10).status == 200
+
+
+def test_a_sidecar_that_restarts_costs_no_request(nginx, judge):
+    g = nginx(ROUTES)
+    load = Load(g)
+    for _ in range(3):
+        time.sleep(0.3)
+        judge.stop()
+        time.sleep(0.1)
+        judge.start()
+    time.sleep(0.5)
+    seen = load.stop()
+    assert set(seen) == {200} and seen[200] > 50, seen
+
+
+def test_a_socket_that_is_replaced(nginx, judge, directory, ending):
+    g = nginx(ROUTES)
+    assert g.get("/a/x", "good").status == 200
+    other = Judge(directory / "other.sock")
+    other.refuse("good", "token_revoked")
+    ending(other.start())
+    judge.stop()
+    os.rename(directory / "other.sock", judge.path)
+    until("the new socket's verdict", lambda: g.get("/a/x", "good").status == 401)
+    assert [e.WhichOneof("subject") for e in other.seen][0] == "token"
+
+
+def test_a_sidecar_that_is_slow_meets_the_deadline(nginx, judge, service):
+    g = nginx(ROUTES)
+    judge.delay = 1
+    assert undecided(g, within=0.9).reason == "deadline_exceeded"
+    assert not service.requests
+    judge.delay = 0
+    recovers(g)
+
+
+def test_a_sidecar_that_does_not_answer_is_left(nginx, judge, service):
+    g = nginx(ROUTES)
+    judge.mute = True
+    undecided(g)
+    assert g.get("/healthz").status == 503
+    judge.mute = False
+    recovers(g)
+    until("healthz recovers", lambda: g.get("/healthz").status == 200)
+
+
+def test_late_answers_reach_nobody(nginx, judge, service):
+    judge.refuse("late", "token_expired")
+    g = nginx(ROUTES)
+    judge.delay = 0.6
+    assert undecided(g, token="late").status == 503
+    judge.delay = 0
+    for _ in range(20):
+        assert g.get("/a/x", "good").status == 200
+
+
+class Peer:
+    """A server on the sidecar's socket that says what the test wants: `script(connection)` runs for each connection."""
+
+    def __init__(self, path, script):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self.connections, self.script = 0, script
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen(16)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                c, _ = self.socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.run, args=(c,), daemon=True).start()
+
+    def run(self, c):
+        with c, contextlib.suppress(OSError):
+            self.script(c)
+
+    def stop(self):
+        self.socket.close()
+
+
+def frame(kind, flags=0, stream=0, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+SETTINGS = frame(4)
+# :status 200, content-type application/grpc (HPACK, literals)
+HEADERS = b"\x88\x0f\x10\x10application/grpc"
+
+
+def answering(*frames):
+    """Reads the request, then sends FRAMES, then waits for the end."""
+    def script(c):
+        c.recv(65536)
+        c.sendall(SETTINGS)
+        time.sleep(0.05)
+        c.sendall(b"".join(frames))
+        while c.recv(65536):
+            pass
+    return script
+
+
+def message(payload, flag=0):
+    return bytes([flag]) + struct.pack(">I", len(payload)) + payload
+
+
+GRPC = frame(1, 4, 1, HEADERS)
+PEERS = {
+    "closes at once": lambda c: None,
+    "speaks HTTP/1": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    "sends noise": lambda c: c.sendall(os.urandom(4096)),
+    "never reads": lambda c: time.sleep(5),
+    "an endless frame": answering(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + b"x" * 65536),
+    "GOAWAY": answering(frame(7, 0, 0, struct.pack(">II", 0, 0))),
+    "RST_STREAM": answering(frame(3, 0, 1, struct.pack(">I", 2))),
+    "no gRPC": answering(frame(1, 4, 1, b"\x88\x0f\x10\x09text/html")),
+    "HTTP 500": answering(frame(1, 5, 1, b"\x8e")),
+    "trailers only": answering(frame(1, 5, 1, HEADERS + b"\x00\x0bgrpc-status\x0214")),
+    "grpc-status 0 at once": answering(frame(1, 5, 1, HEADERS + b"\x00\x0bgrpc-status\x010")),
+    "DATA before HEADERS": answering(frame(0, 0, 1, message(b""))),
+    "DATA on another stream": answering(GRPC, frame(0, 0, 3, message(b""))),
+    "a push": answering(frame(5, 4, 1, b"\x00\x00\x00\x02" + HEADERS)),
+    "a compressed message": answering(GRPC, frame(0, 0, 1, message(b"x", 1))),
+    "a message of 4 GiB": answering(GRPC, frame(0, 0, 1, b"\x00\xff\xff\xff\xff")),
+    "half a message and the end": answering(GRPC, frame(0, 1, 1, b"\x00\x00\x00\x00\x09xx")),
+    "noise in a message": answering(GRPC, frame(0, 0, 1, message(os.urandom(512)))),
+    "a result for nobody": answering(GRPC, frame(0, 0, 1, message(b"\x0a\x0e\x08\xff\xff\xff\xff\xff\xff\x03\x12\x04\x08\x01\x1a\x00"))),
+    "a result that says nothing": answering(GRPC, frame(0, 0, 1, message(b"\x0a\x00"))),
+    "an allow without an identity": answering(GRPC, frame(0, 0, 1, message(b"\x0a\x04\x12\x02\x08\x01"))),
+    "an empty message": answering(GRPC, frame(0, 0, 1, message(b""))),
+    "endless headers": answering(*[frame(1, 4, 1, b"\x00\x01a\x7f\x00" + b"x" * 127)] * 200),
+    "endless settings": answering(*[frame(4, 0, 0, struct.pack(">HI", 4, 65535) * 200)] * 50),
+    "a window of zero": answering(frame(4, 0, 0, struct.pack(">HI", 4, 0))),
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_that_breaks_the_protocol_costs_the_connection_and_nothing_else(nginx, judge, directory, ending, name, service):
+    judge.stop()
+    peer = Peer(judge.path, PEERS[name])
+    ending(peer)
+    g = nginx(ROUTES)
+    workers = g.workers()
+    undecided(g)
+    undecided(g)
+    assert not service.requests
+    peer.stop()
+    judge.start()
+    recovers(g, 8)
+    assert g.workers() == workers
+
+
+def test_a_socket_of_another_user_is_not_believed(nginx, directory, service):
+    if os.geteuid() != 0:
+        pytest.skip("needs root for a second user")
+    path = directory / "gateway.sock"
+    directory.chmod(0o777)
+    pid = os.fork()
+    if pid == 0:
+        os.setuid(65534)
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(str(path))
+        os.chmod(path, 0o777)
+        s.listen(16)
+        signal.pause()
+    try:
+        until("the socket is there", path.exists)
+        g = nginx(ROUTES)
+        undecided(g)
+        assert "who is not trusted" in g.process.log()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("moment", ["before the end of the headers", "while the verdict is awaited", "while the service answers", "in the body"])
+def test_a_client_that_goes_away(nginx, judge, service, moment):
+    service.reply = lambda seen: (time.sleep(0.2), (200, {}, b"x" * 100000))[1]
+    g = nginx(ROUTES)
+    judge.delay = 0.2 if "verdict" in moment else 0
+    request = b"GET /slow/x HTTP/1.1\r\nHost: clinicwave.localhost\r\nAuthorization: Bearer good\r\n"
+    for i in range(30):
+        with socket.create_connection(("127.0.0.1", g.port), 5) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", i % 2, 0))
+            if "headers" in moment:
+                s.sendall(request)
+            elif "body" in moment:
+                s.sendall(request.replace(b"GET", b"PUT") + b"Content-Length: 1000\r\n\r\nhalf")
+            else:
+                s.sendall(request + b"\r\n")
+            if i % 3:
+                time.sleep(0.01)
+    judge.delay = 0
+    recovers(g)
+    until("nothing is left in flight", lambda: g.get("/metrics").status == 200)
+    assert len(g.workers()) == 1
+
+
+def test_reload_under_load_costs_no_request(nginx, judge):
+    g = nginx(ROUTES, workers=2)
+    load = Load(g)
+    for _ in range(3):
+        time.sleep(0.3)
+        g.reload()
+    time.sleep(0.5)
+    seen = load.stop()
+    assert seen.get(200, 0) > 50 and not set(seen) - {0, 200}, seen
+    until("old workers leave", lambda: len(g.workers()) == 2)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_no_counter_falls(nginx, judge):
+    g = nginx(ROUTES, workers=4)
+    g.expected = (r"exited on signal 9", r"shared memory zone .* was locked by")
+    load = Load(g, 8)
+    before = {}
+    for _ in range(4):
+        time.sleep(0.3)
+        os.kill(g.workers()[0], signal.SIGKILL)
+        until("four workers", lambda: len(g.workers()) == 4)
+        now = g.metrics()
+        assert all(now.get(k, -1) >= v for k, v in before.items() if not k.startswith("#"))
+        before = now
+    seen = load.stop()
+    assert not set(seen) - {0, 200}, seen
+    # a worker that dies takes along only the connections that it held
+    assert seen.get(0, 0) <= 4 * 8
+    assert before['cw_gateway_verdicts_total{decision="allow"}'] > 50
+
+
+def test_reload_keeps_the_counters(nginx, judge):
+    g = nginx(ROUTES)
+    for _ in range(5):
+        g.get("/a/x", "good")
+    g.reload()
+    until("the new worker answers", lambda: len(g.workers()) == 1)
+    assert g.metrics()['cw_gateway_verdicts_total{decision="allow"}'] == 5
+
+
+def test_a_worker_leaves_although_the_sidecar_is_gone(nginx, judge):
+    g = nginx(ROUTES)
+    judge.stop()
+    time.sleep(0.2)
+    start = time.monotonic()
+    g.process.signal(signal.SIGQUIT)
+    assert g.process.process.wait(5) == 0
+    assert time.monotonic() - start < 2
+
+
+def test_ten_thousand_digests_are_not_remembered_without_bound(nginx, judge):
+    g = nginx(ROUTES, http="cw_digests 64;")
+    for i in range(300):
+        judge.allow(f"token-{i}")
+        assert g.get("/a/x", f"token-{i}").status == 200
+    seen = len(judge.seen)
+    for i in range(300):
+        assert g.get("/a/x", f"token-{i}").status == 200
+    by_digest = [e for e in judge.seen[seen:] if e.WhichOneof("subject") == "digest"]
+    assert len(by_digest) <= 64

@@ -1,0 +1,109 @@
+"""What a client says under the gateway's names never reaches a service."""
+import pytest
+
+ROUTES = """
+    location /ruled/ { cw_auth required; cw_claim_header X-Email email; proxy_pass http://@SERVICE@; }
+    location /maybe/ { cw_auth optional; proxy_pass http://@SERVICE@; }
+    location /open/ { cw_auth off; proxy_pass http://@SERVICE@; }
+"""
+LAX = "underscores_in_headers on; ignore_invalid_headers off;"
+
+SPELLINGS = ["X-Auth-Subject", "x-auth-subject", "X_Auth_Subject", "x_auth-Subject", "X-AUTH_SUBJECT", "X.Auth.Subject", "X-Auth-Anything",
+             "X-Email", "x_email", "X-Forwarded-For", "X_Forwarded_Host", "Forwarded", "X-Real-IP", "X-Request-Id", "traceparent",
+             "Trace_parent", "tracestate", "X-Original-URL", "X-Rewrite-URL", "Proxy-Authorization"]
+
+
+@pytest.mark.parametrize("http", ["", LAX], ids=["strict", "lax"])
+@pytest.mark.parametrize("path", ["/ruled/x", "/maybe/x", "/open/x"])
+def test_forged_names_are_gone_in_every_spelling_on_every_route(nginx, judge, http, path):
+    g = nginx(ROUTES, http=http)
+    r = g.get(path, "good" if path == "/ruled/x" else None, headers={n: "forged-value" for n in SPELLINGS if n != "Trace_parent"})
+    assert r.status == 200
+    assert "forged-value" not in r.body.decode()
+
+
+def test_other_headers_pass_in_order_and_whole(nginx, judge):
+    g = nginx(ROUTES)
+    sent = {f"X-Other-{i}": f"v{i}" for i in range(60)}
+    mixed = {}
+    for i, (k, v) in enumerate(sent.items()):
+        mixed[k] = v
+        mixed[f"X-Auth-Forged{i}"] = "forged-value"
+    r = g.get("/ruled/x", "good", headers=mixed)
+    got = {k: v for k, v in r.json["headers"]}
+    assert {k: got.get(k) for k in sent} == sent
+    assert "forged-value" not in r.body.decode()
+
+
+def test_only_forged_headers_and_nothing_else(nginx, judge):
+    g = nginx(ROUTES)
+    raw = g.raw(b"GET /open/x HTTP/1.0\r\n" + b"".join(b"X-Auth-%d: forged-value\r\n" % i for i in range(50)) + b"\r\n")
+    assert b"200 OK" in raw and b"forged-value" not in raw
+
+
+def test_a_name_in_connection_does_not_make_the_next_hop_drop_it(nginx, judge):
+    g = nginx("location /a/ { cw_auth required; proxy_set_header Connection $http_connection; proxy_pass http://@SERVICE@; }")
+    r = g.get("/a/x", "good", headers={"Connection": "close, X-Auth-Subject, x-auth-tenant"})
+    assert r.reached("Connection") == ["close"]
+    assert r.reached("X-Auth-Subject") == ["anna"]
+
+
+def test_identity_of_a_claim_that_is_absent_is_no_header(nginx, judge):
+    judge.allow("bare")
+    r = nginx(ROUTES).get("/ruled/x", "bare", headers={"X-Auth-Client": "forged", "X-Auth-Roles": "admin"})
+    assert r.reached("X-Auth-Client") == [] and r.reached("X-Auth-Roles") == []
+
+
+def test_a_kept_claim_goes_into_the_header_that_the_rule_names(nginx, judge):
+    judge.allow("mail", claims=[{"name": "email", "json": b'"anna@clinicwave.com"'}])
+    g = nginx(ROUTES)
+    assert g.get("/ruled/x", "mail").reached("X-Email") == ["anna@clinicwave.com"]
+    assert list(judge.rules[judge.seen[-1].rule].claims) == ["email"]
+
+
+@pytest.mark.parametrize("identity", [
+    {"subject": "anna\r\nX-Auth-Roles: admin"}, {"subject": "a\x00b"}, {"roles": ["doctor,admin"]}, {"scopes": ["a b"]}, {"roles": [""]},
+    {"client_id": "x\x7f"}])
+def test_an_identity_that_would_arrive_as_another_is_refused(nginx, judge, service, identity):
+    judge.allow("odd", **identity)
+    r = nginx(ROUTES).get("/ruled/x", "odd")
+    assert (r.status, r.reason) == (401, "claim_invalid")
+    assert not service.requests
+
+
+def test_a_trusted_proxy_is_believed(nginx, judge):
+    g = nginx(ROUTES, http="cw_trusted_proxy 127.0.0.0/8;")
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    r = g.get("/open/x", headers={"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "outside.example",
+                                  "X-Request-Id": "r-1", "traceparent": trace, "tracestate": "a=b", "X-Auth-Subject": "root"})
+    assert r.reached("X-Forwarded-For") == ["203.0.113.7, 127.0.0.1"]
+    assert r.reached("X-Forwarded-Proto") == ["https"]
+    assert r.reached("X-Forwarded-Host") == ["outside.example"]
+    assert r.reached("X-Request-Id") == ["r-1"] and r.headers["x-request-id"] == "r-1"
+    assert r.reached("tracestate") == ["a=b"]
+    [t] = r.reached("traceparent")
+    assert t.split("-")[1] == trace.split("-")[1] and t.split("-")[2] != trace.split("-")[2] and t.endswith("-01")
+    assert r.reached("X-Auth-Subject") == []
+
+
+def test_an_untrusted_one_is_not(nginx, judge):
+    g = nginx(ROUTES, http="cw_trusted_proxy 192.0.2.0/24;")
+    r = g.get("/open/x", headers={"X-Forwarded-For": "203.0.113.7", "X-Request-Id": "r-1", "tracestate": "a=b"})
+    assert r.reached("X-Forwarded-For") == ["127.0.0.1"]
+    assert len(r.reached("X-Request-Id")[0]) == 32
+    assert r.reached("tracestate") == []
+
+
+def test_a_trace_is_continued_where_the_edge_says_so(nginx, judge):
+    g = nginx("cw_trace continue;" + ROUTES)
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert g.get("/open/x", headers={"traceparent": trace}).reached("traceparent")[0].split("-")[1] == trace.split("-")[1]
+    for bad in ["00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "00-" + "0" * 32 + "-b7ad6b7169203331-01", trace + "-x",
+                "ff" + trace[2:], "00-0af7651916cd43dd8448eb211c80319c-" + "0" * 16 + "-01", "x", trace[:-1]]:
+        t = g.get("/open/x", headers={"traceparent": bad}).reached("traceparent")[0]
+        assert t.split("-")[1] != trace.split("-")[1] and len(t) == 55
+
+
+def test_each_request_has_its_own_id(nginx, judge):
+    g = nginx(ROUTES)
+    assert len({g.get("/open/x").headers["x-request-id"] for _ in range(200)}) == 200

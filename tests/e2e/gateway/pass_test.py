@@ -1,0 +1,158 @@
+"""What passes through: WebSocket, server-sent events, large uploads, HTTP/2, gRPC."""
+import asyncio
+import concurrent.futures
+import hashlib
+import os
+import socket
+import ssl
+import threading
+import time
+
+import grpc
+import httpx
+import pytest
+import websockets
+
+from tests.support.programs import free_port, until
+
+WEBSOCKET = """proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 60s;"""
+
+
+@pytest.fixture
+def certificate(authority):
+    return authority.issue("clinicwave.localhost")
+
+
+def test_a_websocket_echoes_behind_a_rule(nginx, judge):
+    port, seen, done = free_port(), [], threading.Event()
+
+    async def echo(ws, path):
+        seen.append(dict(ws.request_headers))
+        async for m in ws:
+            await ws.send(m)
+
+    loop = asyncio.new_event_loop()
+
+    async def serve():
+        async with websockets.serve(echo, "127.0.0.1", port):
+            while not done.is_set():
+                await asyncio.sleep(0.02)
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        g = nginx(f"location / {{ cw_auth required; {WEBSOCKET} proxy_pass http://127.0.0.1:{port}; }}")
+
+        async def talk(token):
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            async with websockets.connect(f"ws://127.0.0.1:{g.port}/chat", extra_headers=headers) as ws:
+                for m in ("one", b"\x00two", "x" * 100000):
+                    await ws.send(m)
+                    assert await ws.recv() == m
+        until("the service listens", lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None)
+        asyncio.new_event_loop().run_until_complete(talk("good"))
+        assert seen[-1]["x-auth-subject"] == "anna"
+        with pytest.raises(websockets.InvalidStatusCode) as e:
+            asyncio.new_event_loop().run_until_complete(talk(None))
+        assert e.value.status_code == 401
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_events_arrive_when_they_are_sent(nginx, judge, ending):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def serve():
+            c, _ = server.accept()
+            c.recv(65536)
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n\r\n")
+            for i in range(3):
+                c.sendall(b"data: %d\n\n" % i)
+                time.sleep(0.3)
+            c.close()
+        threading.Thread(target=serve, daemon=True).start()
+        g = nginx(f"location / {{ cw_auth required; proxy_pass http://127.0.0.1:{server.getsockname()[1]}; }}")
+        times = []
+        with httpx.stream("GET", f"http://127.0.0.1:{g.port}/", headers={"Authorization": "Bearer good", "Host": "clinicwave.localhost"}) as r:
+            for line in r.iter_lines():
+                if line.strip():
+                    times.append(time.monotonic())
+        assert len(times) == 3 and times[2] - times[0] > 0.4
+
+
+@pytest.mark.parametrize("buffering", ["on", "off"])
+def test_a_large_upload_arrives_whole(nginx, judge, buffering):
+    g = nginx(f"client_max_body_size 0; location / {{ cw_auth required; proxy_request_buffering {buffering}; proxy_pass http://@SERVICE@; }}")
+    body = os.urandom(32 << 20)
+    r = g.get("/x", "good", method="PUT", body=body, timeout=60)
+    assert r.status == 200 and r.json["length"] == len(body) and r.json["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+def test_a_large_upload_is_refused_before_it_is_read(nginx, judge, service):
+    g = nginx("client_max_body_size 0; location / { cw_auth required; proxy_pass http://@SERVICE@; }")
+    with socket.create_connection(("127.0.0.1", g.port), 10) as s:
+        s.sendall(b"PUT /x HTTP/1.1\r\nHost: clinicwave.localhost\r\nContent-Length: 10000000\r\n\r\n")
+        assert s.recv(65536).startswith(b"HTTP/1.1 401 ")
+    assert not service.requests
+
+
+def test_a_body_may_arrive_while_the_verdict_is_awaited(nginx, judge):
+    judge.delay = 0.2
+    g = nginx("location / { cw_auth required; proxy_pass http://@SERVICE@; }")
+    body = b"x" * 300000
+    r = g.get("/x", "good", method="POST", body=body)
+    assert r.status == 200 and r.json["length"] == len(body)
+
+
+def test_http2_requests_are_decided_one_by_one(nginx, judge, certificate, authority):
+    g = nginx("location / { cw_auth required; proxy_pass http://@SERVICE@; }", certificate=certificate)
+
+    async def many():
+        async with httpx.AsyncClient(http2=True, verify=ssl.create_default_context(cafile=str(authority.ca))) as c:
+            url = f"https://clinicwave.localhost:{g.tls_port}/x"
+            return await asyncio.gather(*[c.get(url, headers={"Authorization": f"Bearer {'good' if i % 2 else 'bad'}"}) for i in range(100)])
+    answers = asyncio.run(many())
+    assert [r.status_code for r in answers] == [200 if i % 2 else 401 for i in range(100)]
+    assert answers[0].http_version == "HTTP/2"
+    assert answers[0].json()["reason"] == "signature_invalid"
+    seen = answers[1].json()["headers"]
+    assert ["X-Forwarded-Proto", "https"] in seen
+    assert ["X-Forwarded-Host", f"clinicwave.localhost:{g.tls_port}"] in seen
+    # what came in one turn of the loop left as one message
+    assert len(judge.messages) < len(judge.seen)
+
+
+@pytest.fixture
+def echo(directory, ending):
+    """A gRPC service of somebody else."""
+    def call(request, context):
+        context.set_trailing_metadata([("subject", dict(context.invocation_metadata()).get("x-auth-subject", ""))])
+        return request
+    handler = grpc.method_handlers_generic_handler("test.Echo", {"Call": grpc.unary_unary_rpc_method_handler(call)})
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(0).wait()
+
+
+def test_grpc_passes_and_is_refused_in_trailers(nginx, judge, certificate, authority, echo):
+    judge.refuse("scopeless", "scope_insufficient", 3)
+    judge.undecided("odd")
+    g = nginx(f"location /test.Echo/ {{ cw_auth required; grpc_pass grpc://127.0.0.1:{echo}; }} location / {{ cw_auth off; cw_route_unknown; }}",
+              certificate=certificate)
+    credentials = grpc.ssl_channel_credentials(authority.ca.read_bytes())
+    with grpc.secure_channel(f"127.0.0.1:{g.tls_port}", credentials, [("grpc.ssl_target_name_override", "clinicwave.localhost")]) as channel:
+        call = channel.unary_unary("/test.Echo/Call")
+        answer, details = call.with_call(b"hello", metadata=[("authorization", "Bearer good"), ("x-auth-subject", "root")], timeout=5)
+        assert answer == b"hello"
+        assert dict(details.trailing_metadata())["subject"] == "anna"
+        for token, status, reason in [("bad", grpc.StatusCode.UNAUTHENTICATED, "signature_invalid"), (None, grpc.StatusCode.UNAUTHENTICATED, "token_missing"),
+                                      ("scopeless", grpc.StatusCode.PERMISSION_DENIED, "scope_insufficient"), ("odd", grpc.StatusCode.UNAVAILABLE, "keys_unavailable")]:
+            with pytest.raises(grpc.RpcError) as e:
+                call(b"hello", metadata=[("authorization", f"Bearer {token}")] if token else [], timeout=5)
+            assert e.value.code() == status
+            assert dict(list(e.value.initial_metadata()) + list(e.value.trailing_metadata()))["cw-reason"] == reason
+        with pytest.raises(grpc.RpcError) as e:
+            channel.unary_unary("/other.Service/Call")(b"", timeout=5)
+        assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED

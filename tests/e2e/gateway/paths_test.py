@@ -1,0 +1,66 @@
+"""A path that gateway and service could read differently is refused; every other one arrives as it was meant."""
+import pytest
+
+ROUTES = """
+    location /a/ { cw_auth required; proxy_pass http://@SERVICE@; }
+    location /api/s/ { cw_auth required; cw_strip_prefix /api/s; proxy_pass http://@SERVICE@; }
+    location /open/ { cw_auth off; proxy_pass http://@SERVICE@; }
+    location /lax/ { cw_auth required; cw_ambiguous_path allow; proxy_pass http://@SERVICE@; }
+    location / { cw_auth off; cw_route_unknown; }
+"""
+
+
+@pytest.fixture
+def gateway(nginx, judge):
+    return nginx(ROUTES)
+
+
+@pytest.mark.parametrize("path", [
+    "/open/..%2fa/x", "/open/%2e%2e/a/x", "/open/..;/a/x", "/open/../a/x", "/open/./x", "/open/x/..", "/open/x/.", "/open//x", "//a/x",
+    "/open/..%5ca/x", "/open/..\\a/x", "/open/x;v=1", "/open/%3bx", "/open/%252e%252e/a", "/open/%252fa", "/open/%255ca", "/open/%25253b",
+    "/open/x#y", "/open/%c0%ae%c0%ae/a", "/open/%e0%80%af", "/open/\xff", "/open/%ff", "/open/%0d%0aX:y", "/open/%7f", "/open/%2E%2e",
+    "/a/..?x", "/a/%2f"])
+def test_an_ambiguous_path_is_refused_on_every_route(gateway, service, path):
+    raw = gateway.raw(f"GET {path} HTTP/1.1\r\nHost: clinicwave.localhost\r\nAuthorization: Bearer good\r\nConnection: close\r\n\r\n".encode("latin-1"))
+    assert raw.startswith(b"HTTP/1.1 400 "), raw
+    assert not service.requests
+    if "%2525" not in path:
+        assert b'"reason":"path_ambiguous"' in raw
+
+
+def test_a_zero_byte_is_refused(gateway, service):
+    assert gateway.raw(b"GET /open/%00 HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert not service.requests
+
+
+@pytest.mark.parametrize("path", ["/a/x", "/a/x%20y", "/a/%C3%A4", "/a/\u00e4", "/a/.hidden", "/a/..hidden", "/a/x..", "/a/...", "/a/x?p=..%2f../;//#", "/a/100%25",
+                                  "/a/%3Fq", "/a/%23x", "/a/a+b", "/a/a:b@c", "/a/%41"])
+def test_a_plain_path_arrives_as_it_was_sent(gateway, service, path):
+    raw = gateway.raw(f"GET {path} HTTP/1.1\r\nHost: clinicwave.localhost\r\nAuthorization: Bearer good\r\nConnection: close\r\n\r\n".encode())
+    assert raw.startswith(b"HTTP/1.1 200 "), raw
+    assert service.requests[-1]["path"].encode("latin-1").decode() == path
+
+
+@pytest.mark.parametrize("path, seen", [
+    ("/api/s/", "/"), ("/api/s/x", "/x"), ("/api/s/x%20y?q=%20", "/x%20y?q=%20"), ("/api/s/%C3%A4", "/%C3%A4"), ("/api/s/100%25", "/100%25"),
+    ("/api/s/%3Fq", "/%3Fq"), ("/api/s/%23x", "/%23x"), ("/api/s/api/s/x", "/api/s/x"), ("/api/s/a:b@c", "/a:b@c")])
+def test_a_prefix_is_stripped_and_the_rest_escaped_again(gateway, service, path, seen):
+    r = gateway.get(path, "good")
+    assert r.status == 200 and r.json["path"] == seen
+    assert r.reached("X-Forwarded-Prefix") == ["/api/s"]
+
+
+def test_a_location_may_allow_what_its_service_understands(gateway):
+    assert gateway.get("/lax/x;v=1", "good").json["path"] == "/lax/x;v=1"
+
+
+def test_absolute_form_is_the_same_request(gateway, judge):
+    raw = gateway.raw(b"GET http://clinicwave.localhost/a/x HTTP/1.1\r\nHost: other.example\r\nAuthorization: Bearer good\r\nConnection: close\r\n\r\n")
+    assert raw.startswith(b"HTTP/1.1 200 ")
+    assert judge.seen[-1].domain == "clinicwave.localhost"
+
+
+@pytest.mark.parametrize("header", ["X-Original-URL", "X-Forwarded-Uri", "X-HTTP-Method-Override", "X-Rewrite-Url"])
+def test_no_header_chooses_the_rule(gateway, service, header):
+    assert gateway.get("/a/x", headers={header: "/open/x"}).status == 401
+    assert not service.requests
