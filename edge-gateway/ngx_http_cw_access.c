@@ -11,6 +11,10 @@
 static void ngx_http_cw_cleanup(void *data);
 static ngx_int_t ngx_http_cw_access_begin(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
+static ngx_int_t ngx_http_cw_access_missing(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
+static ngx_int_t ngx_http_cw_access_no_token(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 static ngx_int_t ngx_http_cw_access_ask(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 static void ngx_http_cw_access_answer(ngx_http_cw_ask_t *ask);
@@ -280,8 +284,8 @@ ngx_http_cw_access_begin(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         err = ngx_http_cw_cors_same_site(r, ctx, lcf);
     }
 
-    if (err == CW_TOKEN_MISSING && lcf->auth == NGX_HTTP_CW_AUTH_OPTIONAL) {
-        return ngx_http_cw_access_anonymous(r, ctx, lcf);
+    if (err == CW_TOKEN_MISSING) {
+        return ngx_http_cw_access_missing(r, ctx, lcf);
     }
 
     if (err != CW_OK) {
@@ -289,6 +293,45 @@ ngx_http_cw_access_begin(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     }
 
     return ngx_http_cw_access_ask(r, ctx, lcf);
+}
+
+
+/*
+ * No token is no token, whoever decides; but only the sidecar knows whether
+ * the domain has a tenant at all, so it is asked about none while it answers.
+ */
+
+static ngx_int_t
+ngx_http_cw_access_missing(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
+    ngx_http_cw_loc_conf_t *lcf)
+{
+    ngx_http_cw_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_cw_module);
+
+    if (mcf->batch == NULL || !ngx_http_cw_batch_can_decide(mcf->batch)) {
+        return ngx_http_cw_access_no_token(r, ctx, lcf);
+    }
+
+    ctx->missing = 1;
+    ctx->token.data = (u_char *) "";
+    ctx->token.len = 0;
+
+    return ngx_http_cw_access_ask(r, ctx, lcf);
+}
+
+
+static ngx_int_t
+ngx_http_cw_access_no_token(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
+    ngx_http_cw_loc_conf_t *lcf)
+{
+    if (lcf->auth == NGX_HTTP_CW_AUTH_OPTIONAL) {
+        return ngx_http_cw_access_anonymous(r, ctx, lcf);
+    }
+
+    ngx_http_cw_count(NGX_HTTP_CW_COUNT_UNAUTHENTICATED);
+
+    return ngx_http_cw_refuse(r, CW_TOKEN_MISSING);
 }
 
 
@@ -357,6 +400,16 @@ ngx_http_cw_access_finish(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     ngx_http_cw_ask_t  *ask;
 
     ask = &ctx->ask;
+
+    if (ctx->missing) {
+        ctx->missing = 0;
+
+        if (ask->err == CW_TENANT_UNKNOWN) {
+            return ngx_http_cw_refuse(r, ask->err);
+        }
+
+        return ngx_http_cw_access_no_token(r, ctx, lcf);
+    }
 
     ngx_http_cw_count_validation(ask->elapsed);
 

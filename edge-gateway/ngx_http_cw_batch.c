@@ -8,6 +8,7 @@
 #include "ngx_http_cw_batch.h"
 #include "ngx_http_cw_digests.h"
 #include "ngx_http_cw_grpc.h"
+#include "ngx_http_cw_metrics.h"
 
 #include <openssl/evp.h>
 #include <time.h>
@@ -213,6 +214,8 @@ ngx_http_cw_batch_up(ngx_http_cw_link_t *link, void *data)
 {
     ngx_http_cw_batch_t *batch = data;
 
+    ngx_http_cw_count(NGX_HTTP_CW_COUNT_LINK_UP);
+
     /* another process may listen there now: it knows nothing from before */
 
     ngx_http_cw_digests_clear(batch->digests);
@@ -257,12 +260,15 @@ ngx_http_cw_batch_down(ngx_http_cw_link_t *link, void *data)
 
     batch->call = NULL;
 
+    ngx_http_cw_count(NGX_HTTP_CW_COUNT_LINK_DOWN);
+
     /* from the last: what was asked first is asked first again */
 
     while (!ngx_queue_empty(&batch->in_flight)) {
         q = ngx_queue_last(&batch->in_flight);
         ask = ngx_queue_data(q, ngx_http_cw_ask_t, queue);
 
+        ngx_http_cw_count(NGX_HTTP_CW_COUNT_RESENT);
         ngx_http_cw_batch_again(ask);
     }
 }
@@ -437,6 +443,9 @@ ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
 
         ask->state = NGX_HTTP_CW_ASK_IN_FLIGHT;
         ask->tries++;
+
+        ngx_http_cw_count(ask->whole ? NGX_HTTP_CW_COUNT_TOKEN_SENT
+                                     : NGX_HTTP_CW_COUNT_DIGEST_SENT);
     }
 
     if (p == start) {
@@ -444,6 +453,7 @@ ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
     }
 
     ngx_http_cw_call_commit(batch->call, p - start, 0);
+    ngx_http_cw_count(NGX_HTTP_CW_COUNT_BATCHES);
 
     return NGX_OK;
 }
@@ -606,6 +616,7 @@ ngx_http_cw_batch_answer(ngx_http_cw_ask_t *ask,
 
         if (result->cause == NGX_HTTP_CW_CAUSE_UNKNOWN_DIGEST) {
             ngx_http_cw_digests_remove(batch->digests, ask->digest);
+            ngx_http_cw_count(NGX_HTTP_CW_COUNT_DIGEST_UNKNOWN);
 
             if (!ask->unknown) {
                 ask->unknown = 1;

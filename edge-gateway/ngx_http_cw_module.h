@@ -144,7 +144,7 @@ typedef struct {
     unsigned                  trace_continued:1;
     unsigned                  trace_sampled:1;
     unsigned                  saved:1;           /* headers is set */
-    unsigned                  reused:1;
+    unsigned                  missing:1;         /* asked without token */
     unsigned                  grpc:1;
     unsigned                  problem_sent:1;
     unsigned                  preflight:1;

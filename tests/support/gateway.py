@@ -30,6 +30,7 @@ class Judge:
         self.path, self.server = path, None
         self.answers, self.seen, self.messages, self.rules = {}, [], [], {}
         self.tokens, self.delay, self.mute = {}, 0, False
+        self.refuse("", "token_missing")
 
     def allow(self, token, tenant="clinicwave", subject="anna", **identity):
         self.answers[token] = {"verdict": {"decision": 1, "identity": dict(tenant=tenant, subject=subject, **identity)}}
@@ -64,6 +65,11 @@ class Judge:
         assert self.server.add_insecure_port(f"unix:{self.path}") == 1
         self.server.start()
         return self
+
+    @property
+    def judged(self):
+        """What was asked about tokens: an entry with an empty one only asks for the domain."""
+        return [e for e in self.seen if e.WhichOneof("subject") == "digest" or e.token]
 
     def judge(self, message):
         self.messages.append(message)
@@ -217,7 +223,7 @@ http {{
         self.process = Program("nginx", ["/usr/sbin/nginx", "-p", directory, "-e", "stderr", "-c", self.config], directory)
 
     def start(self):
-        self.process.start().until_ready(lambda: listening(self.port))
+        self.process.start().until_ready(lambda: listening(self.port) and self.workers())
         return self
 
     def check(self):

@@ -27,7 +27,7 @@ def test_a_preflight_needs_no_token_and_asks_nobody(gateway, judge, service):
     assert int(r.headers["access-control-max-age"]) > 0
     assert "Origin" in r.headers["vary"]
     assert "access-control-allow-credentials" not in r.headers
-    assert not judge.seen and not service.requests
+    assert not judge.judged and not service.requests
 
 
 @pytest.mark.parametrize("origin, host", [("https://evil.example", "clinicwave.localhost"), (OTHER, "clinicwave.localhost"),

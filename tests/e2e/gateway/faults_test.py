@@ -246,29 +246,6 @@ def test_a_peer_that_breaks_the_protocol_costs_the_connection_and_nothing_else(n
     assert g.workers() == workers
 
 
-def test_a_socket_of_another_user_is_not_believed(nginx, directory, service):
-    if os.geteuid() != 0:
-        pytest.skip("needs root for a second user")
-    path = directory / "gateway.sock"
-    directory.chmod(0o777)
-    pid = os.fork()
-    if pid == 0:
-        os.setuid(65534)
-        s = socket.socket(socket.AF_UNIX)
-        s.bind(str(path))
-        os.chmod(path, 0o777)
-        s.listen(16)
-        signal.pause()
-    try:
-        until("the socket is there", path.exists)
-        g = nginx(ROUTES)
-        undecided(g)
-        assert "who is not trusted" in g.process.log()
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-
-
 @pytest.mark.parametrize("moment", ["before the end of the headers", "while the verdict is awaited", "while the service answers", "in the body"])
 def test_a_client_that_goes_away(nginx, judge, service, moment):
     service.reply = lambda seen: (time.sleep(0.2), (200, {}, b"x" * 100000))[1]

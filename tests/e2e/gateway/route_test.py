@@ -82,6 +82,22 @@ def test_a_domain_without_a_tenant_is_421(gateway, judge):
     assert (r.status, r.reason) == (421, "tenant_unknown")
 
 
+@pytest.mark.parametrize("path", ["/api/storage/x", "/maybe/x"])
+def test_so_it_is_without_a_token(gateway, judge, service, path):
+    judge.undecided("", 4, "tenant_unknown")
+    r = gateway.get(path, host="nobody.example")
+    assert (r.status, r.reason) == (421, "tenant_unknown")
+    assert not service.requests
+
+
+def test_a_missing_token_stays_401_when_nobody_can_say_more(gateway, judge):
+    judge.undecided("")
+    assert gateway.get("/api/storage/x").status == 401
+    judge.stop()
+    until("the link is down", lambda: gateway.get("/healthz").status == 503)
+    assert gateway.get("/api/storage/x").status == 401
+
+
 def test_the_rule_travels_to_the_sidecar(gateway, judge):
     judge.allow("good")
     assert gateway.get("/api/scoped/x", "good").status == 200
@@ -154,10 +170,27 @@ def test_metrics_count_verdicts_and_refusals(gateway):
     gateway.get("/api/storage/x")
     m = gateway.metrics()
     assert m['cw_gateway_verdicts_total{decision="allow"}'] == 1
-    assert m['cw_gateway_verdicts_total{decision="unauthenticated"}'] == 1
+    assert m['cw_gateway_verdicts_total{decision="unauthenticated"}'] == 2
     assert m['cw_gateway_refusals_total{reason="signature_invalid"}'] == 1
     assert m['cw_gateway_refusals_total{reason="token_missing"}'] == 1
     assert m["cw_gateway_validation_seconds_count"] == 2
+    assert m["cw_gateway_link_connections_total"] == 1
+
+
+def test_metrics_tell_how_tokens_travel(gateway, judge):
+    for _ in range(3):
+        gateway.get("/api/storage/x", "good")
+    judge.forget()
+    gateway.get("/api/storage/x", "good")
+    m = gateway.metrics()
+    assert m['cw_gateway_questions_total{by="token"}'] == 2
+    assert m['cw_gateway_questions_total{by="digest"}'] == 3
+    assert m["cw_gateway_digests_unknown_total"] == 1
+    assert m["cw_gateway_batches_total"] == 5
+    judge.stop()
+    judge.start()
+    until("it is connected again", lambda: gateway.metrics()["cw_gateway_link_connections_total"] == 2)
+    assert gateway.metrics()["cw_gateway_link_ends_total"] == 1
 
 
 def test_a_service_without_a_location_is_an_unknown_route(gateway):

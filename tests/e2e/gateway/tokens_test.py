@@ -42,13 +42,13 @@ def test_everything_else_is_refused_by_name(gateway, judge, value, status, reaso
     assert r.headers["www-authenticate"].startswith("Bearer realm=")
     if status == 400:
         assert 'error="invalid_request"' in r.headers["www-authenticate"]
-    assert not judge.seen
+    assert not judge.judged
 
 
 def test_two_authorization_headers_are_400(gateway, judge):
     r = gateway.get("/a/x", headers={"Authorization": ["Bearer good", "Bearer good"]})
     assert r.status == 400 and r.headers["content-type"] == "application/problem+json"
-    assert not judge.seen
+    assert not judge.judged
 
 
 def test_a_token_of_16_kib_is_judged_and_one_byte_more_is_not(gateway, judge):
@@ -63,7 +63,7 @@ def test_a_token_in_the_query_or_the_form_is_no_token(gateway, judge):
     for r in (gateway.get("/a/x?access_token=good"), gateway.get("/a/x?token=good&authorization=Bearer+good"),
               gateway.get("/a/x", method="POST", headers={"Content-Type": "application/x-www-form-urlencoded"}, body=b"access_token=good")):
         assert (r.status, r.reason) == (401, "token_missing")
-    assert not judge.seen
+    assert not judge.judged
 
 
 def test_other_schemes_pass_an_optional_route_as_anonymous(gateway):

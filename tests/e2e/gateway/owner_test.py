@@ -1,0 +1,47 @@
+"""Who listens on the sidecar's socket: its owner is root, the gateway's own user, or one that the configuration names."""
+import os
+import signal
+import socket
+
+import pytest
+
+from tests.support.programs import until
+
+ROUTES = "location / { cw_auth required; cw_timeout 300ms; proxy_pass http://@SERVICE@; }"
+STRANGER = 65534
+
+
+@pytest.fixture
+def stranger(directory):
+    """A socket that another user put into the sidecar's place."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    path = directory / "gateway.sock"
+    directory.chmod(0o777)
+    pid = os.fork()
+    if pid == 0:
+        os.setuid(STRANGER)
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(str(path))
+        os.chmod(path, 0o777)
+        s.listen(16)
+        while True:
+            signal.pause()
+    until("the socket is there", path.exists)
+    yield path
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def test_a_socket_of_another_user_is_not_believed(nginx, stranger, service):
+    g = nginx(ROUTES)
+    r = g.get("/x", "good")
+    assert (r.status, r.reason) == (503, "validator_unavailable")
+    assert f"belongs to user {STRANGER}, who is not trusted" in g.process.log()
+    assert not service.requests
+
+
+def test_a_user_that_the_configuration_names_is(nginx, stranger):
+    g = nginx(ROUTES, sidecar=f"{stranger} user=nobody")
+    g.get("/x", "good")
+    assert "not trusted" not in g.process.log()
