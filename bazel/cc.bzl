@@ -7,17 +7,19 @@ _WARNINGS = [
     "-Wmissing-prototypes",
     "-Wvla",
     "-Wformat=2",
-    "-Wno-format-truncation",  # cutting a message short is what snprintf is for; -O2 sees more of it
     "-Wimplicit-fallthrough",
     "-Werror=implicit",
     "-Werror=incompatible-pointer-types",
     "-Werror=int-conversion",
 ]
 
-# gcc only: clang sees the casts inside protobuf-c's initialisers at the place where they are used.
+# gcc only. -Wcast-qual: clang sees the casts inside protobuf-c's initialisers at the place where they are used.
 _GCC_WARNINGS = select({
     "//bazel:clang": [],
-    "//conditions:default": ["-Wcast-qual"],
+    "//conditions:default": [
+        "-Wcast-qual",
+        "-Wno-format-truncation",  # cutting a message short is what snprintf is for; -O2 sees more of it
+    ],
 })
 
 GENERATED_COPTS = ["-w"]
