@@ -81,7 +81,8 @@ static void add_row(struct cw_buf *out, const struct cw_config_key *row)
 
 void cw_config_reference(const struct cw_config_schema *schema, struct cw_buf *out)
 {
-    cw_buf_addf(out, "## %s\n\n%s.\n\n", schema->program, schema->summary);
+    bool sentence = cw_str_ends(cw_str(schema->summary), CW_STR("."));
+    cw_buf_addf(out, "## %s\n\n%s%s\n\n", schema->program, schema->summary, sentence ? "" : ".");
     cw_buf_add_cstr(out, "| key | type | default | bounds | reload | meaning |\n"
                          "|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < schema->n_keys; i++) {

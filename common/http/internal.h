@@ -7,25 +7,13 @@
 #include <stdatomic.h>
 
 #include "common/base/buf.h"
+#include "common/http/parse.h"
 #include "common/http/server.h"
 
 enum {
-    HTTP_SEGMENTS_MAX = 32,
-    HTTP_PARAMS_MAX = 8,
     HTTP_QUERY_MAX = 64,
     HTTP_HEADERS_MAX = 16, /* of an answer */
     HTTP_ARENA_MAX = 256 << 10,
-};
-
-struct http_pair {
-    struct cw_str name;
-    struct cw_str value;
-};
-
-struct http_path {
-    struct cw_str text; /* decoded */
-    struct cw_str segments[HTTP_SEGMENTS_MAX];
-    size_t n;
 };
 
 struct cw_http_request {
@@ -73,24 +61,6 @@ struct cw_http_server {
     unsigned active;        /* requests between their first line and their end */
     unsigned deferred;
 };
-
-/* ---- route.c: pure ---- */
-
-/* Decodes the path of a request target into segments. CW_PATH_AMBIGUOUS. */
-CW_MUST_USE enum cw_err http_path_parse(struct cw_arena *arena, struct cw_str target,
-                                        struct http_path *ret);
-/* Fills params (HTTP_PARAMS_MAX). */
-bool http_route_matches(const char *pattern, const struct http_path *path,
-                        struct http_pair *ret_params, size_t *ret_n);
-/* Percent-decodes into the arena; '+' is a blank in forms and queries. False: malformed. */
-bool http_decode(struct cw_arena *arena, struct cw_str text, bool plus, struct cw_str *ret);
-/* name=value&… ; CW_REQUEST_MALFORMED for bad encoding, a name twice or more than `max` pairs. */
-CW_MUST_USE enum cw_err http_pairs_parse(struct cw_arena *arena, struct cw_str text,
-                                         struct http_pair *pairs, size_t max, size_t *ret_n);
-
-/* ---- body.c: pure ---- */
-
-CW_MUST_USE enum cw_err http_json_parse(struct cw_str text, json_t **ret_object);
 
 /* ---- answer.c ---- */
 

@@ -1,8 +1,8 @@
 /* From the request target to the row of the table: decoding, refusing what two readers could read
  * differently, matching. */
-#include <string.h>
+#include "common/http/parse.h"
 
-#include "common/http/internal.h"
+#include <string.h>
 
 static int hex_digit(char c)
 {
