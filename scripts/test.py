@@ -162,8 +162,7 @@ def e2e():
 def interop():
     if house.run(ROOT / "scripts/deps.sh").returncode:
         return [Case("interop", "scripts/deps.sh", "failed", "the servers of others could not be had; see above")]
-    return bazel_tests("interop", ["//tests/interop/..."], "--test_tag_filters=interop", f"--test_env=CW_DEPS={RUN}/deps",
-                       "--sandbox_add_mount_pair=" + str((RUN / "deps").resolve()))
+    return bazel_tests("interop", ["//tests/interop/..."], "--test_tag_filters=interop", f"--test_env=CW_DEPS={RUN}/deps")
 
 
 def sanitize():

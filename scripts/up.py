@@ -79,7 +79,7 @@ def configuration(numbers, users):
     values = {"NAME": "@NAME@", "RUN": RUN, "UID": os.getuid(), "GATEWAY_UID": uid, "GATEWAY_GROUP": group, "GATEWAY_USER": user, "USER_LINE": f"user {user};" if os.getuid() == 0 else "",
               **{f"PORT_{name}": port for name, port in numbers.items()}}
     etc = RUN / "etc"
-    for sample in sorted((ROOT / "deploy/demo").glob("*")):
+    for sample in sorted(p for p in (ROOT / "deploy/demo").iterdir() if p.suffix in (".yaml", ".conf")):
         parts.write(etc / sample.name, parts.fill(f"deploy/demo/{sample.name}", values))
     secret_file = etc / "idp.json"
     try:

@@ -9,6 +9,7 @@ import pytest
 from tests.support.certificates import Authority
 from tests.support.gateway import Gateway, Judge, Service
 from tests.support.issuer import Issuer
+from tests.support.route import Route
 from tests.support.stack import Sidecar
 
 
@@ -86,3 +87,9 @@ def nginx_check(directory):
     def check(server="", **settings):
         return Gateway(directory, server=server.replace("@SERVICE@", "127.0.0.1:9"), **settings).check()
     return check
+
+
+@pytest.fixture
+def route(directory, authority, ending):
+    """Everything that ./dev up starts, but abott's identity provider."""
+    return ending(Route(directory, authority).start())
