@@ -103,6 +103,8 @@ def check_functions():
     for path in house.tracked(*C_FILES):
         for number, line in enumerate(code_only(read(path)).splitlines(), 1):
             for m in pattern.finditer(line):
+                if m.group(1) in ("system", "popen") and path.startswith("tests/"):
+                    continue
                 problems.append(f"{path}:{number}: {m.group(1)} is not used here")
             if not path.startswith("tests/") and not path.endswith("main.c"):
                 for m in leaving.finditer(line):

@@ -22,7 +22,7 @@ class Route:
             self.ports["IDP"] = idp_port
         for name in ("bin", "log", "cache", "state/sidecar", "state/authsvc", "state/storage", "tls", "etc"):
             (directory / name).mkdir(parents=True, exist_ok=True)
-        certificate, key = authority.issue("clinicwave.localhost", "abott.localhost")
+        certificate, key = authority.issue("clinicwave.localhost", "abott.localhost", "127.0.0.1")
         (directory / "tls/gateway.pem").write_bytes(certificate.read_bytes())
         (directory / "tls/gateway.key").write_bytes(key.read_bytes())
         (directory / "bin/ngx_http_cw_module.so").symlink_to(program("edge-gateway/ngx_http_cw_module.so").resolve())
