@@ -8,6 +8,7 @@ _WARNINGS = [
     "-Wvla",
     "-Wformat=2",
     "-Wimplicit-fallthrough",
+    "-Wno-error=maybe-uninitialized",  # guesses by the optimiser, different at each level: shown, not fatal
     "-Werror=implicit",
     "-Werror=incompatible-pointer-types",
     "-Werror=int-conversion",

@@ -142,10 +142,10 @@ class Part:
         self.note.write_text(json.dumps({"pid": process.pid, "started": started_at(process.pid), "fingerprint": self.fingerprint()}))
         return process
 
-    def until_ready(self, process, seconds=30):
+    def until_ready(self, process=None, seconds=30):
         deadline = time.monotonic() + seconds
         while not self.is_ready():
-            if process.poll() is not None:
+            if process and process.poll() is not None:
                 raise Failure(f"{self.name} ended with {process.returncode}; its last lines:\n{self.tail(8)}", f"./dev logs {self.name}")
             if time.monotonic() > deadline:
                 raise Failure(f"{self.name} is not ready after {seconds} s; its last lines:\n{self.tail(8)}", f"./dev logs {self.name}")
@@ -244,7 +244,7 @@ def stack(numbers):
         program("cw-sidecar", "token validator, host registry", ["SIDECAR", "REGISTRY"], lambda: health(numbers["SIDECAR"])),
         program("cw-authsvc", "login, OpenID provider", ["AUTHSVC_REST", "AUTHSVC"], lambda: health(numbers["AUTHSVC"])),
         program("storage-service", "the demo's microservice", ["STORAGE", "STORAGE_MANAGEMENT"],
-                lambda: health(numbers["STORAGE_MANAGEMENT"], "/actuator/health/liveness")),
+                lambda: health(numbers["STORAGE_MANAGEMENT"])),
         Part("gateway", "nginx with the ClinicWave module",
              ["/usr/sbin/nginx", "-p", RUN, "-c", etc / "nginx.conf", "-e", RUN / "log/nginx-error.log", "-g", "daemon off;"],
              ["HTTP", "HTTPS"], [programs / "ngx_http_cw_module.so", etc / "nginx.conf", RUN / "tls/gateway.pem"],

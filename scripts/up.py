@@ -132,6 +132,8 @@ def start_all(numbers, users):
         process = part.start()
         part.until_ready(process)
         say(f"  {part.name}: ready after {time.monotonic() - begun:.1f} s, process {process.pid}")
+    for part in stack:
+        part.until_ready()  # one that was left alone may still be finding a restarted neighbour
     return stack
 
 
