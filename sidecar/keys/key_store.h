@@ -11,6 +11,7 @@
 enum {
     KEY_STORE_COOLDOWN_MS = 30 * 1000,     /* between fetches that an unknown kid asks for */
     KEY_STORE_STALE_MS = 24 * 3600 * 1000, /* how long a set serves without a good fetch */
+    KEY_STORE_UNKNOWN_MS = 60 * 1000,      /* how long an unknown kid is remembered */
     KEY_STORE_UNKNOWN_MAX = 32,            /* unknown kids that are remembered per source */
     KEY_STORE_WAITERS_MAX = 256,           /* per source */
     KEY_STORE_FETCHES_MAX = 32,            /* at once */
