@@ -13,7 +13,7 @@ enum {
     CACHE_DIGEST_SIZE = 32,    /* SHA-256 */
     CACHE_BLOB_MAX = 4 * 1024, /* bytes of one identity; larger ones are not kept */
     CACHE_SUBJECT_SHARE = 16,  /* one subject holds at most 1/16 of a shard ... */
-    CACHE_SUBJECT_MIN = 8,     /* ... but always so many */
+    CACHE_SUBJECT_MIN = 16,    /* ... but always so many */
 };
 
 struct cache;
