@@ -114,8 +114,11 @@ def test_two_hosts_are_no_host(authsvc):
 
 
 def test_a_header_flood_is_refused(rest):
-    answer = rest.client.post("/auth/v1/login", json=BODY, headers={"Host": HOST, **{f"X-{i}": "x" * 1000 for i in range(100)}})
-    assert answer.status_code in (400, 413, 431)
+    try:
+        answer = rest.client.post("/auth/v1/login", json=BODY, headers={"Host": HOST, **{f"X-{i}": "x" * 1000 for i in range(100)}})
+        assert answer.status_code in (400, 413, 431)
+    except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+        pass  # the connection was closed while the headers were still on their way
     assert rest.login().reason is None
 
 

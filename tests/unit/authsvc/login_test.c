@@ -1,0 +1,394 @@
+/* The use cases without transport: what a login and a refresh decide, with the clock in hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+
+#include "authsvc/login/login.h"
+#include "tests/unit/authsvc/clock_fake.h"
+
+#define TENANT CW_STR("clinicwave")
+#define HOST CW_STR("clinicwave.localhost:8443")
+#define ANNA CW_STR("anna@clinicwave.com")
+#define PASSWORD CW_STR("correct horse")
+
+struct world {
+    char dir[32];
+    char kek[64];
+    struct store *store;
+    struct keyring *keys;
+    struct password_hasher *hasher;
+    struct tenant_current *tenants;
+    struct login *login;
+    pthread_mutex_t lock;    /* last */
+    struct login_event last; /* strings of it are gone; outcome and note stay */
+};
+
+static void on_event(void *ctx, const struct login_event *event)
+{
+    struct world *w = ctx;
+    pthread_mutex_lock(&w->lock);
+    w->last = *event;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static struct tenant_set *make_tenants(void)
+{
+    static const struct cw_str domains[] = {CW_STR_INIT("clinicwave.com"),
+                                            CW_STR_INIT("clinicwave.localhost")};
+    static const struct cw_str audiences[] = {CW_STR_INIT("https://api.clinicwave.com")};
+    static const struct cw_str scopes[] = {CW_STR_INIT("openid"), CW_STR_INIT("email")};
+    static const struct cw_str origins[] = {CW_STR_INIT("https://portal.example")};
+    static const struct tenant_client clients[] = {
+        {.id = CW_STR_INIT("portal"),
+         .scopes = scopes,
+         .n_scopes = 2,
+         .origins = origins,
+         .n_origins = 1},
+    };
+    struct tenant_set *set = tenant_set_new();
+    assert_non_null(set);
+    set->tenants = cw_arena_zalloc(&set->arena, sizeof(*set->tenants));
+    set->n = 1;
+    set->tenants[0] = (struct tenant){
+        .name = TENANT,
+        .domains = domains,
+        .n_domains = 2,
+        .issuer = CW_STR("https://clinicwave.localhost:8443"),
+        .issuer_origin = CW_STR("https://clinicwave.localhost:8443"),
+        .audiences = audiences,
+        .n_audiences = 1,
+        .algorithm = "ES256",
+        .access_life_s = 300,
+        .id_life_s = 300,
+        .refresh_idle_ms = 3600000,
+        .refresh_absolute_ms = 7200000,
+        .refresh_grace_ms = 30000,
+        .sessions_max = 3,
+        .clients = clients,
+        .n_clients = 1,
+    };
+    struct cw_str domain;
+    assert_int_equal(tenant_set_index(set, &domain), CW_OK);
+    return set;
+}
+
+static void add_anna(struct world *w)
+{
+    char hash[PASSWORD_HASH_MAX];
+    assert_int_equal(password_hash(w->hasher, PASSWORD, hash), CW_OK);
+    const struct store_user user = {
+        .subject = CW_STR("s-1"),
+        .username = ANNA,
+        .password_hash = cw_str(hash),
+        .name = CW_STR("Anna"),
+        .email = ANNA,
+        .roles = CW_STR("[]"),
+        .permissions = CW_STR("[]"),
+    };
+    assert_int_equal(store_user_add(w->store, TENANT, &user), CW_OK);
+}
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    pthread_mutex_init(&w->lock, NULL);
+    snprintf(w->dir, sizeof(w->dir), "/tmp/cwXXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    snprintf(w->kek, sizeof(w->kek), "%s/kek", w->dir);
+    CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
+    const struct store_options options = {.url = CW_STR("sqlite::memory:"), .clock = &fake_clock};
+    assert_int_equal(store_open(&options, &message, &w->store), CW_OK);
+    assert_int_equal(store_tenant_add(w->store, TENANT), CW_OK);
+    assert_int_equal(keyring_open(w->store, w->kek, &message, &w->keys), CW_OK);
+    assert_int_equal(keyring_load(w->keys, TENANT, "ES256", 2048, &message), CW_OK);
+    const struct password_params cheap = {8, 1};
+    assert_int_equal(password_hasher_new(cheap, cheap, &w->hasher), CW_OK);
+    w->tenants = tenant_current_new(make_tenants());
+    const struct login_deps deps = {
+        .tenants = w->tenants,
+        .store = w->store,
+        .keys = w->keys,
+        .hasher = w->hasher,
+        .limits = {.account = {3, 1}, .address = {10, 1}, .tenant = {20, 1}},
+        .clock = &fake_clock,
+        .on_event = on_event,
+        .ctx = w,
+    };
+    assert_int_equal(login_new(&deps, &w->login), CW_OK);
+    add_anna(w);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    login_free(w->login);
+    tenant_current_free(w->tenants);
+    password_hasher_free(w->hasher);
+    keyring_free(w->keys);
+    store_close(w->store);
+    unlink(w->kek);
+    rmdir(w->dir);
+    free(w);
+    return 0;
+}
+
+static struct login_request request(struct cw_str password, struct cw_str address)
+{
+    return (struct login_request){
+        .domain = HOST, .username = ANNA, .password = password, .address = address};
+}
+
+static enum cw_err try_login(struct world *w, struct cw_str password, const char *address)
+{
+    struct login_request r = request(password, cw_str(address));
+    struct login_answer a = {0};
+    enum cw_err err = login_run(w->login, &r, &a);
+    login_answer_done(&a);
+    return err;
+}
+
+static void first_token(struct world *w, char ret_token[REFRESH_TEXT_SIZE])
+{
+    struct login_request r = request(PASSWORD, CW_STR("192.0.2.1"));
+    struct login_answer a = {0};
+    assert_int_equal(login_run(w->login, &r, &a), CW_OK);
+    memcpy(ret_token, a.refresh_token, REFRESH_TEXT_SIZE);
+    login_answer_done(&a);
+}
+
+static enum cw_err refresh(struct world *w, const char *token, char ret_next[REFRESH_TEXT_SIZE])
+{
+    const struct login_refresh_request r = {.domain = HOST, .refresh_token = cw_str(token)};
+    struct login_answer a = {0};
+    enum cw_err err = login_refresh(w->login, &r, &a);
+    if (err == CW_OK && ret_next != NULL) {
+        memcpy(ret_next, a.refresh_token, REFRESH_TEXT_SIZE);
+    }
+    login_answer_done(&a);
+    return err;
+}
+
+static void a_login_answers_with_tokens_and_times(void **state)
+{
+    struct world *w = *state;
+    struct login_request r = request(PASSWORD, CW_STR("192.0.2.1"));
+    struct login_answer a = {0};
+    assert_int_equal(login_run(w->login, &r, &a), CW_OK);
+    assert_non_null(a.access_token);
+    assert_non_null(a.id_token);
+    assert_int_equal(a.expires_in, 300);
+    assert_int_equal(a.expires_at, fake_now_ms / 1000 + 300);
+    assert_int_equal(a.refresh_expires_in, 3600);
+    assert_string_equal(a.scope, "openid email");
+    assert_int_equal(strlen(a.session_id), 22); /* 128 bits */
+    assert_int_equal(w->last.outcome, CW_OK);
+    login_answer_done(&a);
+}
+
+static void each_refusal_has_its_reason(void **state)
+{
+    struct world *w = *state;
+    const struct {
+        struct login_request request;
+        enum cw_err want;
+    } rows[] = {
+        {{.domain = CW_STR("unknown.com"), .username = ANNA, .password = PASSWORD},
+         CW_TENANT_UNKNOWN},
+        {{.domain = CW_STR(""), .username = ANNA, .password = PASSWORD}, CW_TENANT_UNKNOWN},
+        {{.domain = HOST, .username = ANNA, .password = PASSWORD, .client_id = CW_STR("x")},
+         CW_CLIENT_UNKNOWN},
+        {{.domain = HOST,
+          .username = ANNA,
+          .password = PASSWORD,
+          .origin = CW_STR("https://evil.example")},
+         CW_ORIGIN_FORBIDDEN},
+        {{.domain = HOST, .username = CW_STR("\xff"), .password = PASSWORD}, CW_REQUEST_MALFORMED},
+        {{.domain = HOST, .username = ANNA, .password = CW_STR("\xff")}, CW_REQUEST_MALFORMED},
+        {{.domain = HOST, .username = ANNA, .password = CW_STR("wrong")}, CW_CREDENTIALS_INVALID},
+        {{.domain = HOST, .username = CW_STR("nobody"), .password = PASSWORD},
+         CW_CREDENTIALS_INVALID},
+        {{.domain = HOST, .username = ANNA, .password = CW_STR("")}, CW_CREDENTIALS_INVALID},
+        {{.domain = HOST,
+          .username = ANNA,
+          .password = PASSWORD,
+          .origin = CW_STR("https://portal.example")},
+         CW_OK},
+    };
+    for (size_t i = 0; i < CW_ARRAY_SIZE(rows); i++) {
+        struct login_answer a = {0};
+        assert_int_equal(login_run(w->login, &rows[i].request, &a), rows[i].want);
+        assert_int_equal(w->last.outcome, rows[i].want);
+        assert_true((a.access_token != NULL) == (rows[i].want == CW_OK));
+        login_answer_done(&a);
+    }
+}
+
+static void a_block_is_told_only_after_the_right_password(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(store_user_set_disabled(w->store, TENANT, ANNA, true), CW_OK);
+    assert_int_equal(try_login(w, CW_STR("wrong"), "192.0.2.1"), CW_CREDENTIALS_INVALID);
+    assert_int_equal(try_login(w, PASSWORD, "192.0.2.1"), CW_ACCOUNT_BLOCKED);
+}
+
+static void failures_are_counted_and_forgotten(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(try_login(w, CW_STR("wrong"), "192.0.2.1"), CW_CREDENTIALS_INVALID);
+    }
+    struct login_request r = request(PASSWORD, CW_STR("192.0.2.1"));
+    struct login_answer a = {0};
+    assert_int_equal(login_run(w->login, &r, &a), CW_THROTTLED);
+    assert_in_range(a.retry_after_ms, 1, 60000);
+    fake_now_ms += a.retry_after_ms;
+    assert_int_equal(try_login(w, PASSWORD, "192.0.2.1"), CW_OK); /* as Retry-After promised */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(try_login(w, CW_STR("wrong"), "192.0.2.1"), CW_CREDENTIALS_INVALID);
+    }
+    assert_int_equal(try_login(w, PASSWORD, "192.0.2.1"), CW_THROTTLED);
+    assert_int_equal(try_login(w, PASSWORD, "192.0.2.2"), CW_OK);
+}
+
+static void a_tenant_as_a_whole_is_protected_too(void **state)
+{
+    struct world *w = *state;
+    enum cw_err err = CW_OK;
+    int failed = 0;
+    for (int i = 0; i < 40 && err != CW_THROTTLED; i++) {
+        char address[32];
+        snprintf(address, sizeof(address), "198.51.100.%d", i);
+        err = try_login(w, CW_STR("wrong"), address);
+        failed += err == CW_CREDENTIALS_INVALID;
+    }
+    assert_int_equal(failed, 20);
+}
+
+struct crowd {
+    struct world *w;
+    enum cw_err err;
+};
+
+static void *join_in(void *arg)
+{
+    struct crowd *c = arg;
+    struct login_request r = request(PASSWORD, CW_STR("192.0.2.1"));
+    struct login_answer a = {0};
+    c->err = login_run(c->w->login, &r, &a);
+    login_answer_done(&a);
+    return NULL;
+}
+
+static void a_crowd_with_the_right_password_is_let_in(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < 2; i++) { /* one more failure is all that fits */
+        assert_int_equal(try_login(w, CW_STR("wrong"), "192.0.2.1"), CW_CREDENTIALS_INVALID);
+    }
+    struct crowd crowd[12];
+    pthread_t threads[12];
+    for (size_t i = 0; i < 12; i++) {
+        crowd[i] = (struct crowd){.w = w};
+        assert_int_equal(pthread_create(&threads[i], NULL, join_in, &crowd[i]), 0);
+    }
+    for (size_t i = 0; i < 12; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(crowd[i].err, CW_OK);
+    }
+}
+
+static void a_refresh_token_from_long_ago_ends_the_session(void **state)
+{
+    struct world *w = *state;
+    char first[REFRESH_TEXT_SIZE];
+    char second[REFRESH_TEXT_SIZE];
+    char again[REFRESH_TEXT_SIZE];
+    first_token(w, first);
+    assert_int_equal(refresh(w, first, second), CW_OK);
+    fake_now_ms += 30000;
+    assert_int_equal(refresh(w, first, again), CW_OK);
+    assert_string_equal(again, second);
+    assert_string_equal(w->last.note, "repeated");
+    fake_now_ms += 1;
+    assert_int_equal(refresh(w, first, again), CW_REFRESH_INVALID);
+    assert_string_equal(w->last.note, "reused");
+    assert_int_equal(refresh(w, second, again), CW_REFRESH_INVALID);
+    assert_null(w->last.note);
+}
+
+static void a_guess_at_a_family_ends_nothing(void **state)
+{
+    struct world *w = *state;
+    char token[REFRESH_TEXT_SIZE];
+    first_token(w, token);
+    struct refresh_token forged;
+    assert_int_equal(refresh_token_parse(cw_str(token), &forged), CW_OK);
+    for (uint32_t generation = 0; generation < 3; generation++) {
+        char text[REFRESH_TEXT_SIZE];
+        forged.generation = generation;
+        memset(forged.secret, 7, sizeof(forged.secret));
+        refresh_token_encode(&forged, text);
+        assert_int_equal(refresh(w, text, NULL), CW_REFRESH_INVALID);
+        assert_null(w->last.note);
+    }
+    assert_int_equal(refresh(w, token, NULL), CW_OK);
+}
+
+static void a_session_ends_when_idle_and_at_its_absolute_end(void **state)
+{
+    struct world *w = *state;
+    char token[REFRESH_TEXT_SIZE];
+    first_token(w, token);
+    fake_now_ms += 3600000;
+    assert_int_equal(refresh(w, token, token), CW_REFRESH_INVALID);
+    first_token(w, token);
+    fake_now_ms += 3599999;
+    assert_int_equal(refresh(w, token, token), CW_OK);
+    fake_now_ms += 3599999;
+    assert_int_equal(refresh(w, token, token), CW_OK);
+    fake_now_ms += 2;
+    assert_int_equal(refresh(w, token, token), CW_REFRESH_INVALID);
+}
+
+static void a_user_has_only_so_many_sessions(void **state)
+{
+    struct world *w = *state;
+    char tokens[4][REFRESH_TEXT_SIZE];
+    for (size_t i = 0; i < 4; i++) {
+        fake_now_ms++;
+        first_token(w, tokens[i]);
+    }
+    assert_int_equal(refresh(w, tokens[0], NULL), CW_REFRESH_INVALID);
+    assert_int_equal(refresh(w, tokens[1], NULL), CW_OK);
+    assert_int_equal(refresh(w, tokens[3], NULL), CW_OK);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(a_login_answers_with_tokens_and_times),
+        CASE(each_refusal_has_its_reason),
+        CASE(a_block_is_told_only_after_the_right_password),
+        CASE(failures_are_counted_and_forgotten),
+        CASE(a_tenant_as_a_whole_is_protected_too),
+        CASE(a_crowd_with_the_right_password_is_let_in),
+        CASE(a_refresh_token_from_long_ago_ends_the_session),
+        CASE(a_guess_at_a_family_ends_nothing),
+        CASE(a_session_ends_when_idle_and_at_its_absolute_end),
+        CASE(a_user_has_only_so_many_sessions),
+    };
+#undef CASE
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
