@@ -22,23 +22,57 @@ static struct cw_jwks *set_from_json(const json_t *document)
     return set;
 }
 
-/* One key, named by being given: a token's kid need not repeat it. */
-static enum cw_err verify_with_key(const json_t *jwk, struct cw_str jws)
+/* Suites give one key for many lines, and checking an RSA key costs more than a hundred signatures.
+ */
+struct memory {
+    struct {
+        json_t *jwk;
+        struct cw_jwk *key; /* NULL: it is none */
+    } items[32];
+    size_t next;
+};
+
+static const struct cw_jwk *remembered(struct memory *memory, json_t *jwk)
 {
+    for (size_t i = 0; i < CW_ARRAY_SIZE(memory->items); i++) {
+        if (memory->items[i].jwk && json_equal(memory->items[i].jwk, jwk)) {
+            return memory->items[i].key;
+        }
+    }
     struct cw_jwk_options options = {.allow_oct = true};
     struct cw_jwk *key = NULL;
     char why[CW_JWK_WHY_SIZE];
-    TRY(cw_jwk_parse(jwk, &options, &key, why));
-    enum cw_err err = cw_jws_verify_with(jws, key);
-    cw_jwk_unref(key);
-    return err;
+    if (cw_jwk_parse(jwk, &options, &key, why) != CW_OK) {
+        key = NULL;
+    }
+    size_t at = memory->next++ % CW_ARRAY_SIZE(memory->items);
+    json_decref(memory->items[at].jwk);
+    cw_jwk_unref(memory->items[at].key);
+    memory->items[at].jwk = json_incref(jwk);
+    memory->items[at].key = key;
+    return key;
 }
 
-static enum cw_err judge_line(struct cw_str line)
+static void forget(struct memory *memory)
+{
+    for (size_t i = 0; i < CW_ARRAY_SIZE(memory->items); i++) {
+        json_decref(memory->items[i].jwk);
+        cw_jwk_unref(memory->items[i].key);
+    }
+}
+
+/* One key, named by being given: a token's kid need not repeat it. */
+static enum cw_err verify_with_key(struct memory *memory, json_t *jwk, struct cw_str jws)
+{
+    const struct cw_jwk *key = remembered(memory, jwk);
+    return key ? cw_jws_verify_with(jws, key) : CW_KEY_UNKNOWN;
+}
+
+static enum cw_err judge_line(struct memory *memory, struct cw_str line)
 {
     json_t *request = NULL;
     TRY(cw_json_parse_object(line, CW_REQUEST_MALFORMED, &request));
-    const json_t *jwk = json_object_get(request, "jwk"), *jwks = json_object_get(request, "jwks");
+    json_t *jwk = json_object_get(request, "jwk"), *jwks = json_object_get(request, "jwks");
     struct cw_str jws;
     enum cw_err err = CW_REQUEST_MALFORMED;
     if (!jwk == !jwks) {
@@ -46,7 +80,7 @@ static enum cw_err judge_line(struct cw_str line)
     } else if (!cw_json_get_str(request, "jws", &jws)) {
         err = CW_TOKEN_MALFORMED; /* the JSON serialisation is no compact one */
     } else if (jwk) {
-        err = verify_with_key(jwk, jws);
+        err = verify_with_key(memory, jwk, jws);
     } else {
         struct cw_jwks *set = set_from_json(jwks);
         err = set ? cw_jws_verify(jws, set) : CW_KEYS_UNAVAILABLE;
@@ -58,6 +92,7 @@ static enum cw_err judge_line(struct cw_str line)
 
 static int run_batch(const struct command *command)
 {
+    struct memory memory = {.next = 0};
     char *line = NULL;
     size_t size = 0;
     ssize_t n;
@@ -68,8 +103,8 @@ static int run_batch(const struct command *command)
         if (n == 0) {
             continue;
         }
-        enum cw_err err =
-            n > LINE_MAX_SIZE ? CW_REQUEST_TOO_LARGE : judge_line((struct cw_str){line, (size_t)n});
+        enum cw_err err = n > LINE_MAX_SIZE ? CW_REQUEST_TOO_LARGE
+                                            : judge_line(&memory, (struct cw_str){line, (size_t)n});
         if (err) {
             printf("{\"valid\":false,\"reason\":\"%s\"}\n", cw_err_code(err));
         } else {
@@ -79,6 +114,7 @@ static int run_batch(const struct command *command)
     }
     cw_secret_wipe(line, size);
     free(line);
+    forget(&memory);
     return ferror(stdin) || ferror(stdout)
                ? command_failed(command, COMMAND_UNDECIDED, "input or output failed")
                : COMMAND_OK;
