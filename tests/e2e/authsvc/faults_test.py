@@ -1,12 +1,16 @@
 """Crashes, a second process, wrong files: nothing acknowledged is lost, and each failure says what to do."""
 import concurrent.futures
+import contextlib
 import random
+import signal
+import sqlite3
 import subprocess
 import threading
 import time
 
 import httpx
 import pytest
+import yaml
 
 from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Rest, document
 from tests.support.programs import program
@@ -93,6 +97,48 @@ def test_a_lost_kek_is_not_replaced(authsvc):
     assert r.returncode == 2 and "authsvc.kek is missing" in r.stderr
 
 
+def test_a_full_disk_is_an_error_of_ours_and_passes(authsvc):
+    door = Rest(authsvc)
+    token = door.login().tokens["refresh_token"]
+    limit = ["prlimit", "--pid", str(authsvc.process.pid)]
+    subprocess.run([*limit, "--fsize=1024:unlimited"], check=True)
+    outcome = door.refresh(token)
+    assert (outcome.reason, outcome.status) == ("store_unavailable", 503) and outcome.retry_after >= 1
+    for _ in range(20):  # our failure is not the user's: nobody is throttled for it
+        assert door.login(password="wrong").reason in ("store_unavailable", "credentials_invalid")
+    assert '"store-failed"' in authsvc.process.log()
+    subprocess.run([*limit, "--fsize=unlimited:unlimited"], check=True)
+    assert door.refresh(token).reason is None
+    assert door.login(address="192.0.2.77").reason is None
+
+
+def test_a_database_of_a_newer_version_is_left_alone(authsvc):
+    authsvc.stop()
+    database = authsvc.directory / "state/authsvc.db"
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        db.execute("INSERT INTO schema_migration VALUES (999, 'of the future', 0)")
+        db.commit()
+    r = run("--config", authsvc.config)
+    assert r.returncode == 2 and "schema version 999" in r.stderr
+
+
+def test_a_file_that_is_no_database_is_told(authsvc):
+    authsvc.stop()
+    for name in ("authsvc.db-wal", "authsvc.db-shm"):
+        (authsvc.directory / "state" / name).unlink(missing_ok=True)
+    (authsvc.directory / "state/authsvc.db").write_bytes(b"not a database" * 1000)
+    r = run("--config", authsvc.config)
+    assert r.returncode == 2 and "authsvc.db" in r.stderr
+
+
+def test_a_busy_port_is_told(authsvc, directory):
+    document = yaml.safe_load(authsvc.config.read_text())
+    document["authsvc"].update({"run-dir": str(directory / "b"), "state-dir": str(directory / "b"), "store": {"url": f"sqlite:{directory}/b/a.db"}})
+    (directory / "b.yaml").write_text(yaml.safe_dump(document))
+    r = run("--config", directory / "b.yaml")
+    assert r.returncode == 2 and str(authsvc.management) in r.stderr
+
+
 def test_users_are_managed_offline(authsvc):
     user = ["--config", authsvc.config, "--tenant", "clinicwave", "--username"]
     assert run("user", "add", *user, "bob", typed="x\n").returncode == 2  # it runs
@@ -150,7 +196,6 @@ def test_stronger_parameters_take_over_at_the_next_login(authsvc):
     ({"algorithm": "HS256"}, "algorithm"), ({"algorithm": "none"}, "algorithm"), ({"name": "other"}, "two tenants"), ({"issuer": "https://other.localhost:8443"}, "issuer"),
     ({"domains": ["other.localhost"]}, "same domain"), ({"nonsense": 1}, "nonsense"), ({"access-token-life": "2d"}, "access-token-life")])
 def test_a_wrong_configuration_is_refused_with_its_place(directory, change, message):
-    import yaml
     path = directory / "wrong.yaml"
     path.write_text(yaml.safe_dump(document(**change)))
     r = run("--config", path, "--check-config")
@@ -158,9 +203,6 @@ def test_a_wrong_configuration_is_refused_with_its_place(directory, change, mess
 
 
 def test_a_reload_changes_tenants_or_nothing(authsvc):
-    import signal
-
-    import yaml
     door = Rest(authsvc)
     wanted = yaml.safe_load(authsvc.config.read_text())
     wanted["tenants"].append({"name": "new", "domains": ["new.localhost"], "issuer": "https://new.localhost", "audiences": ["x"], "algorithm": "ES256",

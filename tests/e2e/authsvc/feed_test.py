@@ -7,8 +7,10 @@ import grpc
 import pytest
 import yaml
 
-from tests.e2e.authsvc.doors import HOST, ISSUER
+from tests.e2e.authsvc.doors import ANNA, HOST, ISSUER, PASSWORD, Grpc, Rest
 from tests.support import rpc
+from tests.support.programs import until
+from tests.support.stack import Sidecar
 
 WATCH = "clinicwave.identity.v1.TenantService"
 
@@ -77,3 +79,30 @@ def test_streams_end_when_authsvc_does(authsvc):
     with pytest.raises(grpc.RpcError) as e:
         list(call)
     assert e.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_sidecar_accepts_the_tokens_of_a_tenant_at_its_domain_only(start, directory, ending):
+    authsvc = start()
+    authsvc.stop()
+    authsvc.add_user("other", ANNA, PASSWORD, "nurse")
+    authsvc.start()
+    (directory / "sidecar").mkdir()
+    sidecar = ending(Sidecar(directory / "sidecar", [], sidecar={"authsvc": {"socket": str(authsvc.socket)}}).start())
+    allow = rpc.enum("clinicwave.token.v1.Decision")["DECISION_ALLOW"]
+    for door in (Rest(authsvc), Grpc(authsvc)):
+        own, foreign = door.login().tokens, door.login(domain="other.localhost").tokens
+        for token, domain in ((own, HOST), (foreign, "other.localhost")):
+            answer = until("the sidecar knows the tenant", lambda: validated(sidecar, token["access_token"], domain))
+            assert answer.decision == allow and answer.identity.session_id == token["session_id"]
+        for token, domain in ((foreign, HOST), (own, "other.localhost")):
+            answer = sidecar.validate(token["access_token"], domain)
+            assert answer.decision != allow and answer.reason == "issuer_unknown"
+        assert sidecar.validate(own["id_token"], HOST).reason == "type_mismatch"
+
+
+def validated(sidecar, token, domain):
+    """The answer once the tenant is known."""
+    try:
+        return sidecar.validate(token, domain)
+    except grpc.RpcError:
+        return None
