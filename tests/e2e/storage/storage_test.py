@@ -1,43 +1,16 @@
 """The demo's service, called directly: it believes the sidecar, not the headers; each tenant has its own files."""
 import json
 import socket
-import urllib.error
-import urllib.request
 
-import httpx
 import pytest
 
+from tests.e2e.storage.service import Storage
 from tests.support.fixtures import tenant_of
 from tests.support.issuer import Issuer
-from tests.support.programs import free_port, until
-from tests.support.stack import Service, Sidecar
+from tests.support.programs import until
+from tests.support.stack import Sidecar
 
 FORGED = {"X-Auth-Tenant": "clinicwave", "X-Auth-Subject": "admin", "X-Auth-Issuer": "x", "X-Auth-Roles": "doctor", "X-Auth-Scope": "files:write"}
-
-
-class Storage(Service):
-    """The service with a client for it."""
-
-    def __init__(self, directory, sidecar_socket, **changes):
-        self.management = free_port()
-        port = free_port()
-        super().__init__(directory, {"storage": {
-            "port": port, "management": {"port": self.management}, "data-dir": str(directory / "files"), "shutdown-delay": "10ms",
-            "sidecar": {"socket": str(sidecar_socket)}, **changes}}, port)
-        self.files = directory / "files"
-
-    def ask(self, method, path, token=None, host="clinicwave.localhost", headers=None, **kwargs):
-        sent = {"Host": host, **(headers or {})}
-        if token is not None:
-            sent["Authorization"] = f"Bearer {token}"
-        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", headers=sent, trust_env=False, timeout=30, **kwargs)
-
-    def health(self, part=""):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.management}/actuator/health{part}")
-        try:
-            return json.load(urllib.request.urlopen(request, timeout=5))
-        except urllib.error.HTTPError as e:
-            return json.load(e)
 
 
 @pytest.fixture
