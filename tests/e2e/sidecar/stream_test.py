@@ -1,9 +1,14 @@
 """ValidateStream: batches, digests and rules as a gateway worker uses them."""
+import time
+
 import grpc
 import pytest
 
-from tests.e2e.sidecar.streams import Batches, digest
+from tests.e2e.sidecar.streams import Batches, digest, words
 from tests.support import tokens
+from tests.support.fixtures import tenant_of
+from tests.support.issuer import Issuer
+from tests.support.stack import Sidecar
 
 
 @pytest.fixture
@@ -64,13 +69,17 @@ def test_one_batch_mixes_hits_misses_and_refusals(gateway, issuer):
         "UNAUTHENTICATED token_too_large", "undecided INVALID_ARGUMENT request_malformed"]
 
 
-def test_a_hit_does_not_wait_for_a_miss_in_the_same_batch(gateway, issuer):
+def test_a_hit_does_not_wait_for_a_miss_in_the_same_batch(directory, authority, issuer, ending):
+    slow = ending(Issuer(authority.issue("127.0.0.1")))
+    slow.hang_on_keys()
+    tenants = [tenant_of(issuer, authority), tenant_of(slow, authority, "slow", ["slow.example"])]
+    gateway = ending(Batches(ending(Sidecar(directory, tenants).start()).gateway_socket))
     known = issuer.token()
     assert gateway.ask_token(known) == "ALLOW"
-    gateway.messages.clear()
-    hit, miss = gateway.send(gateway.entry(digest=digest(known)), gateway.entry(issuer.token()))
-    gateway.answers(2)
-    assert [r.id for r in gateway.messages[0].results][0] == hit
+    miss, hit = gateway.send(gateway.entry(slow.token(), domain="slow.example"), gateway.entry(digest=digest(known)))
+    begin = time.monotonic()
+    assert set(gateway.answers(1)) == {hit} and time.monotonic() - begin < 0.5
+    assert words(gateway.answers(1)[miss]) == "undecided UNAVAILABLE keys_unavailable"
 
 
 def test_rules_are_judged_on_every_hit_and_can_be_replaced(gateway, issuer):

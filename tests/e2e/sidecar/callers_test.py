@@ -1,0 +1,28 @@
+"""Who calls: another user of this host, known by SO_PEERCRED. Runs outside of the sandbox, which has one user only."""
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.fixtures import tenant_of
+from tests.support.stack import Sidecar
+
+CALLER = """
+import sys
+sys.path[:0] = sys.argv[2:]
+import os
+os.setgid(65534); os.setuid(65534)
+import grpc
+channel = grpc.insecure_channel("unix:" + sys.argv[1], options=[("grpc.default_authority", "localhost")])
+try:
+    channel.unary_unary("/clinicwave.token.v1.TokenService/Validate")(b"", timeout=5)
+except grpc.RpcError as e:
+    print(e.code().name)
+"""
+
+
+@pytest.mark.parametrize("uids,answer", [([1], "PERMISSION_DENIED"), ([65534], "NOT_FOUND"), ([], "NOT_FOUND")])
+def test_callers_are_known_by_their_uid(directory, authority, issuer, ending, uids, answer):
+    sidecar = ending(Sidecar(directory, [tenant_of(issuer, authority)], sidecar={"socket-group": "65534", "service-uids": uids}).start())
+    r = subprocess.run([sys.executable, "-c", CALLER, sidecar.socket], capture_output=True, text=True)
+    assert r.stdout.strip() == answer, r.stderr
