@@ -1,0 +1,280 @@
+/* Tenants by domain: checked, merged, swapped. */
+#include "sidecar/tenants/tenants.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/jose/mint.h"
+#include "tests/unit/sidecar/world.h"
+
+#define S(text) CW_STR_INIT(text)
+#define LIST(...)                                                                                  \
+    {                                                                                              \
+        (struct cw_str[]){__VA_ARGS__},                                                            \
+            sizeof((struct cw_str[]){__VA_ARGS__}) / sizeof(struct cw_str)                         \
+    }
+
+struct fixture {
+    struct world world;
+    struct key_store *keys;
+    struct tenants *tenants;
+    unsigned changes;
+    struct cw_buf problems;
+};
+
+static void changed(void *ctx)
+{
+    ((struct fixture *)ctx)->changes++;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    world_init(&f->world);
+    f->problems.max = TENANTS_PROBLEMS_MAX;
+    f->keys = world_store(&f->world, NULL);
+    struct tenants_config config = {
+        .keys = f->keys, .clock = &f->world.clock, .changed = changed, .ctx = f};
+    f->tenants = tenants_new(&config);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    tenants_free(f->tenants);
+    key_store_stop(f->keys);
+    key_store_free(f->keys);
+    cw_buf_done(&f->problems);
+    free(f);
+    return 0;
+}
+
+static struct issuer_spec issuer = {.issuer = S("https://i.example/")};
+
+static struct tenant_spec spec_of(const char *name, struct cw_str *domains, size_t n)
+{
+    static struct cw_str audiences[] = {S("api")};
+
+    return (struct tenant_spec){.name = cw_str(name),
+                                .domains = {domains, n},
+                                .audiences = {audiences, 1},
+                                .issuers = &issuer,
+                                .n_issuers = 1};
+}
+
+/* Name of the tenant that serves a domain; "" for none. */
+static const char *who(struct fixture *f, const char *domain, uint64_t *ret_generation)
+{
+    static char name[TENANT_NAME_MAX + 1];
+    struct tenants_set *set = tenants_get(f->tenants);
+    const struct tenant *tenant = tenants_set_find(set, cw_str(domain));
+
+    memset(name, 0, sizeof(name));
+    if (tenant) {
+        memcpy(name, tenant->name.p, tenant->name.n);
+    }
+    if (ret_generation) {
+        *ret_generation = tenant ? tenant->generation : 0;
+    }
+    tenants_set_unref(set);
+    return name;
+}
+
+static void domains_are_found_in_any_spelling(void **state)
+{
+    struct fixture *f = *state;
+    struct cw_str domains[] = {S("Clinic.Example"), S("b\xc3\xbc"
+                                                      "cher.example")};
+    struct tenant_spec spec = spec_of("clinic", domains, 2);
+    static const char *const spellings[] = {"clinic.example",
+                                            "CLINIC.EXAMPLE",
+                                            "clinic.example.",
+                                            "clinic.example:8443",
+                                            "Clinic.example.:80",
+                                            "xn--bcher-kva.example",
+                                            "b\xc3\xbc"
+                                            "cher.example"};
+    static const char *const others[] = {"",
+                                         "example",
+                                         "x.clinic.example",
+                                         "clinic",
+                                         "clinic.example..",
+                                         "clinic..example",
+                                         "clinic.example@evil",
+                                         "clinic.example/",
+                                         "clinic.example\n"};
+
+    assert_int_equal(tenants_configure(f->tenants, &spec, 1, &f->problems), CW_OK);
+    for (size_t i = 0; i < CW_ARRAY_SIZE(spellings); i++) {
+        if (strcmp(who(f, spellings[i], NULL), "clinic") != 0) {
+            fail_msg("%s", spellings[i]);
+        }
+    }
+    for (size_t i = 0; i < CW_ARRAY_SIZE(others); i++) {
+        if (who(f, others[i], NULL)[0]) {
+            fail_msg("%s", others[i]);
+        }
+    }
+}
+
+static void a_tenant_that_did_not_change_keeps_its_generation(void **state)
+{
+    struct fixture *f = *state;
+    struct cw_str a[] = {S("a.example")};
+    struct cw_str b[] = {S("b.example")};
+    struct cw_str c[] = {S("c.example")};
+    struct tenant_spec specs[] = {spec_of("a", a, 1), spec_of("b", b, 1), spec_of("c", c, 1)};
+    uint64_t generation_a;
+    uint64_t generation_b;
+    uint64_t now;
+
+    assert_int_equal(tenants_configure(f->tenants, specs, 2, &f->problems), CW_OK);
+    (void)who(f, "a.example", &generation_a);
+    (void)who(f, "b.example", &generation_b);
+    assert_true(generation_a && generation_b && generation_a != generation_b);
+    specs[1].audiences = (struct cw_str_list)LIST(S("other"));
+    assert_int_equal(tenants_configure(f->tenants, specs, 3, &f->problems), CW_OK);
+    assert_int_equal(f->changes, 2);
+    (void)who(f, "a.example", &now);
+    assert_int_equal(now, generation_a);
+    (void)who(f, "b.example", &now);
+    assert_true(now > generation_b);
+    assert_string_equal(who(f, "c.example", NULL), "c");
+}
+
+static void what_makes_a_configuration_bad(void **state)
+{
+    struct fixture *f = *state;
+    struct cw_str good[] = {S("good.example")};
+    struct cw_str domain[] = {S("a.example")};
+    struct issuer_spec issuers[2] = {issuer, issuer};
+    struct tenant_spec specs[2] = {spec_of("good", good, 1), spec_of("a", domain, 1)};
+    struct cw_str bad_domain[] = {S("no domain")};
+    struct cw_str same[] = {S("GOOD.example.")};
+    const struct {
+        const char *words;
+        struct tenant_spec spec;
+        struct issuer_spec issuer;
+    } cases[] = {
+        {"name of tenants[0]", spec_of("good", domain, 1), issuer},
+        {"domain of another tenant", spec_of("a", same, 1), issuer},
+        {"no domain", spec_of("a", bad_domain, 1), issuer},
+        {"needs domains", spec_of("a", domain, 0), issuer},
+        {"no name", spec_of("", domain, 1), issuer},
+        {"https", spec_of("a", domain, 1), {.issuer = S("http://i.example/")}},
+        {"https", spec_of("a", domain, 1), {.issuer = S("https://i"), .jwks_uri = S("ftp://x")}},
+        {"more than one source",
+         spec_of("a", domain, 1),
+         {.issuer = S("i"), .jwks_uri = S("https://x/"), .jwks_file = S("/x")}},
+        {"HS256",
+         spec_of("a", domain, 1),
+         {.issuer = S("https://i/"), .algorithms = LIST(S("RS256"), S("HS256"))}},
+        {"none",
+         spec_of("a", domain, 1),
+         {.issuer = S("https://i/"), .algorithms = LIST(S("none"))}},
+        {"claim path",
+         spec_of("a", domain, 1),
+         {.issuer = S("https://i/"), .roles_path = S("a..b")}},
+        {"claim path", spec_of("a", domain, 1), {.issuer = S("https://i/"), .keep = LIST(S("=x"))}},
+        {"leeway", spec_of("a", domain, 1), {.issuer = S("https://i/"), .leeway = 61}},
+        {"has no name", spec_of("a", domain, 1), {.issuer = S("")}},
+    };
+
+    assert_int_equal(tenants_configure(f->tenants, specs, 1, &f->problems), CW_OK);
+    for (size_t i = 0; i < CW_ARRAY_SIZE(cases); i++) {
+        specs[1] = cases[i].spec;
+        issuers[0] = cases[i].issuer;
+        specs[1].issuers = issuers;
+        cw_buf_clear(&f->problems);
+        assert_int_equal(tenants_configure(f->tenants, specs, 2, &f->problems), CW_CONFIG_INVALID);
+        cw_buf_add_char(&f->problems, '\0');
+        if (!strstr(f->problems.p, cases[i].words) || !strstr(f->problems.p, "tenants[1]")) {
+            fail_msg("%s: %s", cases[i].words, f->problems.p);
+        }
+    }
+    /* Nothing of it was taken. */
+    assert_int_equal(f->changes, 1);
+    assert_string_equal(who(f, "good.example", NULL), "good");
+    assert_string_equal(who(f, "a.example", NULL), "");
+}
+
+static void an_issuer_named_twice_or_no_audience_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct cw_str domain[] = {S("a.example")};
+    struct issuer_spec twice[2] = {issuer, issuer};
+    struct tenant_spec spec = spec_of("a", domain, 1);
+
+    spec.issuers = twice;
+    spec.n_issuers = 2;
+    assert_int_equal(tenants_configure(f->tenants, &spec, 1, &f->problems), CW_CONFIG_INVALID);
+    spec.n_issuers = 1;
+    spec.audiences.n = 0;
+    assert_int_equal(tenants_configure(f->tenants, &spec, 1, &f->problems), CW_CONFIG_INVALID);
+    spec.audiences.n = 1;
+    spec.n_issuers = 0;
+    assert_int_equal(tenants_configure(f->tenants, &spec, 1, &f->problems), CW_CONFIG_INVALID);
+}
+
+static void issuers_are_compared_byte_by_byte(void **state)
+{
+    struct fixture *f = *state;
+    struct cw_str domain[] = {S("a.example")};
+    struct tenant_spec spec = spec_of("a", domain, 1);
+    struct tenant *tenant = NULL;
+
+    assert_int_equal(tenant_new(&spec, 1, f->keys, &tenant), CW_OK);
+    assert_int_equal(tenant_find_issuer(tenant, CW_STR("https://i.example/")), 0);
+    assert_int_equal(tenant_find_issuer(tenant, CW_STR("https://i.example")), -1);
+    assert_int_equal(tenant_find_issuer(tenant, CW_STR("https://I.example/")), -1);
+    assert_int_equal(tenant_find_issuer(tenant, CW_STR("https://i.example/\0x")), -1);
+    tenant_unref(tenant);
+}
+
+static void types_are_compared_without_case_and_prefix(void **state)
+{
+    struct fixture *f = *state;
+    struct cw_str domain[] = {S("a.example")};
+    struct issuer_spec typed = {.issuer = S("https://i.example/"),
+                                .types = LIST(S("application/AT+JWT"), S("JWT"))};
+    struct tenant_spec spec = spec_of("a", domain, 1);
+    struct tenant *tenant = NULL;
+
+    spec.issuers = &typed;
+    assert_int_equal(tenant_new(&spec, 1, f->keys, &tenant), CW_OK);
+    assert_int_equal(tenant->issuers[0].policy.type_count, 2);
+    assert_true(cw_str_is(tenant->issuers[0].policy.types[0], "at+jwt"));
+    assert_true(cw_str_is(tenant->issuers[0].policy.types[1], "jwt"));
+    tenant_unref(tenant);
+}
+
+static void garbage_from_the_feed_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(tenants_learn(f->tenants, CW_STR("\x22\xff\xff"), &f->problems),
+                     CW_REQUEST_MALFORMED);
+    assert_int_equal(f->changes, 0);
+    assert_int_equal(tenants_feed_age_ms(f->tenants), -1);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(domains_are_found_in_any_spelling),
+        T(a_tenant_that_did_not_change_keeps_its_generation),
+        T(what_makes_a_configuration_bad),
+        T(an_issuer_named_twice_or_no_audience_is_refused),
+        T(issuers_are_compared_byte_by_byte),
+        T(types_are_compared_without_case_and_prefix),
+        T(garbage_from_the_feed_changes_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
