@@ -15,7 +15,7 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 def program(path):
     """The built program //DIR:NAME, given as "DIR/NAME"."""
-    for base in (HERE, CHECKOUT / ".bazel/bin"):
+    for base in (HERE, CHECKOUT / ".bazel/bin", CHECKOUT / "bazel-out/k8-fastbuild/bin"):
         if (base / path).exists():
             return base / path
     raise FileNotFoundError(f"{path} is not built: bazel build //{os.path.dirname(path)}:{os.path.basename(path)}")
