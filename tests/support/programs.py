@@ -126,6 +126,19 @@ class Program:
             raise AssertionError(f"{self.name} did not stop within {seconds} s:\n{self.log()[-3000:]}") from None
 
 
+def nginx_environment(directory):
+    """Stock nginx loads a module built with a sanitizer only when the runtime comes first; the report goes into a file."""
+    if not os.environ.get("CW_PRELOAD"):
+        return {}
+    return {"LD_PRELOAD": os.environ["CW_PRELOAD"], "UBSAN_OPTIONS": f"log_path={directory}/sanitizer:print_stacktrace=1:halt_on_error=1",
+            "ASAN_OPTIONS": f"log_path={directory}/sanitizer:detect_leaks=0:detect_stack_use_after_return=1"}
+
+
+def sanitizer_reports(directory):
+    """nginx restarts a worker that a sanitizer ended, so its report must be looked for."""
+    return "\n".join(p.read_text(errors="replace") for p in sorted(directory.glob("sanitizer*")))
+
+
 def write_yaml(path, document):
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     return path

@@ -1,6 +1,5 @@
 """The parts of ClinicWave Gate, each startable on its own, in a directory of the test's own."""
 import json
-import os
 import re
 import signal
 import subprocess
@@ -9,7 +8,7 @@ import urllib.request
 import httpx
 
 from tests.support import rpc
-from tests.support.programs import Program, accepting, free_port, listening, program, write_yaml
+from tests.support.programs import Program, accepting, free_port, listening, nginx_environment, program, sanitizer_reports, write_yaml
 
 AUDIENCE = "https://api.clinicwave.com"
 
@@ -123,12 +122,8 @@ class Gateway:
         self.config.write_text(configuration)
         self.log_directory = directory / "log"
         self.log_directory.mkdir(exist_ok=True)
-        environment = {}
-        if os.environ.get("CW_PRELOAD"):
-            environment = {"LD_PRELOAD": os.environ["CW_PRELOAD"],
-                           "ASAN_OPTIONS": f"log_path={directory}/asan:detect_leaks=0:abort_on_error=0"}
         self.process = Program("nginx", ["/usr/sbin/nginx", "-p", directory, "-c", self.config, "-e", directory / "nginx-error.log", "-g", "daemon off;"],
-                               directory, environment)
+                               directory, nginx_environment(directory))
 
     def start(self):
         self.process.start().until_ready(lambda: listening(self.http_port))
@@ -164,7 +159,7 @@ class Gateway:
 
     def stop(self):
         code = self.process.stop()
-        reports = "\n".join(p.read_text(errors="replace") for p in self.directory.glob("asan*"))
+        reports = sanitizer_reports(self.directory)
         assert not reports, reports[:4000]
         return code
 
