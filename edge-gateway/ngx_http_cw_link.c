@@ -869,7 +869,11 @@ ngx_http_cw_call_reserve(ngx_http_cw_call_t *call, size_t size)
         }
 
         call->last -= call->pos;
-        ngx_memcpy(buf, call->buf + call->pos, call->last);
+
+        if (call->last) {
+            ngx_memcpy(buf, call->buf + call->pos, call->last);
+        }
+
         call->pos = 0;
 
         ngx_free(call->buf);
