@@ -328,8 +328,6 @@ static enum cw_err error_of(const struct transfer *transfer, CURLcode code)
         return CW_TIMEOUT;
     case CURLE_FILESIZE_EXCEEDED:
         return CW_REQUEST_TOO_LARGE;
-    case CURLE_UNSUPPORTED_PROTOCOL:
-        return CW_FORBIDDEN;
     case CURLE_OUT_OF_MEMORY:
         return CW_NO_MEMORY;
     default:

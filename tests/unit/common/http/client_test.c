@@ -329,6 +329,85 @@ static void cancel_and_the_end_of_the_client_run_every_callback_once(void **stat
     cw_http_server_stop(server, 1000);
 }
 
+/* ---- servers that do not end ---- */
+
+struct raw_server {
+    int fd;
+    uint16_t port;
+    const char *first; /* sent once */
+    const char *again; /* and this until the client hangs up; NULL: nothing, and it stays silent */
+    pthread_t thread;
+};
+
+static void *raw_serve(void *arg)
+{
+    const struct raw_server *server = arg;
+    int fd = accept(server->fd, NULL, NULL);
+    char request[2048];
+    bool alive = fd >= 0 && recv(fd, request, sizeof(request), 0) > 0 &&
+                 send(fd, server->first, strlen(server->first), MSG_NOSIGNAL) > 0;
+    while (alive && server->again) {
+        alive = send(fd, server->again, strlen(server->again), MSG_NOSIGNAL) > 0;
+    }
+    while (alive && recv(fd, request, sizeof(request), 0) > 0) {
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return NULL;
+}
+
+static void listen_on_loopback(int *ret_fd, uint16_t *ret_port)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    socklen_t n = sizeof(in);
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(*ret_fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    assert_int_equal(listen(*ret_fd, 8), 0);
+    assert_int_equal(getsockname(*ret_fd, (struct sockaddr *)&in, &n), 0);
+    *ret_port = ntohs(in.sin_port);
+}
+
+static void what_never_ends_is_ended_here(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        const char *first;
+        const char *again;
+        enum cw_err err;
+    } cases[] = {
+        {"chunks without end", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+         "a\r\n0123456789\r\n", CW_REQUEST_TOO_LARGE},
+        {"a body that only the end of the connection ends", "HTTP/1.1 200 OK\r\n\r\n", "0123456789",
+         CW_REQUEST_TOO_LARGE},
+        {"headers without end", "HTTP/1.1 200 OK\r\n", "X: 0123456789\r\n", CW_REQUEST_TOO_LARGE},
+        {"a length past the bound", "HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n", NULL,
+         CW_REQUEST_TOO_LARGE},
+        {"half an answer", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", NULL, CW_TIMEOUT},
+        {"no HTTP", "SSH-2.0-server\r\n", NULL, CW_UNAVAILABLE},
+    };
+    for (size_t i = 0; i < CW_ARRAY_SIZE(cases); i++) {
+        struct raw_server server = {.first = cases[i].first, .again = cases[i].again};
+        listen_on_loopback(&server.fd, &server.port);
+        assert_int_equal(pthread_create(&server.thread, NULL, raw_serve, &server), 0);
+        struct cw_http_client *client = new_client(2);
+        struct answer answer;
+        char url[64];
+        snprintf(url, sizeof(url), "http://127.0.0.1:%u/", server.port);
+        struct cw_http_fetch get = {
+            .url = url, .plain = CW_HTTP_PLAIN_LOOPBACK, .max_body = 4096, .total_ms = 2000};
+        fetch(client, &get, &answer);
+        if (answer.err != cases[i].err || *answer.body) {
+            fail_msg("%s: %s", cases[i].what, cw_err_code(answer.err));
+        }
+        cw_http_client_free(client);
+        pthread_join(server.thread, NULL);
+        close(server.fd);
+    }
+}
+
 /* ---- TLS ---- */
 
 struct tls_server {
@@ -394,14 +473,7 @@ static void tls_start(struct tls_server *server, const char *name)
     X509_free(cert);
     EVP_PKEY_free(key);
 
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    socklen_t n = sizeof(in);
-    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    server->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(server->fd, (struct sockaddr *)&in, sizeof(in)), 0);
-    assert_int_equal(listen(server->fd, 8), 0);
-    assert_int_equal(getsockname(server->fd, (struct sockaddr *)&in, &n), 0);
-    server->port = ntohs(in.sin_port);
+    listen_on_loopback(&server->fd, &server->port);
     assert_int_equal(pthread_create(&server->thread, NULL, tls_serve, server), 0);
 }
 
@@ -462,6 +534,7 @@ int main(void)
         cmocka_unit_test(urls_that_are_not_allowed_are_refused_at_once),
         cmocka_unit_test(plain_http_to_an_address_beyond_loopback_is_refused),
         cmocka_unit_test(cancel_and_the_end_of_the_client_run_every_callback_once),
+        cmocka_unit_test(what_never_ends_is_ended_here),
         cmocka_unit_test(a_server_must_prove_its_name_by_a_trusted_authority),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

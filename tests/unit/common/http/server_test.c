@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 /* cmocka wants the ones above */
 #include <cmocka.h>
@@ -161,21 +162,26 @@ static void count_done(void *ctx, const struct cw_http_done *done)
     world->done++;
 }
 
-static void start(struct world *world, bool thread_per_connection)
+static void start_with(struct world *world, struct cw_http_server_options options)
 {
     *world = (struct world){0};
     struct cw_http_routes tables[] = {{routes, CW_ARRAY_SIZE(routes), world}};
-    struct cw_http_server_options options = {.name = "test",
-                                             .address = "127.0.0.1",
-                                             .tables = tables,
-                                             .n_tables = 1,
-                                             .thread_per_connection = thread_per_connection,
-                                             .done = count_done,
-                                             .done_ctx = world};
+    options.name = "test";
+    options.address = "127.0.0.1";
+    options.tables = tables;
+    options.n_tables = 1;
+    options.done = count_done;
+    options.done_ctx = world;
     char detail[160];
     assert_int_equal(cw_http_server_start(&options, detail, &world->server), CW_OK);
     world->port = cw_http_server_port(world->server);
     assert_int_not_equal(world->port, 0);
+}
+
+static void start(struct world *world, bool thread_per_connection)
+{
+    start_with(world,
+               (struct cw_http_server_options){.thread_per_connection = thread_per_connection});
 }
 
 static void stop(struct world *world)
@@ -456,6 +462,75 @@ static void a_port_that_is_taken_is_told(void **state)
     stop(&world);
 }
 
+static void a_header_section_past_its_bound_is_refused(void **state)
+{
+    (void)state;
+    struct world world;
+    char out[8192];
+    struct cw_buf request = CW_BUF_INIT(1 << 20);
+    start_with(&world, (struct cw_http_server_options){.max_header = 16 << 10});
+    cw_buf_add_cstr(&request, "GET /hello/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: ");
+    for (int i = 0; i < 40000; i++) {
+        cw_buf_add_char(&request, 'x');
+    }
+    cw_buf_add_cstr(&request, "\r\n\r\n");
+    wire_talk(world.port, request.p, request.n, out, sizeof(out));
+    assert_null(strstr(out, "200 OK"));
+    /* and the next one is served */
+    assert_int_equal(wire_status(world.port, "GET /hello/x" END, out, sizeof(out)), 200);
+    cw_buf_done(&request);
+    stop(&world);
+}
+
+static void a_connection_on_which_nothing_moves_is_closed(void **state)
+{
+    (void)state;
+    struct world world;
+    char byte;
+    start_with(&world, (struct cw_http_server_options){.idle_ms = 1000});
+    int silent = wire_connect(world.port), half = wire_connect(world.port);
+    const char *begun = "GET /hello/x HTTP/1.1\r\nHo";
+    assert_int_equal(send(half, begun, strlen(begun), 0), (ssize_t)strlen(begun));
+    assert_true(recv(silent, &byte, 1, 0) <= 0);
+    while (recv(half, &byte, 1, 0) > 0) {
+    }
+    close(silent);
+    close(half);
+    stop(&world);
+}
+
+static void connections_past_the_bound_do_not_get_in(void **state)
+{
+    (void)state;
+    struct world world;
+    char out[8192];
+    int held[3];
+    start_with(&world, (struct cw_http_server_options){.connections = 3, .idle_ms = 60000});
+    for (size_t i = 0; i < CW_ARRAY_SIZE(held); i++) {
+        held[i] = wire_connect(world.port);
+        const char *request = "GET /hello/x HTTP/1.1\r\nHost: x\r\n\r\n";
+        assert_int_equal(send(held[i], request, strlen(request), 0), (ssize_t)strlen(request));
+        assert_true(recv(held[i], out, sizeof(out), 0) > 0);
+    }
+    int late = wire_connect(world.port);
+    struct timeval patience = {.tv_usec = 300000};
+    setsockopt(late, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    const char *request = "GET /hello/x" END;
+    send(late, request, strlen(request), MSG_NOSIGNAL);
+    assert_true(recv(late, out, sizeof(out), 0) <= 0);
+    close(late);
+    for (size_t i = 0; i < CW_ARRAY_SIZE(held); i++) {
+        close(held[i]);
+    }
+    int status = 0;
+    for (int i = 0; i < 100 && status != 200; i++) {
+        usleep(20000);
+        status = wire_status(world.port, "GET /hello/x" END, out, sizeof(out));
+    }
+    assert_int_equal(status, 200);
+    stop(&world);
+}
+
 static void stop_ends_idle_connections_and_leaves_the_port(void **state)
 {
     (void)state;
@@ -482,6 +557,9 @@ int main(void)
         cmocka_unit_test(a_body_broken_off_ends_the_request_without_an_answer),
         cmocka_unit_test(a_deferred_request_is_answered_by_another_thread),
         cmocka_unit_test(a_port_that_is_taken_is_told),
+        cmocka_unit_test(a_header_section_past_its_bound_is_refused),
+        cmocka_unit_test(a_connection_on_which_nothing_moves_is_closed),
+        cmocka_unit_test(connections_past_the_bound_do_not_get_in),
         cmocka_unit_test(stop_ends_idle_connections_and_leaves_the_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
