@@ -61,7 +61,7 @@ static enum cw_err read_members(const json_t *members, const struct cw_jwks_opti
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *member = json_array_get(members, i);
         char why[CW_JWK_WHY_SIZE];
-        struct cw_jwk *key;
+        struct cw_jwk *key = NULL;
         struct cw_str kid = CW_STR("?");
         (void)cw_json_get_str(member, "kid", &kid);
         enum cw_err err = read_member(member, options, &key, why);
