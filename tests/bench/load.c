@@ -130,6 +130,15 @@ static grpc_byte_buffer *buffer_of(const void *p, size_t n)
     return buffer;
 }
 
+static grpc_slice bytes_of(grpc_byte_buffer *buffer)
+{
+    grpc_byte_buffer_reader reader;
+    grpc_byte_buffer_reader_init(&reader, buffer);
+    grpc_slice slice = grpc_byte_buffer_reader_readall(&reader);
+    grpc_byte_buffer_reader_destroy(&reader);
+    return slice;
+}
+
 static void print_result(uint64_t start_ns, uint64_t cpu_ns)
 {
     printf("%llu %llu %.6f %llu\n", (unsigned long long)verdicts, (unsigned long long)allowed,
@@ -146,14 +155,18 @@ struct unary {
     grpc_slice details;
 };
 
-static void unary_begin(struct unary *u, grpc_byte_buffer *request)
+static uint8_t request[TOKEN_MAX + 300];
+static size_t request_n;
+
+static void unary_begin(struct unary *u)
 {
+    grpc_byte_buffer *message = buffer_of(request, request_n); /* a batch empties its buffer */
     *u = (struct unary){.call = call_new("/clinicwave.token.v1.TokenService/Validate")};
     grpc_metadata_array_init(&u->head);
     grpc_metadata_array_init(&u->trailing);
     grpc_op ops[6] = {
         {.op = GRPC_OP_SEND_INITIAL_METADATA, .flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY},
-        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = request},
+        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message},
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
         {.op = GRPC_OP_RECV_INITIAL_METADATA,
          .data.recv_initial_metadata.recv_initial_metadata = &u->head},
@@ -164,20 +177,20 @@ static void unary_begin(struct unary *u, grpc_byte_buffer *request)
     ops[5].data.recv_status_on_client.status = &u->status;
     ops[5].data.recv_status_on_client.status_details = &u->details;
     MUST(grpc_call_start_batch(u->call, ops, 6, u, NULL) == GRPC_CALL_OK);
+    grpc_byte_buffer_destroy(message);
 }
 
 static void unary_end(struct unary *u)
 {
-    MUST(u->status == GRPC_STATUS_OK && u->answer);
-    grpc_byte_buffer_reader reader;
-    grpc_slice *slice;
-    grpc_byte_buffer_reader_init(&reader, u->answer);
-    if (grpc_byte_buffer_reader_peek(&reader, &slice)) {
-        struct wire_reader r =
-            WIRE_READER(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_END_PTR(*slice));
-        allowed += wire_next(&r) && r.field == 1 && r.number == 1;
+    if (u->status != GRPC_STATUS_OK || !u->answer) {
+        fprintf(stderr, "load: status %d: %.*s\n", (int)u->status,
+                (int)GRPC_SLICE_LENGTH(u->details), (const char *)GRPC_SLICE_START_PTR(u->details));
+        exit(2);
     }
-    grpc_byte_buffer_reader_destroy(&reader);
+    grpc_slice slice = bytes_of(u->answer);
+    struct wire_reader r = WIRE_READER(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_END_PTR(slice));
+    allowed += wire_next(&r) && r.field == 1 && r.number == 1;
+    grpc_slice_unref(slice);
     verdicts++;
     grpc_byte_buffer_destroy(u->answer);
     grpc_slice_unref(u->details);
@@ -189,30 +202,27 @@ static void unary_end(struct unary *u)
 static void run_unary(unsigned outstanding, uint64_t ms, pid_t pid)
 {
     static struct unary calls[MAX_OUTSTANDING];
-    static uint8_t request[TOKEN_MAX + 300];
     MUST(outstanding >= 1 && outstanding <= MAX_OUTSTANDING);
-    size_t n = wire_bytes(request, 1, tokens[0].p, tokens[0].n);
-    n += wire_bytes(request + n, 2, domain, strlen(domain));
-    grpc_byte_buffer *buffer = buffer_of(request, n);
-    unary_begin(&calls[0], buffer); /* warm: the connection, and the token in the server's cache */
+    request_n = wire_bytes(request, 1, tokens[0].p, tokens[0].n);
+    request_n += wire_bytes(request + request_n, 2, domain, strlen(domain));
+    unary_begin(&calls[0]); /* warm: the connection, and the token in the server's cache */
     unary_end(next_tag());
     verdicts = allowed = 0;
     uint64_t start = clock_ns(CLOCK_MONOTONIC), cpu = server_ns(pid);
     uint64_t end = start + ms * 1000000;
     for (unsigned i = 0; i < outstanding; i++) {
-        unary_begin(&calls[i], buffer);
+        unary_begin(&calls[i]);
     }
     for (unsigned open = outstanding; open > 0;) {
         struct unary *u = next_tag();
         unary_end(u);
         if (clock_ns(CLOCK_MONOTONIC) < end) {
-            unary_begin(u, buffer);
+            unary_begin(u);
         } else {
             open--;
         }
     }
     print_result(start, server_ns(pid) - cpu);
-    grpc_byte_buffer_destroy(buffer);
 }
 
 /* ---- stream ---- */
@@ -270,10 +280,7 @@ static size_t entry_write(uint8_t *out, const struct token *t, bool by_digest)
 
 static void results_count(void)
 {
-    grpc_byte_buffer_reader reader;
-    grpc_byte_buffer_reader_init(&reader, incoming);
-    grpc_slice slice = grpc_byte_buffer_reader_readall(&reader);
-    grpc_byte_buffer_reader_destroy(&reader);
+    grpc_slice slice = bytes_of(incoming);
     struct wire_reader results =
         WIRE_READER(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_END_PTR(slice));
     while (wire_next(&results)) {

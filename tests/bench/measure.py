@@ -1,0 +1,157 @@
+"""What the benches share: programs with a directory of their own, alternating runs, medians, tables and JSON lines."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BIN = pathlib.Path(os.environ["CW_BIN"]).resolve()
+AS_JSON, QUICK = "--json" in sys.argv, "--quick" in sys.argv
+AUDIENCE, ISSUER, DOMAIN = "https://api.clinicwave.com", "https://bench.example/", "clinicwave.localhost"
+
+
+def runs(full):
+    return 1 if QUICK else full
+
+
+def duration(full_ms):
+    return min(full_ms, 300) if QUICK else full_ms
+
+
+def say(text=""):
+    if not AS_JSON:
+        print(text, flush=True)
+
+
+def report(bench, case, ours, peer, theirs, unit, n, ratio=None):
+    """One line: OURS and THEIRS are medians; RATIO above 1 means that ours does better, unless the caller gives another."""
+    ratio = ours / theirs if ratio is None and theirs else ratio
+    if AS_JSON:
+        print(json.dumps({"bench": bench, "case": case, "ours": round(ours, 2), "peer": peer, "theirs": round(theirs, 2),
+                          "ratio": round(ratio, 3), "unit": unit, "runs": n}), flush=True)
+    else:
+        print(f"  {case:22} {ours:12,.1f}   {peer:22} {theirs:12,.1f}   {unit:26} ratio {ratio:6.3f}   ({n} runs)", flush=True)
+
+
+def alternate(n, *measurements):
+    """Runs the measurements one after the other, N rounds, and gives the median of each."""
+    results = [[] for _ in measurements]
+    for _ in range(n):
+        for result, measure in zip(results, measurements):
+            result.append(measure())
+    return [statistics.median(r) for r in results]
+
+
+class Directory:
+    """A short path (sockets have 107 bytes), gone at the end, with the programs that run in it."""
+
+    def __enter__(self):
+        self.temporary = tempfile.TemporaryDirectory(prefix="cwb", dir="/tmp")
+        self.path, self.processes, self.homes = pathlib.Path(self.temporary.name), [], 0
+        os.chmod(self.path, 0o755)
+        return self
+
+    def __exit__(self, *exception):
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+            if process.stdin:
+                process.stdin.close()
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.temporary.cleanup()
+
+    def start(self, name, *argv):
+        """A program that runs until the end; its standard input is a pipe, its messages are in NAME.log."""
+        log = open(self.path / f"{name}.log", "ab")
+        process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=self.path)
+        self.processes.append(process)
+        return process
+
+    def stop(self, process):
+        self.processes.remove(process)
+        process.send_signal(signal.SIGTERM)
+        process.stdin.close()
+        process.wait(10)
+
+    def echo(self):
+        """The echo prototype: (process, socket)."""
+        path = self.path / "echo.sock"
+        process = self.start("echo", "/bin/sh", "-c", f"exec {BIN}/tests/bench/echo_server {path}")
+        answers(path, process)
+        return process, path
+
+    def sidecar(self, jwks, algorithms, **settings):
+        """cw-sidecar that trusts the keys in JWKS: (process, gateway socket, service socket)."""
+        self.homes += 1
+        home = self.path / f"s{self.homes}"
+        (home / "state").mkdir(parents=True)
+        document = {
+            "sidecar": {"run-dir": str(home), "state-dir": str(home / "state"), "management": {"port": 0}, "cache": settings},
+            "tenants": [{"name": "clinicwave", "domains": [DOMAIN], "audiences": [AUDIENCE],
+                         "issuers": [{"issuer": ISSUER, "jwks-file": str(jwks), "algorithms": algorithms}]}],
+            "registry": {"embedded": {"port": 0}},
+            "log": {"level": "warn"},
+        }
+        (home / "sidecar.yaml").write_text(json.dumps(document))  # JSON is YAML
+        process = self.start("sidecar", BIN / "sidecar/cw-sidecar", "--config", home / "sidecar.yaml")
+        answers(home / "gateway.sock", process)
+        answers(home / "sidecar.sock", process)
+        return process, home / "gateway.sock", home / "sidecar.sock"
+
+    def tokens(self, alg, n, size=800):
+        """N tokens of ALG: (key set, file of tokens, one a line)."""
+        jwks, tokens = self.path / f"{alg}-{n}.jwks", self.path / f"{alg}-{n}.tokens"
+        subprocess.run([BIN / "tests/bench/mint_tokens", "write", alg, str(n), str(size), ISSUER, AUDIENCE, jwks, tokens], check=True)
+        return jwks, tokens
+
+
+def answers(path, process, seconds=20):
+    """Waits until somebody accepts on the Unix socket."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        try:
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(str(path))
+                return
+        except OSError:
+            time.sleep(0.02)
+    raise SystemExit(f"bench: nobody serves on {path}:\n" + "\n".join(p.read_text(errors="replace")[-2000:] for p in pathlib.Path(path).parent.parent.glob("*.log")))
+
+
+class Load:
+    """What the load client saw."""
+
+    def __init__(self, mode, socket_path, tokens, *arguments, pid):
+        out = subprocess.run([str(a) for a in (BIN / "tests/bench/load", mode, socket_path, tokens, DOMAIN, *arguments, pid)],
+                             check=True, capture_output=True, text=True).stdout.split()
+        self.verdicts, self.allowed, self.seconds, self.server_ns = int(out[0]), int(out[1]), float(out[2]), int(out[3])
+        if self.allowed != self.verdicts:
+            raise SystemExit(f"bench: {self.verdicts - self.allowed} of {self.verdicts} verdicts were no ALLOW")
+
+    @property
+    def per_second(self):
+        return self.verdicts / self.seconds
+
+    @property
+    def per_core_second(self):
+        """Verdicts for each second of CPU time that the server used."""
+        return self.verdicts / (self.server_ns / 1e9)
+
+    @property
+    def server_us(self):
+        return self.server_ns / 1e3 / self.verdicts
+
+
+def rss_kib(process):
+    with open(f"/proc/{process.pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
