@@ -25,7 +25,7 @@ http {
     fastcgi_temp_path %(home)s/fastcgi; uwsgi_temp_path %(home)s/uwsgi; scgi_temp_path %(home)s/scgi;
     large_client_header_buffers 4 32k;
     keepalive_requests 100000000;
-    upstream service { server unix:%(service)s; keepalive 256; keepalive_requests 100000000; }
+    upstream service { server 127.0.0.1:%(service)s; keepalive 256; keepalive_requests 100000000; }
     %(http)s
     server {
         listen %(listen)s;
@@ -49,8 +49,8 @@ def free_port():
 
 class Bench:
     def __init__(self, directory):
-        self.directory, self.service = directory, directory.path / "service.sock"
-        self.nginx("service", listen=f"unix:{self.service}", location='default_type text/plain; return 200 "stored\\n";')
+        self.directory, self.service = directory, 1
+        self.service = self.nginx("service", location='default_type text/plain; return 200 "stored\\n";')
         self.jwks, tokens = directory.tokens("RS256", 1)
         self.token = tokens.read_text().strip()
 
