@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_cw_module.h"
+#include "ngx_http_cw_balancer.h"
 
 
 static void ngx_http_cw_cleanup(void *data);
@@ -534,7 +535,13 @@ static ngx_int_t
 ngx_http_cw_access_go(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     ngx_http_cw_loc_conf_t *lcf)
 {
-    size_t  n;
+    size_t       n;
+    enum cw_err  err;
+
+    err = ngx_http_cw_balancer_check(r);
+    if (err != CW_OK) {
+        return ngx_http_cw_refuse(r, err);
+    }
 
     n = lcf->prefix.len;
 

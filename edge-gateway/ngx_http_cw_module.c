@@ -10,6 +10,8 @@
 
 
 #include "ngx_http_cw_module.h"
+#include "ngx_http_cw_balancer.h"
+#include "ngx_http_cw_discovery.h"
 
 
 #define NGX_HTTP_CW_ALL   NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF                \
@@ -363,7 +365,8 @@ ngx_http_cw_postconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_cw_init_process(ngx_cycle_t *cycle)
 {
-    ngx_http_cw_main_conf_t  *mcf;
+    ngx_http_cw_main_conf_t       *mcf;
+    ngx_http_cw_discovery_conf_t  *dcf;
 
     /* the cache manager and loader come through here, too */
 
@@ -386,6 +389,13 @@ ngx_http_cw_init_process(ngx_cycle_t *cycle)
 
     mcf->link = ngx_http_cw_link_create(&mcf->sidecar, cycle->log);
     if (mcf->link == NULL) {
+        return NGX_ERROR;
+    }
+
+    dcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                              ngx_http_cw_upstream_module);
+
+    if (ngx_http_cw_discovery_start(cycle, dcf, mcf->link) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -416,6 +426,8 @@ ngx_http_cw_exit_process(ngx_cycle_t *cycle)
     if (mcf == NULL || mcf->link == NULL) {
         return;
     }
+
+    ngx_http_cw_discovery_stop();
 
     ngx_http_cw_link_destroy(mcf->link);
     mcf->link = NULL;

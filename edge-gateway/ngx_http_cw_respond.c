@@ -222,6 +222,12 @@ ngx_http_cw_problem_reason(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
         return ctx->err;
     }
 
+    /* the balancer found nobody: nginx has one word for that and for failure */
+
+    if (ctx->err == CW_NO_INSTANCE && r->err_status == NGX_HTTP_BAD_GATEWAY) {
+        return ctx->err;
+    }
+
     if (r->err_status != NGX_HTTP_BAD_REQUEST) {
         return cw_err_from_http((int) r->err_status);
     }
