@@ -1,0 +1,330 @@
+"""The balancer: a real nginx before real services, found through a real sidecar."""
+import collections
+import concurrent.futures
+import http.client
+import os
+import queue
+import signal
+import socket
+import socketserver
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.support import rpc
+from tests.support.gateway import Gateway, Service
+from tests.support.programs import until
+from tests.support.stack import Sidecar
+
+UPSTREAM = """
+    upstream x { cw_application x; keepalive 8; }
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+"""
+LOCATION = """
+    location /x/ { cw_auth off; cw_strip_prefix /x; proxy_pass http://x; proxy_read_timeout 1s; proxy_connect_timeout 1s; }
+    location /var/ { cw_auth off; set $up x; proxy_pass http://$up; }
+    location / { cw_auth off; cw_route_unknown; }
+"""
+
+
+class Registry:
+    """Registers by Eureka's REST API, as a stock client would."""
+
+    def __init__(self, sidecar):
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{sidecar.registry_port}/eureka/apps", trust_env=False)
+
+    def add(self, id, port, app="X", status="UP", **more):
+        instance = {"instanceId": id, "hostName": "h", "app": app, "ipAddr": "127.0.0.1", "status": status, "port": {"$": port, "@enabled": "true"},
+                    "dataCenterInfo": {"@class": "com.netflix.appinfo.MyDataCenterInfo", "name": "MyOwn"}, **more}
+        assert self.http.post(f"/{app}", json={"instance": instance}).status_code == 204
+
+    def remove(self, id, app="X"):
+        assert self.http.delete(f"/{app}/{id}").status_code == 200
+
+    def override(self, id, status, app="X"):
+        assert self.http.put(f"/{app}/{id}/status", params={"value": status}).status_code == 200
+
+
+def named(name, ending, reply=None):
+    """A service that answers with its name."""
+    service = Service()
+    service.reply = reply or (lambda seen: (200, {"X-Instance": name}, name.encode()))
+    return ending(service.start())
+
+
+@pytest.fixture
+def start_sidecar(directory, ending):
+    (directory / "jwks.json").write_text('{"keys":[]}')
+    tenant = {"name": "clinicwave", "domains": ["clinicwave.localhost"], "audiences": ["a"],
+              "issuers": [{"issuer": "https://idp.invalid/", "jwks-file": str(directory / "jwks.json")}]}
+
+    def start(**changes):
+        return ending(Sidecar(directory, [tenant], registry={"provisional": "0s", "grace-period": "1s", "socket-directories": [str(directory)],
+                                                             "register": [{"uid": str(os.getuid()), "applications": ["x"]}], **changes}).start())
+    return start
+
+
+@pytest.fixture
+def sidecar(start_sidecar):
+    return start_sidecar()
+
+
+@pytest.fixture
+def registry(sidecar):
+    return Registry(sidecar)
+
+
+@pytest.fixture
+def gateway(directory, sidecar, ending):
+    return ending(Gateway(directory, LOCATION, UPSTREAM, workers=2).start())
+
+
+def who(gateway, path="/x/"):
+    answer = gateway.get(path)
+    return answer.headers.get("x-instance") if answer.status == 200 else answer.reason
+
+
+def until_served(gateway, *names, path="/x/"):
+    """Until those, and only those, are met in a row of requests."""
+    until(f"{names} serve", lambda: {who(gateway, path) for _ in range(4 * len(names))} == set(names))
+
+
+def test_without_an_instance_it_is_503_before_the_body(gateway):
+    answer = gateway.get("/x/")
+    assert (answer.status, answer.reason, answer.headers["content-type"]) == (503, "no_instance", "application/problem+json")
+    assert answer.headers["retry-after"] == "1"
+    raw = gateway.raw(b"PUT /x/a HTTP/1.1\r\nHost: clinicwave.localhost\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n" + b"x" * 1000)
+    assert raw.startswith(b"HTTP/1.1 503 ") and b"no_instance" in raw
+    # an upstream that is known only when the request runs
+    answer = gateway.get("/var/")
+    assert (answer.status, answer.reason) == (503, "no_instance")
+
+
+def test_instances_appear_share_and_vanish(gateway, registry, ending):
+    a, b = named("a", ending), named("b", ending)
+    registry.add("a", a.port)
+    until_served(gateway, "a")
+    registry.add("b", b.port)
+    until_served(gateway, "a", "b")
+    counts = collections.Counter(who(gateway) for _ in range(40))
+    assert counts == {"a": 20, "b": 20}
+    registry.remove("a")
+    until_served(gateway, "b")
+    registry.remove("b")
+    until("nobody serves", lambda: who(gateway) == "no_instance")
+
+
+def test_weights_are_shares(gateway, registry, ending):
+    a, b = named("a", ending), named("b", ending)
+    registry.add("a", a.port, metadata={"weight": "3"})
+    registry.add("b", b.port)
+    until_served(gateway, "a", "b")
+    assert collections.Counter(who(gateway) for _ in range(40)) == {"a": 30, "b": 10}
+
+
+def test_only_those_that_are_up_get_requests(gateway, registry, ending):
+    a, b = named("a", ending), named("b", ending)
+    registry.add("a", a.port)
+    registry.add("b", b.port, status="STARTING")
+    until_served(gateway, "a")
+    registry.add("b", b.port, lastDirtyTimestamp=str(int(time.time() * 1000) + 1000))
+    until_served(gateway, "a", "b")
+    registry.override("a", "OUT_OF_SERVICE")
+    until_served(gateway, "b")
+    secure = named("secure", ending)
+    registry.add("secure", 1, securePort={"$": secure.port, "@enabled": "true"})
+    time.sleep(0.2)
+    until_served(gateway, "b")  # plain http does not go to a port that speaks TLS
+
+
+def test_under_load_no_request_fails_that_another_could_have_served(gateway, registry, ending):
+    registry.add("stays", named("stays", ending).port)
+    until_served(gateway, "stays")
+    over, failures, served = threading.Event(), [], collections.Counter()
+
+    def load():
+        while not over.is_set():
+            answer = gateway.get("/x/")
+            if answer.status != 200:
+                failures.append(answer)
+            else:
+                served[answer.headers["x-instance"]] += 1
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        jobs = [pool.submit(load) for _ in range(6)]
+        try:
+            for turn in range(6):
+                name = f"comes-{turn}"
+                service = named(name, ending)
+                registry.add(name, service.port)
+                until(f"{name} serves", lambda: served[name] > 5)
+                if turn % 2:
+                    registry.remove(name)
+                    time.sleep(0.1)
+                    service.stop()
+                else:  # it dies without a word, and is found out later
+                    service.stop()
+                    time.sleep(0.3)
+                    registry.remove(name)
+            gateway.reload()
+            time.sleep(0.3)
+            os.kill(gateway.workers()[0], signal.SIGKILL)
+            gateway.expected = (r"exited on signal 9",)
+            time.sleep(0.3)
+        except BaseException:
+            over.set()
+            raise
+        over.set()
+        for job in jobs:
+            try:
+                job.result()
+            except (ConnectionError, http.client.HTTPException):
+                pass  # the worker that was killed took its clients along
+    assert not failures, failures[:3]
+    assert served["stays"] > 100
+
+
+def test_a_dead_instance_is_passed_over(gateway, registry, ending):
+    a, dead = named("a", ending), socket.socket()
+    dead.bind(("127.0.0.1", 0))  # bound, and nobody listens
+    registry.add("a", a.port)
+    until_served(gateway, "a")
+    registry.add("dead", dead.getsockname()[1])
+    until("it is noticed", lambda: who(gateway) == "a" and "is passed over" in gateway.process.log())
+    assert {who(gateway) for _ in range(20)} == {"a"}
+    registry.remove("a")
+    # alone, it is tried all the same: a failure is its own, not an absence
+    until("only the dead one is left", lambda: who(gateway) == "upstream_failed")
+    assert gateway.get("/x/").status == 502
+    dead.close()
+
+
+def test_what_is_known_outlives_the_sidecar_a_reload_and_a_worker(gateway, sidecar, registry, ending):
+    registry.add("a", named("a", ending).port)
+    until_served(gateway, "a")
+    sidecar.process.kill()
+    assert {who(gateway) for _ in range(5)} == {"a"}
+    gateway.reload()
+    assert {who(gateway) for _ in range(5)} == {"a"}
+    gateway.expected = (r"exited on signal 9",)
+    before = gateway.workers()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    until("new workers", lambda: len(set(gateway.workers()) - set(before)) == 2)
+    until_served(gateway, "a")
+
+
+def test_a_sidecar_that_comes_back_removes_nobody_too_early(directory, start_sidecar, ending):
+    sidecar = start_sidecar(provisional="2s")
+    registry, gateway = Registry(sidecar), ending(Gateway(directory, LOCATION, UPSTREAM, workers=2).start())
+    registry.add("a", named("a", ending).port)
+    registry.add("b", named("b", ending).port)
+    until_served(gateway, "a", "b")
+    sidecar.process.kill()
+    (directory / "state/registry.json").unlink()  # it has forgotten everything
+    sidecar.start()
+    registry = Registry(sidecar)
+    registry.add("c", named("c", ending).port)
+    until_served(gateway, "a", "b", "c")
+    registry.remove("c")  # an end that is meant counts at once
+    until("c has left", lambda: {who(gateway) for _ in range(12)} == {"a", "b"}, 1.5)
+    registry.add("d", named("d", ending).port)
+    until_served(gateway, "d")  # and the forgotten ones go when the time is over
+
+
+def test_slow_silent_and_dying_services(gateway, registry, ending):
+    def slow(seen):
+        time.sleep(3)
+        return 200, {}, b""
+    registry.add("slow", named("slow", ending, slow).port)
+    until("it is there", lambda: gateway.get("/x/", timeout=10).status == 504)
+    answer = gateway.get("/x/")
+    assert (answer.status, answer.reason) == (504, "upstream_timeout")
+    registry.remove("slow")
+
+    class Dying(socketserver.BaseRequestHandler):
+        def handle(self):
+            request = self.request.recv(65536)
+            if b"GET /late" in request:
+                self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dying)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    registry.add("dying", server.server_address[1])
+    until("it is there", lambda: who(gateway) == "upstream_failed")
+    assert gateway.get("/x/").status == 502
+    with pytest.raises(http.client.IncompleteRead):
+        gateway.get("/x/late")
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_write_that_may_have_happened_is_not_repeated(gateway, registry, ending):
+    class Dying(socketserver.BaseRequestHandler):
+        def handle(self):
+            if self.request.recv(65536):
+                seen.append(1)
+    seen, a = [], named("a", ending)
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dying)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    registry.add("a", a.port)
+    registry.add("dying", server.server_address[1])
+    until_served(gateway, "a")  # reads go to the other one
+    before = len(seen)
+    until("it may be tried again", lambda: gateway.get("/x/", method="POST", body=b"x").status == 502, 15)
+    assert len(seen) == before + 1
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_unix_socket_is_an_instance(gateway, sidecar, directory, ending):
+    path = directory / "x.sock"
+
+    class Hello(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(65536)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nX-Instance: socket\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    server = socketserver.ThreadingUnixStreamServer(str(path), Hello)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    outgoing = queue.Queue()
+    outgoing.put(rpc.message("clinicwave.discovery.v1.RegisterRequest")(instance={"application": "x", "socket_path": str(path), "status": 1}))
+    call = rpc.Stub(rpc.channel(sidecar.socket), "clinicwave.discovery.v1.DiscoveryService").Register(iter(outgoing.get, None))
+    next(call)
+    until_served(gateway, "socket")
+    outgoing.put(None)
+    until("it has left", lambda: who(gateway) == "no_instance")
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_no_rule_names_is_no_route(gateway, registry, ending):
+    registry.add("y", named("y", ending).port, app="Y")
+    registry.add("a", named("a", ending).port)
+    until_served(gateway, "a")
+    for path in ("/y/", "/api/y/", "/Y", "/api/x/"):
+        answer = gateway.get(path)
+        assert (answer.status, answer.reason) == (404, "route_unknown")
+
+
+@pytest.mark.parametrize("upstream, words", [
+    ("upstream x { server 127.0.0.1:1; cw_application x; }", "servers of its own"),
+    ("upstream x { cw_application x; server 127.0.0.1:1; }", "servers of its own"),
+    ("upstream x { keepalive 4; cw_application x; }", "must come before"),
+    ("upstream x { cw_application x; cw_application x; }", "is duplicate"),
+    ("upstream x { cw_application a/b; }", "other characters"),
+    ("upstream x { cw_application x max_fails=z; }", "max_fails"),
+    ("upstream x { cw_application x fast; }", "unknown parameter"),
+    ("cw_discovery_zone 1k; upstream x { cw_application x; }", "too small"),
+])
+def test_a_wrong_configuration_is_named(directory, upstream, words):
+    accepted, text = Gateway(directory, LOCATION, upstream).check()
+    assert not accepted and words in text
+
+
+def test_nginx_own_words_go_with_it(directory, sidecar, registry, ending):
+    gateway = ending(Gateway(directory, LOCATION, "upstream x { zone x 64k; cw_application X max_fails=2 fail_timeout=1s; }").start())
+    registry.add("a", named("a", ending).port)
+    until_served(gateway, "a")
+    gateway.reload()
+    until_served(gateway, "a")
