@@ -176,9 +176,10 @@ ngx_http_cw_problem(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
         status = r->err_status;
         (void) ngx_http_cw_refuse(r, err);
 
-        /* only what nginx hides behind its 400 has a better status */
+        /* only what nginx hides behind its 400, or behind the 502 of an
+         * upstream without servers, has a better status */
 
-        if (err != CW_HEADERS_TOO_LARGE) {
+        if (err != CW_HEADERS_TOO_LARGE && err != CW_NO_INSTANCE) {
             ctx->status = status;
         }
     }
