@@ -4,12 +4,15 @@ import re
 from tests.support.programs import source
 
 DOCUMENT = source("docs/GATEWAY.md").read_text()
-CONTEXTS = {"http": "NGX_HTTP_MAIN_CONF", "server": "NGX_HTTP_SRV_CONF", "location": "NGX_HTTP_LOC_CONF", "limit_except": "NGX_HTTP_LMT_CONF"}
+CONTEXTS = {"http": "NGX_HTTP_MAIN_CONF", "server": "NGX_HTTP_SRV_CONF", "location": "NGX_HTTP_LOC_CONF", "limit_except": "NGX_HTTP_LMT_CONF",
+            "upstream": "NGX_HTTP_UPS_CONF"}
 
 
 def directives():
-    text = source("edge-gateway/ngx_http_cw_module.c").read_text()
-    table = text[text.index("ngx_http_cw_commands[] = {"):text.index("ngx_null_command")]
+    table = ""
+    for name in ("module", "balancer"):
+        text = source(f"edge-gateway/ngx_http_cw_{name}.c").read_text()
+        table += text[text.index("_commands[] = {"):text.index("ngx_null_command")]
     flags = dict(re.findall(r'ngx_string\("(cw_\w+)"\),\s*([A-Z_|0-9\s]+),', table))
     every = "NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF"
     return {n: re.sub(r"\s", "", f).replace("NGX_HTTP_CW_RULE", every + "|NGX_HTTP_LMT_CONF").replace("NGX_HTTP_CW_ALL", every).split("|")
