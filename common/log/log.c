@@ -2,9 +2,12 @@
 #include "common/log/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,14 +28,37 @@ static struct {
     const char *version;
     _Atomic int level;
     int fd;
+    bool is_socket;
+    int own_fd; /* of a pipe, opened again without blocking; else -1 */
+    _Atomic uint64_t dropped;
     const struct cw_clock *clock;
-} logger = {.level = CW_LOG_INFO, .fd = STDERR_FILENO, .clock = &cw_clock_system};
+} logger = {.level = CW_LOG_INFO, .fd = STDERR_FILENO, .own_fd = -1, .clock = &cw_clock_system};
+
+/* A reader that stands still must not make the program stand still. Setting O_NONBLOCK on stderr
+ * would set it for everybody who shares it; a pipe can be opened again for us alone. */
+static void prepare_fd(int fd)
+{
+    struct stat st;
+    char path[32];
+    if (logger.own_fd >= 0) {
+        close(logger.own_fd);
+        logger.own_fd = -1;
+    }
+    logger.fd = fd;
+    bool known = fstat(fd, &st) == 0;
+    logger.is_socket = known && S_ISSOCK(st.st_mode);
+    if (known && S_ISFIFO(st.st_mode)) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        logger.own_fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        logger.fd = logger.own_fd >= 0 ? logger.own_fd : fd;
+    }
+}
 
 void cw_log_init(const struct cw_log_options *options)
 {
     logger.service = options->service;
     logger.version = options->version;
-    logger.fd = options->fd;
+    prepare_fd(options->fd);
     logger.clock = options->clock ? options->clock : &cw_clock_system;
     cw_log_set_level(options->level);
 }
@@ -122,19 +148,22 @@ static bool add_field(struct cw_buf *line, const struct cw_log_field *field)
     return whole;
 }
 
-static void write_line(const char *p, size_t n)
+/* A whole line at once or none, as far as the kernel lets it: a pipe takes up to PIPE_BUF so. */
+static bool write_line(const char *p, size_t n)
 {
     while (n > 0) {
-        ssize_t done = write(logger.fd, p, n);
+        ssize_t done = logger.is_socket ? send(logger.fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                        : write(logger.fd, p, n);
         if (done < 0 && errno == EINTR) {
             continue;
         }
         if (done <= 0) {
-            return; /* nobody to tell */
+            return false;
         }
         p += done;
         n -= (size_t)done;
     }
+    return true;
 }
 
 /* True when the line is due; *ret_skipped are those since the last one. */
@@ -183,6 +212,10 @@ void cw_log_write_limited(struct cw_log_event *event, struct cw_log_repeat *repe
     if (skipped > 0) {
         cw_buf_addf(&line, ",\"event.repeated\":%llu", (unsigned long long)skipped);
     }
+    uint64_t dropped = atomic_exchange_explicit(&logger.dropped, 0, memory_order_relaxed);
+    if (dropped > 0) {
+        cw_buf_addf(&line, ",\"labels.dropped_lines\":%llu", (unsigned long long)dropped);
+    }
     bool whole = true;
     for (size_t i = 0; i < n; i++) {
         whole &= add_field(&line, &fields[i]);
@@ -192,8 +225,8 @@ void cw_log_write_limited(struct cw_log_event *event, struct cw_log_repeat *repe
         cw_buf_add_cstr(&line, ",\"labels.truncated\":true");
     }
     cw_buf_add_cstr(&line, "}\n");
-    if (!line.failed) {
-        write_line(line.p, line.n);
+    if (!line.failed && !write_line(line.p, line.n)) {
+        atomic_fetch_add_explicit(&logger.dropped, dropped + 1, memory_order_relaxed);
     }
     cw_buf_done(&line);
     errno = saved_errno;

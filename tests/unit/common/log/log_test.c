@@ -2,13 +2,16 @@
  * whole. */
 #include "common/log/log.h"
 
+#include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 /* cmocka wants the ones above */
 #include <cmocka.h>
@@ -195,6 +198,7 @@ static void lines_of_many_threads_stay_whole(void **state)
     /* a pipe, as under systemd; its reader keeps what comes */
     int ends[2];
     assert_int_equal(pipe(ends), 0);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20) >= 1 << 20); /* room for all lines */
     struct cw_log_options options = {.service = "cw-test", .fd = ends[1], .clock = &test_clock};
     cw_log_init(&options);
     for (int i = 0; i < THREADS; i++) {
@@ -215,6 +219,39 @@ static void lines_of_many_threads_stay_whole(void **state)
     close(ends[1]);
 }
 
+/* What is there already. */
+static ssize_t recv_now(int fd_of, char *p, size_t n)
+{
+    struct pollfd ready = {.fd = fd_of, .events = POLLIN};
+    return poll(&ready, 1, 0) == 1 ? read(fd_of, p, n) : 0;
+}
+
+static void a_reader_that_stands_still_costs_lines_and_not_time(void **state)
+{
+    (void)state;
+    struct cw_log_event event = {.action = "a", .level = CW_LOG_ERROR, .message = "m"};
+    int pair[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(i == 0 ? pipe(pair) : socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        struct cw_log_options options = {.service = "cw-test", .fd = pair[1], .clock = &test_clock};
+        cw_log_init(&options);
+        for (int k = 0; k < 5000; k++) {
+            CW_LOG0(&event); /* more than fits: this would hang */
+        }
+        char text[4096];
+        assert_true(read(pair[0], text, sizeof(text)) > 0);
+        while (recv_now(pair[0], text, sizeof(text)) > 0) {
+        }
+        CW_LOG0(&event);
+        ssize_t n = read(pair[0], text, sizeof(text) - 1);
+        assert_true(n > 0);
+        text[n] = '\0';
+        assert_non_null(strstr(text, "\"labels.dropped_lines\":"));
+        close(pair[0]);
+        close(pair[1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +261,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(repeats_are_counted_and_told_with_the_next_line, open_log,
                                         close_log),
         cmocka_unit_test_setup_teardown(a_line_never_grows_past_a_pipe_write, open_log, close_log),
+        cmocka_unit_test_setup_teardown(a_reader_that_stands_still_costs_lines_and_not_time,
+                                        open_log, close_log),
         cmocka_unit_test_setup_teardown(lines_of_many_threads_stay_whole, open_log, close_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
