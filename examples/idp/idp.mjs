@@ -11,29 +11,32 @@ import Provider, { errors } from 'oidc-provider';
 const config = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 const users = new Map(config.users.map((user) => [user.username, user]));
 const scope = 'files:read files:write';
+const expired = `${config.client.id}-expired`; // a client for demonstrations: its tokens ended an hour ago
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const signingKey = { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' };
 
 const resource = { scope, audience: config.audience, accessTokenTTL: 600, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } };
 
+const life = (ctx, token) => token.resourceServer?.accessTokenTTL ?? 600;
+
 const provider = new Provider(config.issuer, {
   jwks: { keys: [signingKey] },
   cookies: { keys: [randomBytes(32).toString('hex')] },
-  ttl: { AccessToken: 600, ClientCredentials: 600, Grant: 600 },
-  clients: [{
-    client_id: config.client.id,
+  ttl: { AccessToken: life, ClientCredentials: life, Grant: 600 },
+  clients: [config.client.id, expired].map((id) => ({
+    client_id: id,
     client_secret: config.client.secret,
     token_endpoint_auth_method: 'client_secret_post',
     grant_types: ['client_credentials', 'password'],
     response_types: [],
     redirect_uris: [],
-  }],
+  })),
   routes: { token: '/oauth/token', jwks: '/.well-known/jwks.json' },
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
-    resourceIndicators: { enabled: true, defaultResource: () => config.audience, useGrantedResource: () => true, getResourceServerInfo: () => resource },
+    resourceIndicators: { enabled: true, defaultResource: () => config.audience, useGrantedResource: () => true, getResourceServerInfo: (ctx, indicator, client) => (client.clientId === expired ? { ...resource, accessTokenTTL: -3600 } : resource) },
   },
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   extraTokenClaims: (ctx, token) => ({ 'https://abott.com/roles': users.get(token.accountId)?.roles ?? [] }),
