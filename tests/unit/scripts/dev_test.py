@@ -1,0 +1,149 @@
+"""./dev itself: help and usage, ports and their holders, processes that are ours, and how cases are counted."""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.programs import free_port, source
+
+ROOT = source("dev").parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import house  # noqa: E402
+import lint  # noqa: E402
+import parts  # noqa: E402
+import test as lanes  # noqa: E402
+
+COMMANDS = ["up", "status", "logs", "demo", "down", "test", "bench", "lint", "fmt", "coverage", "compile-commands"]
+
+
+def dev(*arguments):
+    return subprocess.run(["bash", str(ROOT / "dev"), *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_that_needs_nothing_installed(command):
+    r = dev(command, "--help")
+    assert r.returncode == 0 and r.stdout.startswith(f"usage: ./dev {command}")
+
+
+@pytest.mark.parametrize("arguments", [[], ["bogus"]])
+def test_a_wrong_command_is_usage(arguments):
+    r = dev(*arguments)
+    assert r.returncode == 64 and "usage: ./dev" in r.stderr
+
+
+def test_a_wrong_option_is_usage():
+    with pytest.raises(SystemExit) as e:
+        house.arguments("usage").parse_args(["--bogus"])
+    assert e.value.code == 64
+
+
+def test_the_holder_of_a_busy_port_is_named():
+    port = free_port()
+    assert parts.holder(port) is None
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", port))
+        s.listen()
+        pid, command = parts.holder(port)
+    assert pid == os.getpid() and "python" in command
+
+
+def test_a_busy_port_stops_up_with_port_holder_and_remedy():
+    port = free_port()
+    part = parts.Part("sidecar", "", ["true"], ["SIDECAR"], [], lambda: True)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", port))
+        s.listen()
+        with pytest.raises(house.Failure) as e:
+            part.check_ports({"SIDECAR": port})
+    assert str(port) in e.value.what and str(os.getpid()) in e.value.what and "CW_PORT_BASE" in e.value.remedy
+
+
+@pytest.fixture
+def part(tmp_path):
+    p = parts.Part("sleeper", "", ["sleep", "60"], [], [], lambda: True)
+    p.note, p.log = tmp_path / "sleeper.json", tmp_path / "sleeper.log"
+    yield p
+    p.stop()
+
+
+def test_a_part_is_started_found_again_and_ended(part):
+    process = part.start()
+    assert part.pid == process.pid and part.current() and part.is_ready()
+    assert part.stop()
+    assert process.poll() is not None and part.pid is None
+    assert not part.stop()
+
+
+def test_a_process_that_got_a_reused_id_is_left_alone(part):
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        part.note.write_text(f'{{"pid": {stranger.pid}, "started": {parts.started_at(stranger.pid) - 1}, "fingerprint": ""}}')
+        assert part.pid is None
+        assert not part.stop()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_part_that_does_not_end_is_killed(part):
+    part.argv = ["bash", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
+    process = part.start()
+    time.sleep(0.3)
+    assert part.stop(seconds=0.5)
+    assert process.poll() == -signal.SIGKILL
+
+
+def test_a_changed_program_is_not_current(part, tmp_path):
+    program = tmp_path / "program"
+    program.write_text("one")
+    part.inputs = [program]
+    part.start()
+    assert part.current()
+    program.write_text("two")
+    assert not part.current()
+
+
+def test_ports_are_moved_by_the_base():
+    assert {b - a for a, b in zip(parts.ports(0).values(), parts.ports(1000).values())} == {1000}
+
+
+CMOCKA = """[==========] tests: Running 3 test(s).
+[ RUN      ] a_good_one
+[       OK ] a_good_one
+[ RUN      ] a_bad_one
+[  ERROR   ] --- 1 != 2
+[  FAILED  ] a_bad_one
+[ RUN      ] a_skipped_one
+[  SKIPPED ] a_skipped_one
+[==========] tests: 3 test(s) run.
+[  PASSED  ] 1 test(s).
+[  FAILED  ] tests: 1 test(s), listed below:
+[  FAILED  ] a_bad_one
+"""
+
+
+def test_cases_of_cmocka_are_counted_once_each():
+    cases = lanes.cases_of_log("//t", CMOCKA, False)
+    assert lanes.totals(cases) == "1 passed, 1 failed, 1 skipped"
+
+
+def test_a_program_that_dies_is_a_failed_case_however_many_passed():
+    cases = lanes.cases_of_log("//t", "[       OK ] a_good_one\n", False)
+    assert lanes.totals(cases) == "1 passed, 1 failed, 0 skipped"
+    assert lanes.totals(lanes.cases_of_log("//t", "", False)) == "0 passed, 1 failed, 0 skipped"
+
+
+def test_a_replayed_corpus_counts_its_inputs():
+    assert lanes.totals(lanes.cases_of_log("//t", "[==========] 7 test(s) run.\n", True)) == "7 passed, 0 failed, 0 skipped"
+
+
+def test_comments_and_strings_are_no_code():
+    assert "strcpy" not in lint.code_only('/* strcpy(a, b) */ "strcpy(" // strcpy(')
+    assert "strcpy" in lint.code_only("strcpy(a, b);")
