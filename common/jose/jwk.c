@@ -351,7 +351,7 @@ enum cw_err cw_jwk_check(struct cw_jwk *key, char ret_why[CW_JWK_WHY_SIZE])
 enum cw_err cw_jwk_parse(const json_t *member, const struct cw_jwk_options *options,
                          struct cw_jwk **ret_key, char ret_why[CW_JWK_WHY_SIZE])
 {
-    struct cw_jwk *key;
+    struct cw_jwk *key = NULL;
     TRY(cw_jwk_read(member, options, &key, ret_why));
     enum cw_err err = cw_jwk_check(key, ret_why);
     if (err) {

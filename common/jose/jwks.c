@@ -43,7 +43,7 @@ static enum cw_err read_member(const json_t *member, const struct cw_jwks_option
                                struct cw_jwk **ret_key, char why[CW_JWK_WHY_SIZE])
 {
     struct cw_jwk_options key_options = {.allow_oct = options->allow_oct};
-    struct cw_jwk *key, *old;
+    struct cw_jwk *key = NULL, *old;
     TRY(cw_jwk_read(member, &key_options, &key, why));
     old = known(key, options->previous);
     enum cw_err err = old ? CW_OK : cw_jwk_check(key, why);

@@ -7,7 +7,9 @@ import subprocess
 import pytest
 
 from tests.support import tokens
+from tests.support.fixtures import tenant_of
 from tests.support.programs import program
+from tests.support.stack import Sidecar
 
 
 class Cwctl:
@@ -124,6 +126,38 @@ def test_health_names_what_fails_and_the_next_command(cwctl, sidecar, issuer, go
     done = cwctl("health")
     assert done.returncode == 2 and done.stdout.startswith("DOWN\n") and "cw-sidecar" in done.stdout and "→" in done.stdout
     assert cwctl.json("health")["status"] == "DOWN"
+
+
+def test_health_names_the_issuer_whose_keys_cannot_be_had(directory, authority, issuer, ending, cwctl, good):
+    issuer.script = lambda request: issuer.send(request, {"error": "broken"}, 500)
+    side = ending(Sidecar(directory, [tenant_of(issuer, authority)]).start())
+    assert cwctl("token", "verify", "--tenant", "clinicwave.localhost", good).returncode == 2
+    verdict = cwctl.json("token", "verify", "--tenant", "clinicwave.localhost", good)
+    assert verdict["decision"] == "UNDECIDED" and verdict["reason"] == "keys_unavailable"
+    health = cwctl.json("health")
+    assert health["status"] in ("DEGRADED", "DOWN")
+    failing = [c for c in health["components"] if c["name"].startswith("keys:")]
+    assert failing and issuer.url in failing[0]["name"] and failing[0]["status"] != "UP" and failing[0]["age_seconds"] == -1
+    assert "cwctl" in failing[0]["remedy"]
+    text = cwctl("health")
+    assert text.returncode in (1, 2) and issuer.url in text.stdout and "→" in text.stdout
+    [listed] = cwctl.json("keys", "list")["issuers"]
+    assert listed["error"] and listed["failures"] >= 1
+    assert side.process.running
+
+
+def test_instances_are_listed_with_where_they_come_from(directory, authority, issuer, ending, cwctl):
+    ending(Sidecar(directory, [tenant_of(issuer, authority)],
+                   registry={"static": [{"application": "STORAGE-SERVICE", "address": "127.0.0.1", "port": 9000}]}).start())
+    [application] = cwctl.json("instances")["applications"]
+    assert application["name"] == "STORAGE-SERVICE"
+    [instance] = application["instances"]
+    assert (instance["address"], instance["port"], instance["source"]) == ("127.0.0.1", 9000, "static")
+    assert cwctl.json("instances", "storage-service")["applications"][0]["instances"][0]["port"] == 9000
+    text = cwctl("instances")
+    assert text.returncode == 0 and "STORAGE-SERVICE\n" in text.stdout and "UP" in text.stdout and "127.0.0.1:9000" in text.stdout
+    absent = cwctl("instances", "nothing")
+    assert absent.returncode in (0, 1) and "127.0.0.1" not in absent.stdout
 
 
 def test_a_dead_authsvc_beside_the_sidecar_is_degraded(cwctl, sidecar, good, directory):
