@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/buf.h"
 #include "cwctl/command.h"
@@ -54,15 +55,45 @@ void verdict_add_check(json_t *verdict, struct cw_str name, bool passed, struct 
     json_array_append_new(checks, check);
 }
 
-/* JSON escapes what could steer a terminal; beyond ASCII too, as some of that steers as well. */
+/* JSON escapes what could steer a terminal; beyond ASCII too, as some of that steers as well. Only
+ * quotes and backslashes are shown as they are. */
 static void print_value(const char *name, const json_t *value)
 {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT);
-    if (text && json_is_string(value)) {
-        text[strlen(text) - 1] = '\0';
+    size_t n = text ? strlen(text) : 0;
+    bool quoted = text && json_is_string(value);
+    printf("  %-12s ", name);
+    for (size_t i = quoted; i + quoted < n; i++) {
+        i += quoted && text[i] == '\\' && strchr("\"\\", text[i + 1]);
+        putchar(text[i]);
     }
-    printf("  %-12s %s\n", name, text ? text + json_is_string(value) : "?");
+    putchar('\n');
     free(text);
+}
+
+/* Seconds since the epoch are for programs. */
+static void print_time(const char *name, const json_t *value)
+{
+    time_t seconds = json_integer_value(value);
+    struct tm tm;
+    char text[32];
+    if (gmtime_r(&seconds, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm)) {
+        printf("  %-12s %s\n", name, text);
+    }
+}
+
+static void print_identity(json_t *identity)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(identity, name, value)
+    {
+        if (json_is_integer(value) && cw_str_ends(cw_str(name), CW_STR("_at"))) {
+            print_time(name, value);
+        } else {
+            print_value(name, value);
+        }
+    }
 }
 
 static void print_checks(const json_t *checks)
@@ -105,12 +136,6 @@ void verdict_print(const json_t *verdict, bool json)
                reason);
         print_reason(reason);
     }
-    json_t *identity = json_object_get(verdict, "identity");
-    const char *name;
-    json_t *value;
-    json_object_foreach(identity, name, value)
-    {
-        print_value(name, value);
-    }
+    print_identity(json_object_get(verdict, "identity"));
     print_checks(json_object_get(verdict, "checks"));
 }

@@ -157,6 +157,8 @@ def test_explain_lists_what_was_compared_and_ends_at_the_refusal(jwks, key):
     assert [c["name"] for c in checks if not c["passed"]] == ["audience"] and checks[-1]["name"] == "audience"
     text = verify(jwks, tokens.mint(key, payload(exp=NOW)), "--explain")
     assert "FAIL" in text.stdout and "token_expired" in text.stdout and str(NOW) in text.stdout
+    text = verify(jwks, tokens.mint(key, payload(sub='a"b\\\x85', name="x")))
+    assert "2023-11-14T22:23:20Z" in text.stdout and 'a"b\\\\u0085\n' in text.stdout
 
 
 def test_what_cannot_be_decided_is_neither_yes_nor_no(directory, jwks, key):
