@@ -232,6 +232,28 @@ ngx_http_cw_headers_ours(ngx_http_request_t *r, ngx_table_elt_t *h)
         }
 
         break;
+
+    case 'u':
+
+        /* h2c would give the client a connection of its own behind the
+         * gateway */
+
+        if (ngx_http_cw_headers_named(h, "upgrade")
+            && (h->value.len != 9
+                || ngx_strncasecmp(h->value.data, (u_char *) "websocket", 9)
+                   != 0))
+        {
+            return 1;
+        }
+
+        break;
+
+    case 'h':
+        if (ngx_http_cw_headers_named(h, "http2-settings")) {
+            return 1;
+        }
+
+        break;
     }
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_cw_module);
@@ -308,6 +330,11 @@ ngx_http_cw_headers_note(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
             ctx->authorizations++;
         }
 
+        return NGX_OK;
+    }
+
+    if (h == r->headers_in.upgrade) {
+        r->headers_in.upgrade = NULL;
         return NGX_OK;
     }
 

@@ -59,6 +59,16 @@ def test_a_websocket_echoes_behind_a_rule(nginx, judge):
         thread.join()
 
 
+@pytest.mark.parametrize("value", ["h2c", "websocket, h2c", "TLS/1.0", "websocketx"])
+def test_no_other_protocol_is_upgraded_to(nginx, judge, service, value):
+    g = nginx(f"location / {{ cw_auth required; {WEBSOCKET} proxy_pass http://@SERVICE@; }}")
+    raw = g.raw(f"GET / HTTP/1.1\r\nHost: clinicwave.localhost\r\nAuthorization: Bearer good\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
+                f"Upgrade: {value}\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n".encode())
+    names = [k.lower() for k, _ in service.requests[0]["headers"]]
+    assert "upgrade" not in names and "http2-settings" not in names
+    assert raw.startswith(b"HTTP/1.1 200 ")
+
+
 def test_events_arrive_when_they_are_sent(nginx, judge, ending):
     with socket.create_server(("127.0.0.1", 0)) as server:
         def serve():
