@@ -193,7 +193,7 @@ ngx_http_cw_preaccess_handler(ngx_http_request_t *r)
         return NGX_HTTP_FORBIDDEN;
     }
 
-    if (ngx_http_cw_headers_subrequest(r, ctx, lcf) != NGX_OK) {
+    if (ngx_http_cw_identity_subrequest(r, ctx, lcf) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -565,7 +565,7 @@ ngx_http_cw_access_go(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         ctx->prefix = lcf->prefix;
     }
 
-    if (ngx_http_cw_headers_add(r, ctx, lcf) != NGX_OK) {
+    if (ngx_http_cw_identity_add(r, ctx, lcf) != NGX_OK) {
         return ngx_http_cw_refuse(r, CW_INTERNAL);
     }
 

@@ -271,7 +271,24 @@ ngx_http_cw_extract_kept(ngx_http_cw_ctx_t *ctx, ngx_str_t *name)
 static enum cw_err
 ngx_http_cw_check_token(ngx_http_cw_ctx_t *ctx)
 {
-    u_char  c, *p, *last;
+    u_char    c, *p, *last;
+
+    /* b64token without its "=": letters, digits, and "-._~+/" */
+
+    static uint32_t  b64token[] = {
+        0x00000000, /* 0000 0000 0000 0000  0000 0000 0000 0000 */
+
+                    /* ?>=< ;:98 7654 3210  /.-, +*)( '&%$ #"!  */
+        0x03ffe800, /* 0000 0011 1111 1111  1110 1000 0000 0000 */
+
+                    /* _^]\ [ZYX WVUT SRQP  ONML KJIH GFED CBA@ */
+        0x87fffffe, /* 1000 0111 1111 1111  1111 1111 1111 1110 */
+
+                    /*  ~}| {zyx wvut srqp  onml kjih gfed cba` */
+        0x47fffffe, /* 0100 0111 1111 1111  1111 1111 1111 1110 */
+
+        0x00000000, 0x00000000, 0x00000000, 0x00000000
+    };
 
     if (ctx->token.len == 0) {
         return CW_AUTHORIZATION_MALFORMED;
@@ -281,22 +298,15 @@ ngx_http_cw_check_token(ngx_http_cw_ctx_t *ctx)
         return CW_TOKEN_TOO_LARGE;
     }
 
-    /* b64token */
-
     p = ctx->token.data;
     last = p + ctx->token.len;
 
     for ( /* void */ ; p < last; p++) {
         c = *p;
 
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
-            || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_'
-            || c == '~' || c == '+' || c == '/')
-        {
-            continue;
+        if (!(b64token[c >> 5] & (1U << (c & 0x1f)))) {
+            break;
         }
-
-        break;
     }
 
     if (p == ctx->token.data) {

@@ -170,12 +170,17 @@ char *ngx_http_cw_trusted_proxy(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_cw_token_from(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_cw_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* headers: what the client sent under our names goes, what we know comes */
+/* headers: what the client sent under our names goes */
 ngx_int_t ngx_http_cw_headers_clean(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
-ngx_int_t ngx_http_cw_headers_add(ngx_http_request_t *r,
+/* whether a header speaks for the gateway, in whatever spelling */
+ngx_uint_t ngx_http_cw_headers_ours(ngx_http_request_t *r,
+    ngx_table_elt_t *h);
+
+/* identity: what we know comes */
+ngx_int_t ngx_http_cw_identity_add(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
-ngx_int_t ngx_http_cw_headers_subrequest(ngx_http_request_t *r,
+ngx_int_t ngx_http_cw_identity_subrequest(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 
 /* trace: request id and traceparent */
