@@ -1,28 +1,68 @@
 #!/bin/bash
-# Brings the servers of others that the demo and the interop lane run, into .run/deps; cached per lock file.
-# usage: scripts/deps.sh
+# Brings what others wrote and the demo and the interop lane run, into .run/deps; cached per set of inputs.
+# usage: scripts/deps.sh [interop]   without an argument: the demo's identity provider only
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-source=$CW_ROOT/examples/idp
-cache=${CW_CACHE:-$HOME/.cache/clinicwave}/npm-$(cat "$source/package.json" "$source/package-lock.json" | sha256sum | cut -c1-16)
-if [ ! -e "$cache/complete" ]; then
-    step "npm oidc-provider (about 10 MB, less than a minute)"
-    rm -rf "$cache.new"
-    mkdir -p "$cache.new"
-    cp "$source/package.json" "$source/package-lock.json" "$cache.new/"
-    install() { (cd "$cache.new" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund > npm.log 2>&1); }
-    retry 3 install || {
-        tail -5 "$cache.new/npm.log" >&2
-        fail "npm ci in examples/idp" "check that npm reaches its registry (npm ping), then run this again"
+cache=${CW_CACHE:-$HOME/.cache/clinicwave}
+
+# cached NAME WHAT INPUT…: $made holds what make_NAME DIRECTORY made of the inputs, now or at an earlier time.
+cached() {
+    local name=$1 what=$2
+    shift 2
+    made=$cache/$name-$(find "$@" -type f -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)
+    [ ! -e "$made/complete" ] || return 0
+    step "$what"
+    rm -rf "$made.new"
+    mkdir -p "$made.new"
+    retry 3 "make_$name" "$made.new" || {
+        tail -5 "$made.new/log" >&2
+        fail "$what" "check that its registry can be reached, read $made.new/log, then run this again"
     }
-    touch "$cache.new/complete"
-    rm -rf "$cache"
-    mv "$cache.new" "$cache"
+    touch "$made.new/complete"
+    rm -rf "$made"
+    mv "$made.new" "$made"
+}
+
+# npm_ci DIRECTORY SOURCE
+npm_ci() {
+    cp "$2/package.json" "$2/package-lock.json" "$1/"
+    (cd "$1" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund > log 2>&1)
+}
+
+# place WHERE FILE…: as .run/deps/WHERE/…
+place() {
+    local to=$CW_RUN/deps/$1 file
+    shift
+    mkdir -p "$to"
+    for file; do
+        rm -rf "${to:?}/$(basename "$file")"
+        cp -r "$file" "$to/"
+    done
+}
+
+idp=$CW_ROOT/examples/idp
+make_npm() { npm_ci "$1" "$idp"; }
+
+eureka=$CW_ROOT/tests/interop/eureka
+make_eureka_js() { npm_ci "$1" "$eureka"; }
+make_eureka_py() {
+    python3 -m pip install --no-deps --disable-pip-version-check --root-user-action=ignore --target "$1/python" \
+        -r "$eureka/requirements.txt" > "$1/log" 2>&1
+}
+make_eureka_java() {
+    cp -r "$eureka/spring/." "$1/"
+    (cd "$1" && mvn -q -B package > log 2>&1 && mv target/greeter.jar . && rm -rf target)
+}
+
+cached npm "npm oidc-provider (about 10 MB, less than a minute)" "$idp/package.json" "$idp/package-lock.json"
+place idp "$made/node_modules" "$made/package.json" "$idp/idp.mjs"
+
+if [ "${1:-}" = interop ]; then
+    cached eureka_js "npm eureka-js-client (about 15 MB, less than a minute)" "$eureka/package.json" "$eureka/package-lock.json"
+    place eureka "$made/node_modules" "$made/package.json"
+    cached eureka_py "Python py-eureka-client (1 MB)" "$eureka/requirements.txt"
+    place eureka "$made/python"
+    cached eureka_java "Spring Boot with its Eureka client (about 80 MB, a minute)" "$eureka/spring"
+    place eureka "$made/greeter.jar"
 fi
-mkdir -p "$CW_RUN/deps/idp"
-for name in node_modules package.json; do
-    rm -rf "${CW_RUN:?}/deps/idp/$name"
-    cp -r "$cache/$name" "$CW_RUN/deps/idp/$name"
-done
-cp "$source/idp.mjs" "$CW_RUN/deps/idp/"

@@ -160,7 +160,7 @@ def e2e():
 
 
 def interop():
-    if house.run(ROOT / "scripts/deps.sh").returncode:
+    if house.run(ROOT / "scripts/deps.sh", "interop").returncode:
         return [Case("interop", "scripts/deps.sh", "failed", "the servers of others could not be had; see above")]
     return bazel_tests("interop", ["//tests/interop/..."], "--test_tag_filters=interop", f"--test_env=CW_DEPS={RUN}/deps")
 
