@@ -128,3 +128,10 @@ void login_tell(struct login *login, struct login_event *event, int64_t started_
         login->deps.on_event(login->deps.ctx, event);
     }
 }
+
+void login_revoked(struct login *login)
+{
+    if (login->deps.on_revoked != NULL) {
+        login->deps.on_revoked(login->deps.on_revoked_ctx);
+    }
+}

@@ -24,7 +24,7 @@ struct login_limits {
     struct login_bucket tenant;  /* all of a tenant */
 };
 
-enum login_kind { LOGIN_KIND_LOGIN = 0, LOGIN_KIND_REFRESH };
+enum login_kind { LOGIN_KIND_LOGIN = 0, LOGIN_KIND_REFRESH, LOGIN_KIND_LOGOUT };
 
 /* What happened, for the audit log and the metrics. Never a password or a token. */
 struct login_event {
@@ -49,6 +49,10 @@ struct login_deps {
     const struct cw_clock *clock;
     void (*on_event)(void *ctx, const struct login_event *event); /* may be NULL */
     void *ctx;
+    /* A session has ended: returns once the connected sidecars know it, or after a moment. May be
+     * NULL. */
+    void (*on_revoked)(void *ctx);
+    void *on_revoked_ctx;
 };
 
 /* Copies deps; what they point to is borrowed. */
@@ -99,5 +103,34 @@ enum cw_err login_run(struct login *login, const struct login_request *request,
 /* The same, with CW_REFRESH_INVALID. */
 enum cw_err login_refresh(struct login *login, const struct login_refresh_request *request,
                           struct login_answer *ret_answer);
+
+/* --- what a session's owner may do ------------------------------------------------------ */
+
+/* A caller with an access token of ours, or, for logout, with a refresh token. Borrowed. */
+struct login_bearer {
+    struct cw_str domain;
+    struct cw_str access_token;
+    struct cw_str refresh_token; /* logout only: used where it is set */
+    struct cw_str address;
+};
+
+/* All of these: CW_TENANT_UNKNOWN; what is wrong with the access token (category TOKEN),
+ * CW_TOKEN_REVOKED where its session has ended; CW_STORE_UNAVAILABLE, CW_NO_MEMORY. */
+
+/* Ends the session. CW_REFRESH_INVALID for a refresh token that was never given out; one whose
+ * session is over already is fine. */
+enum cw_err login_logout(struct login *login, const struct login_bearer *bearer);
+/* Appends the claims as a JSON object (OpenID Connect Core §5.3.2). CW_SCOPE_INSUFFICIENT without
+ * the scope openid. */
+enum cw_err login_userinfo(struct login *login, const struct login_bearer *bearer,
+                           struct cw_buf *ret_json);
+/* Calls `each` per living session of the caller, newest first. */
+enum cw_err login_sessions(struct login *login, const struct login_bearer *bearer,
+                           enum cw_err (*each)(void *ctx, const struct store_session *session,
+                                               bool current),
+                           void *ctx);
+/* Ends one of the caller's sessions. CW_NOT_FOUND where it is not the caller's or is over. */
+enum cw_err login_end_session(struct login *login, const struct login_bearer *bearer,
+                              struct cw_str session_id);
 
 #endif

@@ -32,4 +32,7 @@ CW_MUST_USE enum cw_err login_issue(struct login *login, const struct login_scen
 void login_tell(struct login *login, struct login_event *event, int64_t started_ms,
                 enum cw_err outcome);
 
+/* A session has ended; returns when the sidecars know it, or after a moment. */
+void login_revoked(struct login *login);
+
 #endif

@@ -54,6 +54,7 @@ static enum cw_err judge_stale(struct trade *t)
         if (err != CW_OK && err != CW_NOT_FOUND) {
             return err;
         }
+        login_revoked(t->login);
     }
     return CW_REFRESH_INVALID;
 }

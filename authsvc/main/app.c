@@ -11,11 +11,13 @@
 #include "authsvc/rest/rest.h"
 #include "authsvc/rpc/feed.h"
 #include "authsvc/rpc/identity.h"
+#include "authsvc/rpc/revocations.h"
 #include "common/base/version.h"
 #include "common/http/actuator.h"
 
 enum {
     GRACE_MS = 5000,
+    REVOKED_WAIT_MS = 100,
     UIDS_MAX = 64,
     FEED_OUTBOX = 16 * 1024 * 1024, /* bytes: a snapshot of very many tenants */
     KEEP_MS = 7 * 24 * 3600 * 1000, /* ended sessions stay for the audit of a week */
@@ -34,10 +36,11 @@ struct app {
     struct cw_work *logins;
     struct cw_work *refreshes;
     struct feed *feed;
+    struct revocations *revocations;
     struct rest *rest;
     struct cw_http_server *rest_server;
     uid_t gateway_uids[UIDS_MAX];
-    uid_t service_uids[UIDS_MAX];
+    uid_t service_uids[2 * UIDS_MAX]; /* with the gateway's behind them */
     struct identity identity;
     char *socket;
     struct cw_rpc_runtime *runtime;
@@ -131,8 +134,16 @@ static enum cw_err start_tenants(struct app *app, struct cw_buf *message)
         tenant_set_unref(set);
         return CW_NO_MEMORY;
     }
+    TRY(revocations_new(app->store, app->tenants, &app->revocations));
     TRY(feed_new(app->store, app->keys, &app->feed));
     return feed_publish(app->feed, set);
+}
+
+/* A logout's answer waits so long for the sidecars (DESIGN 10). */
+static void on_revoked(void *ctx)
+{
+    struct app *app = ctx;
+    revocations_announce(app->revocations, REVOKED_WAIT_MS);
 }
 
 static enum cw_err start_login(struct app *app)
@@ -152,6 +163,8 @@ static enum cw_err start_login(struct app *app)
         .clock = &cw_clock_system,
         .on_event = events_on_login,
         .ctx = app->metrics,
+        .on_revoked = on_revoked,
+        .on_revoked_ctx = app,
     };
     TRY(login_new(&deps, &app->login));
     /* The pool is the semaphore: so many hashes run at once, so many logins wait. */
@@ -227,13 +240,20 @@ static enum cw_err start_rpc(struct app *app, struct cw_buf *message)
         .n_trusted_uids = read_uids(app->config, "authsvc.gateway-uids", app->gateway_uids),
     };
     size_t n_service = read_uids(app->config, "authsvc.service-uids", app->service_uids);
+    bool any_uid = n_service == 0;
+    for (size_t i = 0; i < app->identity.n_trusted_uids; i++) {
+        app->service_uids[n_service++] = app->gateway_uids[i];
+    }
+    gid_t group = 0;
+    TRY(authsvc_socket_group(app->config, &group));
     app->socket = authsvc_path(app->config, "authsvc.run-dir", "authsvc.sock");
     ENSURE(app->socket != NULL, CW_NO_MEMORY);
     const struct cw_rpc_listener listeners[] = {{
         .name = "authsvc",
         .bit = LISTENER_AUTHSVC,
         .path = app->socket,
-        .any_uid = n_service == 0,
+        .group = group,
+        .any_uid = any_uid,
         .uids = app->service_uids,
         .n_uids = n_service,
     }};
@@ -249,6 +269,8 @@ static enum cw_err start_rpc(struct app *app, struct cw_buf *message)
     TRY(cw_rpc_server_new(app->runtime, &config, &app->rpc_server));
     TRY(cw_rpc_server_add(app->rpc_server, identity_methods, identity_n_methods, &app->identity));
     TRY(cw_rpc_server_add(app->rpc_server, feed_methods, feed_n_methods, app->feed));
+    TRY(cw_rpc_server_add(app->rpc_server, revocations_methods, revocations_n_methods,
+                          app->revocations));
     TRY(cw_rpc_server_start(app->rpc_server, message));
     app->rpc_started = true;
     return CW_OK;
@@ -321,9 +343,12 @@ static enum cw_err start(struct app *app, struct cw_buf *message)
     TRY(start_rpc(app, message));
     TRY(start_management(app, message));
     TRY(start_rest(app, message));
-    cw_rpc_server_set_serving(app->rpc_server, NULL, true);
-    cw_rpc_server_set_serving(app->rpc_server, "clinicwave.identity.v1.IdentityService", true);
-    cw_rpc_server_set_serving(app->rpc_server, "clinicwave.identity.v1.TenantService", true);
+    static const char *const services[] = {NULL, "clinicwave.identity.v1.IdentityService",
+                                           "clinicwave.identity.v1.TenantService",
+                                           "clinicwave.identity.v1.RevocationService"};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(services); i++) {
+        cw_rpc_server_set_serving(app->rpc_server, services[i], true);
+    }
     return CW_OK;
 }
 
@@ -370,6 +395,9 @@ void app_stop(struct app *app)
     if (app->feed != NULL) {
         feed_stop(app->feed);
     }
+    if (app->revocations != NULL) {
+        revocations_stop(app->revocations);
+    }
     if (app->rpc_started) {
         cw_rpc_server_stop(app->rpc_server, GRACE_MS);
     }
@@ -383,6 +411,7 @@ void app_stop(struct app *app)
     rest_free(app->rest);
     login_free(app->login);
     feed_free(app->feed);
+    revocations_free(app->revocations);
     tenant_current_free(app->tenants);
     password_hasher_free(app->hasher);
     keyring_free(app->keys);

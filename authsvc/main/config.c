@@ -1,7 +1,7 @@
 /* Declares every key of cw-authsvc once; --help, validation and docs/CONFIG.md come from it. */
 #include "authsvc/main/config.h"
 
-#include <jansson.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +28,8 @@ static const struct cw_config_key keys[] = {
      "Users, beside root and the own one, whose calls may name the client's address."},
     {"authsvc.service-uids", CW_CONFIG_LIST, NULL, 0, 64, NULL, 0,
      "Users allowed on authsvc.sock beside root and the own one; empty: any local user."},
+    {"authsvc.socket-group", CW_CONFIG_STRING, NULL, 0, 0, NULL, 0,
+     "Group of authsvc.sock (mode 0660): the gateway's; absent: the process's own."},
     {"authsvc.store.url", CW_CONFIG_STRING, NULL, 0, 0, NULL, CW_CONFIG_HIDDEN,
      "Database, sqlite:PATH; default: authsvc.db in the state directory."},
     {"authsvc.keys.kek-file", CW_CONFIG_PATH, NULL, 0, 0, NULL, 0,
@@ -199,6 +201,10 @@ static void check(const struct cw_config *config, struct cw_buf *problems)
     struct cw_config_at root = cw_config_root(config);
     check_uids(&root, "authsvc.gateway-uids", problems);
     check_uids(&root, "authsvc.service-uids", problems);
+    gid_t group = 0;
+    if (authsvc_socket_group(config, &group) != CW_OK) {
+        cw_config_problem(&root, "authsvc.socket-group", problems, "there is no such group");
+    }
     struct password_params params = authsvc_password_params(config);
     struct password_params bound = authsvc_password_bound(config);
     if (bound.memory_kib < params.memory_kib) {
@@ -261,6 +267,25 @@ char *authsvc_kek_file(const struct cw_config *config)
     struct cw_config_at root = cw_config_root(config);
     const char *file = cw_config_string(&root, "authsvc.keys.kek-file");
     return file != NULL ? strdup(file) : authsvc_path(config, "authsvc.state-dir", "authsvc.kek");
+}
+
+enum cw_err authsvc_socket_group(const struct cw_config *config, gid_t *ret_group)
+{
+    struct cw_config_at root = cw_config_root(config);
+    const char *name = cw_config_string(&root, "authsvc.socket-group");
+    uint64_t number = 0;
+    *ret_group = 0;
+    if (name == NULL) {
+        return CW_OK;
+    }
+    if (cw_str_to_u64(cw_str(name), UINT32_MAX - 1, &number) == CW_OK) {
+        *ret_group = (gid_t)number;
+        return CW_OK;
+    }
+    const struct group *group = getgrnam(name);
+    ENSURE(group != NULL, CW_CONFIG_INVALID);
+    *ret_group = group->gr_gid;
+    return CW_OK;
 }
 
 struct password_params authsvc_password_params(const struct cw_config *config)

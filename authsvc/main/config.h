@@ -2,6 +2,8 @@
 #ifndef AUTHSVC_MAIN_CONFIG_H
 #define AUTHSVC_MAIN_CONFIG_H
 
+#include <sys/types.h>
+
 #include "authsvc/login/login.h"
 #include "authsvc/tenants/tenants.h"
 #include "common/config/config.h"
@@ -17,6 +19,9 @@ CW_MUST_USE enum cw_err authsvc_tenants(const struct cw_config *config,
 char *authsvc_path(const struct cw_config *config, const char *dir_key, const char *name);
 char *authsvc_store_url(const struct cw_config *config);
 char *authsvc_kek_file(const struct cw_config *config);
+
+/* By name or number; 0 where none is set. CW_CONFIG_INVALID: there is no such group. */
+CW_MUST_USE enum cw_err authsvc_socket_group(const struct cw_config *config, gid_t *ret_group);
 
 struct password_params authsvc_password_params(const struct cw_config *config);
 struct password_params authsvc_password_bound(const struct cw_config *config);

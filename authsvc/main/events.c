@@ -50,9 +50,13 @@ struct cw_log_event events[EVENT_COUNT] = {
         {"refresh-failed", CW_LOG_INFO, "a refresh was refused", "authentication", 100, {0}},
     [EVENT_REFRESHED] =
         {"refreshed", CW_LOG_DEBUG, "a session was refreshed", "authentication", 0, {0}},
+    [EVENT_SESSION_ENDED] =
+        {"session-ended", CW_LOG_INFO, "a user has ended a session", "authentication", 0, {0}},
+    [EVENT_LOGOUT_FAILED] =
+        {"logout-failed", CW_LOG_INFO, "a logout was refused", "authentication", 100, {0}},
 };
 
-enum { METRIC_LOGINS, METRIC_LOGIN_SECONDS, METRIC_REFRESHES, METRIC_HTTP };
+enum { METRIC_LOGINS, METRIC_LOGIN_SECONDS, METRIC_REFRESHES, METRIC_LOGOUTS, METRIC_HTTP };
 
 static const struct cw_metric metrics[] = {
     [METRIC_LOGINS] = {"cw_authsvc_logins_total",
@@ -73,6 +77,12 @@ static const struct cw_metric metrics[] = {
                           {"tenant", "outcome"},
                           {0},
                           0},
+    [METRIC_LOGOUTS] = {"cw_authsvc_logouts_total",
+                        CW_METRIC_COUNTER,
+                        "Logouts and sessions ended by their user, by outcome.",
+                        {"tenant", "outcome"},
+                        {0},
+                        0},
     [METRIC_HTTP] = {"cw_authsvc_http_requests_total",
                      CW_METRIC_COUNTER,
                      "Requests of the REST door.",
@@ -88,6 +98,9 @@ struct cw_metrics *events_metrics_new(void)
 
 static enum event login_event_of(const struct login_event *e)
 {
+    if (e->kind == LOGIN_KIND_LOGOUT) {
+        return e->outcome == CW_OK ? EVENT_SESSION_ENDED : EVENT_LOGOUT_FAILED;
+    }
     if (e->kind == LOGIN_KIND_REFRESH) {
         if (e->outcome == CW_OK) {
             return EVENT_REFRESHED;
@@ -110,7 +123,12 @@ void events_on_login(void *ctx, const struct login_event *e)
     struct cw_str tenant = e->tenant.n > 0 ? e->tenant : CW_STR("none");
     struct cw_str labels[] = {tenant, cw_str(cw_err_code(e->outcome))};
     bool login = e->kind == LOGIN_KIND_LOGIN;
-    cw_series_add(cw_metrics_series(ctx, login ? METRIC_LOGINS : METRIC_REFRESHES, labels), 1);
+    static const size_t counters[] = {
+        [LOGIN_KIND_LOGIN] = METRIC_LOGINS,
+        [LOGIN_KIND_REFRESH] = METRIC_REFRESHES,
+        [LOGIN_KIND_LOGOUT] = METRIC_LOGOUTS,
+    };
+    cw_series_add(cw_metrics_series(ctx, counters[e->kind], labels), 1);
     if (login) {
         cw_series_observe(cw_metrics_series(ctx, METRIC_LOGIN_SECONDS, NULL),
                           (uint64_t)CW_MAX(e->duration_ms, 0));

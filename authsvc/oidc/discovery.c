@@ -43,6 +43,7 @@ enum cw_err discovery_write(const struct tenant *tenant, struct keyring *keys,
     (void)keys;
     cw_buf_add_cstr(ret_json, "{\"issuer\":");
     cw_buf_add_json(ret_json, tenant->issuer);
+    url(ret_json, "userinfo_endpoint", tenant->issuer, "/auth/v1/userinfo");
     url(ret_json, "jwks_uri", tenant->issuer, "/.well-known/jwks.json");
     scopes(ret_json, tenant);
     cw_buf_add_cstr(ret_json, ",\"response_types_supported\":[],\"grant_types_supported\":[]"

@@ -27,6 +27,7 @@ struct job {
     struct cw_str host;
     struct cw_str origin;
     struct cw_str device;
+    struct cw_str bearer; /* access token of the Authorization header */
 };
 
 static void job_free(struct job *job)
@@ -172,10 +173,107 @@ static void run_refresh(void *arg)
     finish(job, err, &a);
 }
 
+/* The bearer of the Authorization header; for logout a refresh token in the body goes first. */
+static struct login_bearer bearer_of(const struct job *job)
+{
+    return (struct login_bearer){
+        .domain = job->host,
+        .access_token = job->bearer,
+        .address = cw_str(job->address),
+    };
+}
+
+static void finish_bearer(struct job *job, enum cw_err err, int status, const json_t *body)
+{
+    struct cw_http_request *request = job->request;
+    if (err != CW_OK) {
+        problem(request, err, 0, NULL);
+    } else if (body != NULL) {
+        cw_http_reply_json(request, status, body);
+    } else {
+        cw_http_set_header(request, "Cache-Control", CW_STR("no-store"));
+        cw_http_reply(request, status, NULL, CW_STR(""));
+    }
+    job_free(job);
+    cw_http_resume(request);
+}
+
+static void run_logout(void *arg)
+{
+    struct job *job = arg;
+    struct login_bearer bearer = bearer_of(job);
+    enum cw_err err = CW_OK;
+    if (job->body != NULL) {
+        err = field(job, "refresh_token", FIELD_MAX, false, &bearer.refresh_token);
+    }
+    if (err == CW_OK) {
+        err = login_logout(job->rest->options.login, &bearer);
+    }
+    finish_bearer(job, err, 204, NULL);
+}
+
+static void run_userinfo(void *arg)
+{
+    struct job *job = arg;
+    const struct login_bearer bearer = bearer_of(job);
+    CW_CLEANUP(cw_buf_done) struct cw_buf claims = CW_BUF_INIT(DOCUMENT_MAX);
+    enum cw_err err = login_userinfo(job->rest->options.login, &bearer, &claims);
+    json_t *body = err == CW_OK ? json_loadb(claims.p, claims.n, 0, NULL) : NULL;
+    finish_bearer(job, err == CW_OK && body == NULL ? CW_INTERNAL : err, 200, body);
+    json_decref(body);
+}
+
+static json_t *text(struct cw_str s)
+{
+    return json_stringn(s.p, s.n);
+}
+
+static enum cw_err add_session(void *ctx, const struct store_session *s, bool current)
+{
+    json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:b}", "session_id", text(s->id),
+                            "client_id", text(s->client_id), "device", text(s->device), "address",
+                            text(s->address), "started_at", (json_int_t)(s->started_at / 1000),
+                            "used_at", (json_int_t)(s->used_at / 1000), "expires_at",
+                            (json_int_t)(s->expires_at / 1000), "current", current);
+    return row != NULL && json_array_append_new(ctx, row) == 0 ? CW_OK : CW_NO_MEMORY;
+}
+
+static void run_sessions(void *arg)
+{
+    struct job *job = arg;
+    const struct login_bearer bearer = bearer_of(job);
+    json_t *list = json_array();
+    enum cw_err err = login_sessions(job->rest->options.login, &bearer, add_session, list);
+    finish_bearer(job, err, 200, list);
+    json_decref(list);
+}
+
+static void run_end_session(void *arg)
+{
+    struct job *job = arg;
+    const struct login_bearer bearer = bearer_of(job);
+    enum cw_err err =
+        login_end_session(job->rest->options.login, &bearer, cw_http_param(job->request, "id"));
+    finish_bearer(job, err, 204, NULL);
+}
+
 /* --- handlers, on the server's thread --------------------------------------------------- */
 
-static void hand_over(struct cw_http_request *request, struct rest *rest, struct cw_work *work,
-                      void (*run)(void *arg))
+enum needs { NEEDS_BODY, NEEDS_BEARER, NEEDS_EITHER };
+
+static enum cw_err read_request(struct job *job, enum needs needs)
+{
+    struct cw_http_request *request = job->request;
+    bool has_body = cw_http_body(request).n > 0;
+    TRY(read_client(job));
+    if (needs == NEEDS_BODY || (needs == NEEDS_EITHER && has_body)) {
+        return cw_http_json(request, &job->body);
+    }
+    return cw_http_bearer(request, &job->bearer);
+}
+
+static void hand_over(struct cw_http_request *request, struct rest *rest, enum needs needs,
+                      struct cw_work *work, void (*run)(void *arg))
 {
     struct job *job = calloc(1, sizeof(*job));
     if (job == NULL) {
@@ -184,10 +282,7 @@ static void hand_over(struct cw_http_request *request, struct rest *rest, struct
     }
     job->rest = rest;
     job->request = request;
-    enum cw_err err = cw_http_json(request, &job->body);
-    if (err == CW_OK) {
-        err = read_client(job);
-    }
+    enum cw_err err = read_request(job, needs);
     if (err != CW_OK) {
         job_free(job);
         problem(request, err, 0, NULL);
@@ -205,13 +300,37 @@ static void hand_over(struct cw_http_request *request, struct rest *rest, struct
 static void handle_login(struct cw_http_request *request, void *ctx)
 {
     struct rest *rest = ctx;
-    hand_over(request, rest, rest->options.logins, run_login);
+    hand_over(request, rest, NEEDS_BODY, rest->options.logins, run_login);
 }
 
 static void handle_refresh(struct cw_http_request *request, void *ctx)
 {
     struct rest *rest = ctx;
-    hand_over(request, rest, rest->options.refreshes, run_refresh);
+    hand_over(request, rest, NEEDS_BODY, rest->options.refreshes, run_refresh);
+}
+
+static void handle_logout(struct cw_http_request *request, void *ctx)
+{
+    struct rest *rest = ctx;
+    hand_over(request, rest, NEEDS_EITHER, rest->options.refreshes, run_logout);
+}
+
+static void handle_userinfo(struct cw_http_request *request, void *ctx)
+{
+    struct rest *rest = ctx;
+    hand_over(request, rest, NEEDS_BEARER, rest->options.refreshes, run_userinfo);
+}
+
+static void handle_sessions(struct cw_http_request *request, void *ctx)
+{
+    struct rest *rest = ctx;
+    hand_over(request, rest, NEEDS_BEARER, rest->options.refreshes, run_sessions);
+}
+
+static void handle_end_session(struct cw_http_request *request, void *ctx)
+{
+    struct rest *rest = ctx;
+    hand_over(request, rest, NEEDS_BEARER, rest->options.refreshes, run_end_session);
 }
 
 /* A document of the tenant that the host chooses. */
@@ -265,6 +384,11 @@ static const struct cw_http_route routes[] = {
      .handle = handle_refresh,
      .max_body = BODY_MAX,
      .media_type = "application/json"},
+    /* The body is optional: its media type is looked at where there is one. */
+    {.method = "POST", .path = "/auth/v1/logout", .handle = handle_logout, .max_body = BODY_MAX},
+    {.method = "GET", .path = "/auth/v1/userinfo", .handle = handle_userinfo},
+    {.method = "GET", .path = "/auth/v1/sessions", .handle = handle_sessions},
+    {.method = "DELETE", .path = "/auth/v1/sessions/{id}", .handle = handle_end_session},
     {.method = "GET", .path = "/.well-known/openid-configuration", .handle = handle_discovery},
     {.method = "GET", .path = "/.well-known/jwks.json", .handle = handle_jwks},
 };

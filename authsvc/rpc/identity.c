@@ -6,25 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "authsvc/rpc/rpc_impl.h"
 #include "clinicwave/identity/v1/identity.pb-c.h"
 
 typedef Clinicwave__Identity__V1__LoginRequest login_message;
 typedef Clinicwave__Identity__V1__RefreshRequest refresh_message;
 typedef Clinicwave__Identity__V1__TokenSet token_set;
 
-enum { ADDRESS_SIZE = INET6_ADDRSTRLEN, SCOPE_MAX = 4096, FIELD_MAX = 4096 };
-
-struct job {
-    const struct identity *identity;
-    struct cw_rpc_call *call;
-    const ProtobufCMessage *request; /* in the call's arena */
-    char address[ADDRESS_SIZE];
-};
-
-static struct cw_str bytes(ProtobufCBinaryData b)
-{
-    return (struct cw_str){(const char *)b.data, b.len};
-}
+enum { ADDRESS_SIZE = RPC_ADDRESS_SIZE, SCOPE_MAX = 4096, FIELD_MAX = 4096 };
 
 static bool trusted(const struct identity *identity, uid_t uid)
 {
@@ -126,12 +115,12 @@ static struct cw_str text_or_none(const char *text)
 
 static void run_login(void *arg)
 {
-    struct job *job = arg;
+    struct rpc_job *job = arg;
     const login_message *m = (const login_message *)job->request;
     struct login_request r = {
         .domain = cw_str(m->domain),
-        .username = bytes(m->username),
-        .password = bytes(m->password),
+        .username = rpc_bytes(m->username),
+        .password = rpc_bytes(m->password),
         .client_id = cw_str(m->client_id),
         .address = cw_str(job->address),
         .device = text_or_none(m->user_agent),
@@ -159,11 +148,11 @@ static void run_login(void *arg)
 
 static void run_refresh(void *arg)
 {
-    struct job *job = arg;
+    struct rpc_job *job = arg;
     const refresh_message *m = (const refresh_message *)job->request;
     const struct login_refresh_request r = {
         .domain = cw_str(m->domain),
-        .refresh_token = bytes(m->refresh_token),
+        .refresh_token = rpc_bytes(m->refresh_token),
         .client_id = cw_str(m->client_id),
         .address = cw_str(job->address),
     };
@@ -184,16 +173,16 @@ static void run_refresh(void *arg)
 
 /* --- handlers, on the poller ------------------------------------------------------------ */
 
-static void hand_over(struct cw_rpc_call *call, const ProtobufCMessage *request,
-                      const struct identity *identity, const char *told_address,
-                      struct cw_work *work, void (*run)(void *arg))
+void rpc_hand_over(struct cw_rpc_call *call, const ProtobufCMessage *request,
+                   const struct identity *identity, const char *told_address, struct cw_work *work,
+                   void (*run)(void *arg))
 {
-    struct job *job = calloc(1, sizeof(*job));
+    struct rpc_job *job = calloc(1, sizeof(*job));
     if (job == NULL) {
         cw_rpc_fail(call, CW_NO_MEMORY, NULL);
         return;
     }
-    *job = (struct job){.identity = identity, .call = call, .request = request};
+    *job = (struct rpc_job){.identity = identity, .call = call, .request = request};
     client_address(identity, call, told_address, job->address);
     cw_rpc_call_defer(call);
     enum cw_err err = cw_work_submit(work, run, job);
@@ -207,14 +196,14 @@ static void login(struct cw_rpc_call *call, const ProtobufCMessage *request, voi
 {
     const struct identity *identity = ctx;
     const login_message *m = (const login_message *)request;
-    hand_over(call, request, identity, m->client_address, identity->logins, run_login);
+    rpc_hand_over(call, request, identity, m->client_address, identity->logins, run_login);
 }
 
 static void refresh(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx)
 {
     const struct identity *identity = ctx;
     const refresh_message *m = (const refresh_message *)request;
-    hand_over(call, request, identity, m->client_address, identity->refreshes, run_refresh);
+    rpc_hand_over(call, request, identity, m->client_address, identity->refreshes, run_refresh);
 }
 
 const struct cw_rpc_method identity_methods[] = {
@@ -228,5 +217,25 @@ const struct cw_rpc_method identity_methods[] = {
      .listeners = LISTENER_AUTHSVC,
      .request = &clinicwave__identity__v1__refresh_request__descriptor,
      .unary = refresh},
+    {.path = "/clinicwave.identity.v1.IdentityService/Logout",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__logout_request__descriptor,
+     .unary = rpc_logout},
+    {.path = "/clinicwave.identity.v1.IdentityService/UserInfo",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__user_info_request__descriptor,
+     .unary = rpc_user_info},
+    {.path = "/clinicwave.identity.v1.IdentityService/ListSessions",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__list_sessions_request__descriptor,
+     .unary = rpc_list_sessions},
+    {.path = "/clinicwave.identity.v1.IdentityService/EndSession",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__end_session_request__descriptor,
+     .unary = rpc_end_session},
 };
 const size_t identity_n_methods = CW_ARRAY_SIZE(identity_methods);

@@ -87,6 +87,19 @@ static const struct migration migrations[] = {
      " updated_at BIGINT NOT NULL,"
      " PRIMARY KEY (tenant, dimension, key));"
      "CREATE INDEX throttle_age ON throttle (updated_at);"},
+    {2, "revocations",
+     /* One row counts: numbers rise in the order of commits. */
+     "CREATE TABLE counter (name TEXT PRIMARY KEY, value BIGINT NOT NULL);"
+     "INSERT INTO counter (name, value) VALUES ('revocation', 0);"
+
+     "CREATE TABLE revocation ("
+     " number BIGINT PRIMARY KEY,"
+     " tenant TEXT NOT NULL REFERENCES tenant (name),"
+     " kind TEXT NOT NULL," /* session */
+     " value TEXT NOT NULL,"
+     " issued_until BIGINT NOT NULL,"
+     " expires_at BIGINT NOT NULL);"
+     "CREATE INDEX revocation_expiry ON revocation (expires_at);"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

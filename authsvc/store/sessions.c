@@ -43,7 +43,8 @@ static enum cw_err start_in(struct db_tx *tx, struct cw_str tenant,
         db_int(cap),
         db_int(session->started_at),
     };
-    return db_run(tx, DB_SESSION_END_OLDEST, oldest, CW_ARRAY_SIZE(oldest), NULL, NULL, NULL);
+    return store_end_sessions(tx, DB_SESSION_END_OLDEST, oldest, CW_ARRAY_SIZE(oldest), tenant,
+                              session->started_at);
 }
 
 enum cw_err store_session_start(struct store *store, struct cw_str tenant,
@@ -56,11 +57,14 @@ enum cw_err store_session_start(struct store *store, struct cw_str tenant,
 }
 
 static enum cw_err end_in(struct db_tx *tx, struct cw_str tenant, struct cw_str id, int64_t now,
-                          const char *reason, int64_t *ret_changes)
+                          const char *reason)
 {
     const struct db_value args[] = {db_text(tenant), db_text(id), db_int(now),
                                     db_text(cw_str(reason))};
-    return db_run(tx, DB_SESSION_END, args, CW_ARRAY_SIZE(args), NULL, NULL, ret_changes);
+    int64_t changes = 0;
+    TRY(db_run(tx, DB_SESSION_END, args, CW_ARRAY_SIZE(args), NULL, NULL, &changes));
+    ENSURE(changes == 1, CW_NOT_FOUND);
+    return store_revoke_session(tx, tenant, id, now);
 }
 
 enum cw_err store_session_end(struct store *store, struct cw_str tenant, struct cw_str id,
@@ -68,9 +72,66 @@ enum cw_err store_session_end(struct store *store, struct cw_str tenant, struct 
 {
     struct db_tx *tx = NULL;
     TRY(db_begin(store->db, DB_DURABLE, &tx));
-    int64_t changes = 0;
-    TRY(db_end(tx, end_in(tx, tenant, id, cw_clock_wall_ms(store->clock), reason, &changes)));
-    return changes == 1 ? CW_OK : CW_NOT_FOUND;
+    return db_end(tx, end_in(tx, tenant, id, cw_clock_wall_ms(store->clock), reason));
+}
+
+struct owner_read {
+    struct cw_str subject;
+    bool same;
+};
+
+static enum cw_err read_owner(void *ctx, const struct db_value *columns, size_t n)
+{
+    struct owner_read *read = ctx;
+    ENSURE(n == 1, CW_INTERNAL);
+    read->same = cw_str_eq(columns[0].s, read->subject);
+    return CW_OK;
+}
+
+enum cw_err store_session_check(struct store *store, struct cw_str tenant, struct cw_str id,
+                                struct cw_str subject)
+{
+    const struct db_value args[] = {db_text(tenant), db_text(id),
+                                    db_int(cw_clock_wall_ms(store->clock))};
+    struct owner_read read = {.subject = subject};
+    TRY(store_do(store, DB_LAZY, DB_SESSION_OWNER, args, CW_ARRAY_SIZE(args), read_owner, &read,
+                 NULL));
+    return read.same ? CW_OK : CW_NOT_FOUND;
+}
+
+struct session_list {
+    enum cw_err (*each)(void *ctx, const struct store_session *session);
+    void *ctx;
+};
+
+static enum cw_err read_session(void *ctx, const struct db_value *c, size_t n)
+{
+    const struct session_list *list = ctx;
+    ENSURE(n == 9, CW_INTERNAL);
+    const struct store_session session = {
+        .id = c[0].s,
+        .subject = c[1].s,
+        .client_id = c[2].s,
+        .scope = c[3].s,
+        .device = c[4].s,
+        .address = c[5].s,
+        .started_at = c[6].i,
+        .used_at = c[7].i,
+        .expires_at = c[8].i,
+    };
+    return list->each(list->ctx, &session);
+}
+
+enum cw_err store_session_list(struct store *store, struct cw_str tenant, struct cw_str subject,
+                               int64_t max,
+                               enum cw_err (*each)(void *ctx, const struct store_session *session),
+                               void *ctx)
+{
+    const struct db_value args[] = {db_text(tenant), db_text(subject),
+                                    db_int(cw_clock_wall_ms(store->clock)), db_int(max)};
+    struct session_list list = {.each = each, .ctx = ctx};
+    return store_do(store, DB_LAZY, DB_SESSION_LIST, args, CW_ARRAY_SIZE(args), read_session, &list,
+                    NULL);
 }
 
 struct family_read {
@@ -135,7 +196,7 @@ static enum cw_err read_user(struct db_tx *tx, struct cw_str tenant, struct cw_a
                NULL));
     if (!read.found || rotated->user.disabled) {
         rotated->outcome = STORE_ROTATION_ENDED;
-        return end_in(tx, tenant, rotated->session.id, now, "user_disabled", NULL);
+        return end_in(tx, tenant, rotated->session.id, now, "user_disabled");
     }
     const struct db_value touch[] = {db_text(tenant), db_text(rotated->session.id), db_int(now)};
     return db_run(tx, DB_SESSION_TOUCH, touch, CW_ARRAY_SIZE(touch), NULL, NULL, NULL);
@@ -181,4 +242,14 @@ enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
     TRY(db_end(tx, rotate_in(tx, tenant, rotate, arena, cw_clock_wall_ms(store->clock), &rotated)));
     *ret_rotated = rotated;
     return CW_OK;
+}
+
+enum cw_err store_family_find(struct store *store, struct cw_str tenant, const uint8_t *family,
+                              struct cw_arena *arena, struct store_rotated *ret_rotated)
+{
+    const struct db_value args[] = {db_text(tenant), db_bytes(family, STORE_FAMILY_SIZE)};
+    struct family_read read = {.arena = arena, .rotated = ret_rotated};
+    TRY(store_do(store, DB_LAZY, DB_FAMILY_GET, args, CW_ARRAY_SIZE(args), read_family, &read,
+                 NULL));
+    return read.found ? CW_OK : CW_NOT_FOUND;
 }

@@ -70,9 +70,10 @@ CW_MUST_USE enum cw_err store_user_by_subject(struct store *store, struct cw_str
 CW_MUST_USE enum cw_err store_user_rehash(struct store *store, struct cw_str tenant,
                                           struct cw_str subject, struct cw_str old_hash,
                                           struct cw_str new_hash);
-/* CW_NOT_FOUND where there is no such user. */
+/* Ends the user's sessions, too. CW_NOT_FOUND where there is no such user. */
 CW_MUST_USE enum cw_err store_user_set_password(struct store *store, struct cw_str tenant,
                                                 struct cw_str username, struct cw_str hash);
+/* Disabling ends the user's sessions. */
 CW_MUST_USE enum cw_err store_user_set_disabled(struct store *store, struct cw_str tenant,
                                                 struct cw_str username, bool disabled);
 
@@ -103,9 +104,18 @@ struct store_family {
 CW_MUST_USE enum cw_err store_session_start(struct store *store, struct cw_str tenant,
                                             const struct store_session *session,
                                             const struct store_family *family, int64_t cap);
-/* CW_NOT_FOUND: there is no such session, or it has ended. */
+/* Ends a session and revokes its tokens. CW_NOT_FOUND: there is no such session, or it has ended.
+ */
 CW_MUST_USE enum cw_err store_session_end(struct store *store, struct cw_str tenant,
                                           struct cw_str id, const char *reason);
+/* Whether the session is alive and the subject's. CW_NOT_FOUND otherwise. */
+CW_MUST_USE enum cw_err store_session_check(struct store *store, struct cw_str tenant,
+                                            struct cw_str id, struct cw_str subject);
+/* Calls `each` per living session of the subject, newest first, at most `max`; it may not call the
+ * store. */
+CW_MUST_USE enum cw_err
+store_session_list(struct store *store, struct cw_str tenant, struct cw_str subject, int64_t max,
+                   enum cw_err (*each)(void *ctx, const struct store_session *session), void *ctx);
 
 enum store_rotation {
     STORE_ROTATION_DONE = 0, /* this call redeemed the token */
@@ -142,6 +152,28 @@ CW_MUST_USE enum cw_err store_refresh_rotate(struct store *store, struct cw_str 
                                              const struct store_rotate *rotate,
                                              struct cw_arena *arena,
                                              struct store_rotated *ret_rotated);
+
+/* The family as it is, without redeeming anything: generation, hash, session. CW_NOT_FOUND. */
+CW_MUST_USE enum cw_err store_family_find(struct store *store, struct cw_str tenant,
+                                          const uint8_t *family, struct cw_arena *arena,
+                                          struct store_rotated *ret_rotated);
+
+/* --- revocations ------------------------------------------------------------------------ */
+
+struct store_revocation {
+    uint64_t number; /* rises in the order of commits */
+    struct cw_str tenant;
+    struct cw_str session_id;
+    int64_t expires_at; /* no token that it is about lives longer */
+};
+
+/* The number of the newest one, 0 before the first. */
+CW_MUST_USE enum cw_err store_revocation_number(struct store *store, uint64_t *ret_number);
+/* Calls `each` per revocation after `after` that is still in effect; it may not call the store. */
+CW_MUST_USE enum cw_err
+store_revocation_list(struct store *store, uint64_t after,
+                      enum cw_err (*each)(void *ctx, const struct store_revocation *revocation),
+                      void *ctx);
 
 /* --- signing keys ----------------------------------------------------------------------- */
 

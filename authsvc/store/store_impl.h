@@ -27,4 +27,16 @@ struct store_user_read {
 };
 CW_MUST_USE enum cw_err store_user_read_row(void *ctx, const struct db_value *columns, size_t n);
 
+/* In the transaction that ends the session: its tokens count no more. */
+CW_MUST_USE enum cw_err store_revoke_session(struct db_tx *tx, struct cw_str tenant,
+                                             struct cw_str id, int64_t now);
+/* Ends and revokes all that a statement with RETURNING id ends. */
+CW_MUST_USE enum cw_err store_end_sessions(struct db_tx *tx, enum db_statement statement,
+                                           const struct db_value *args, size_t n,
+                                           struct cw_str tenant, int64_t now);
+/* All of a user's sessions. */
+CW_MUST_USE enum cw_err store_end_user_sessions(struct db_tx *tx, struct cw_str tenant,
+                                                struct cw_str username, const char *reason,
+                                                int64_t now);
+
 #endif

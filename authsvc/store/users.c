@@ -71,6 +71,25 @@ enum cw_err store_user_rehash(struct store *store, struct cw_str tenant, struct 
     return store_do(store, DB_LAZY, DB_USER_REHASH, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL);
 }
 
+/* A change after which the sessions of before are over. */
+static enum cw_err change_in(struct store *store, enum db_statement statement,
+                             const struct db_value *args, size_t n, struct cw_str tenant,
+                             struct cw_str username, const char *end_reason)
+{
+    struct db_tx *tx = NULL;
+    TRY(db_begin(store->db, DB_DURABLE, &tx));
+    int64_t changes = 0;
+    enum cw_err err = db_run(tx, statement, args, n, NULL, NULL, &changes);
+    if (err == CW_OK && changes != 1) {
+        err = CW_NOT_FOUND;
+    }
+    if (err == CW_OK && end_reason != NULL) {
+        err = store_end_user_sessions(tx, tenant, username, end_reason,
+                                      cw_clock_wall_ms(store->clock));
+    }
+    return db_end(tx, err);
+}
+
 enum cw_err store_user_set_password(struct store *store, struct cw_str tenant,
                                     struct cw_str username, struct cw_str hash)
 {
@@ -80,10 +99,8 @@ enum cw_err store_user_set_password(struct store *store, struct cw_str tenant,
         db_text(hash),
         db_int(cw_clock_wall_ms(store->clock)),
     };
-    int64_t changes = 0;
-    TRY(store_do(store, DB_DURABLE, DB_USER_SET_PASSWORD, args, CW_ARRAY_SIZE(args), NULL, NULL,
-                 &changes));
-    return changes == 1 ? CW_OK : CW_NOT_FOUND;
+    return change_in(store, DB_USER_SET_PASSWORD, args, CW_ARRAY_SIZE(args), tenant, username,
+                     "password_changed");
 }
 
 enum cw_err store_user_set_disabled(struct store *store, struct cw_str tenant,
@@ -96,8 +113,6 @@ enum cw_err store_user_set_disabled(struct store *store, struct cw_str tenant,
         disabled ? db_int(now) : (struct db_value){.type = DB_NULL},
         db_int(now),
     };
-    int64_t changes = 0;
-    TRY(store_do(store, DB_DURABLE, DB_USER_SET_DISABLED, args, CW_ARRAY_SIZE(args), NULL, NULL,
-                 &changes));
-    return changes == 1 ? CW_OK : CW_NOT_FOUND;
+    return change_in(store, DB_USER_SET_DISABLED, args, CW_ARRAY_SIZE(args), tenant, username,
+                     disabled ? "user_disabled" : NULL);
 }

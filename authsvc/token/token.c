@@ -1,8 +1,6 @@
 /* Writes the claims as JSON and has them signed. */
 #include "authsvc/token/token.h"
 
-#include "common/base/buf.h"
-
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -97,6 +95,23 @@ static void at_hash(const char *access_token, char ret_hash[32])
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
+void token_user_claims(struct cw_buf *json, const struct token_facts *facts)
+{
+    member(json, "tenant", facts->tenant);
+    raw(json, "roles", facts->roles);
+    raw(json, "permissions", facts->permissions);
+    if (token_scope_has(facts->scope, "profile")) {
+        member(json, "preferred_username", facts->username);
+        if (facts->name.n > 0) {
+            member(json, "name", facts->name);
+        }
+    }
+    if (token_scope_has(facts->scope, "email") && facts->email.n > 0) {
+        member(json, "email", facts->email);
+        raw(json, "email_verified", facts->email_verified ? CW_STR("true") : CW_STR("false"));
+    }
+}
+
 enum cw_err token_id(const struct mint_key *key, const struct token_facts *facts,
                      const char *access_token, char **ret_token)
 {
@@ -113,18 +128,6 @@ enum cw_err token_id(const struct mint_key *key, const struct token_facts *facts
     member(&json, "at_hash", cw_str(hash));
     member(&json, "sid", facts->session_id);
     raw(&json, "amr", CW_STR("[\"pwd\"]")); /* RFC 8176 */
-    member(&json, "tenant", facts->tenant);
-    raw(&json, "roles", facts->roles);
-    raw(&json, "permissions", facts->permissions);
-    if (token_scope_has(facts->scope, "profile")) {
-        member(&json, "preferred_username", facts->username);
-        if (facts->name.n > 0) {
-            member(&json, "name", facts->name);
-        }
-    }
-    if (token_scope_has(facts->scope, "email") && facts->email.n > 0) {
-        member(&json, "email", facts->email);
-        raw(&json, "email_verified", facts->email_verified ? CW_STR("true") : CW_STR("false"));
-    }
+    token_user_claims(&json, facts);
     return signed_claims(&json, key, "JWT", ret_token);
 }

@@ -4,6 +4,7 @@
 #define AUTHSVC_TOKEN_TOKEN_H
 
 #include "authsvc/token/mint.h"
+#include "common/base/buf.h"
 
 /* What the tokens say. JSON arrays are texts that begin with `[`. */
 struct token_facts {
@@ -35,6 +36,10 @@ CW_MUST_USE enum cw_err token_access(const struct mint_key *key, const struct to
  * scopes profile and email ask for. There is no nonce: nobody was redirected. The caller frees. */
 CW_MUST_USE enum cw_err token_id(const struct mint_key *key, const struct token_facts *facts,
                                  const char *access_token, char **ret_token);
+
+/* The claims about the user that the scopes ask for, as members of a JSON object that has one
+ * already: `,"tenant":…`. */
+void token_user_claims(struct cw_buf *json, const struct token_facts *facts);
 
 /* Whether a space-separated list has the word. */
 bool token_scope_has(struct cw_str scope, const char *word);

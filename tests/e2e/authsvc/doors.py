@@ -73,6 +73,26 @@ class Rest:
             body["client_id"] = client
         return self.outcome(self.post("/auth/v1/refresh", body, host=domain))
 
+    def send(self, method, path, token=None, body=None, domain=HOST):
+        headers = {"Host": domain, **({"Authorization": f"Bearer {token}"} if token else {})}
+        answer = self.client.request(method, path, headers=headers, json=body)
+        if answer.status_code == 204:
+            assert not answer.content
+            return Outcome(None, {}, 204)
+        return self.outcome(answer)
+
+    def logout(self, token=None, refresh_token=None, domain=HOST):
+        return self.send("POST", "/auth/v1/logout", token, {"refresh_token": refresh_token} if refresh_token is not None else None, domain)
+
+    def userinfo(self, token, domain=HOST):
+        return self.send("GET", "/auth/v1/userinfo", token, domain=domain)
+
+    def sessions(self, token, domain=HOST):
+        return self.send("GET", "/auth/v1/sessions", token, domain=domain)
+
+    def end_session(self, token, session_id, domain=HOST):
+        return self.send("DELETE", f"/auth/v1/sessions/{session_id}", token, domain=domain)
+
 
 class Grpc:
     name = "grpc"
@@ -80,9 +100,9 @@ class Grpc:
     def __init__(self, authsvc):
         self.stub = authsvc.stub()
 
-    def outcome(self, call):
+    def outcome(self, call, read=lambda answer: answer.tokens):
         try:
-            answer = call().tokens
+            answer = read(call())
         except grpc.RpcError as e:
             details = dict(e.trailing_metadata()).get("grpc-status-details-bin")
             assert details, f"{e.code()} without details: {e.details()}"
@@ -95,6 +115,8 @@ class Grpc:
                 if kind == "google.rpc.RetryInfo":
                     retry = inside.retry_delay.seconds + inside.retry_delay.nanos / 1e9
             return Outcome(reason, None, e.code(), retry, e.details())
+        if not hasattr(answer, "DESCRIPTOR"):
+            return Outcome(None, answer, grpc.StatusCode.OK)
         tokens = {f.name: getattr(answer, f.name) for f in answer.DESCRIPTOR.fields}
         return Outcome(None, {k: v.decode() if isinstance(v, bytes) else v for k, v in tokens.items()}, grpc.StatusCode.OK)
 
@@ -104,6 +126,20 @@ class Grpc:
 
     def refresh(self, token, domain=HOST, client=None):
         return self.outcome(lambda: self.stub.Refresh(domain=domain, refresh_token=token.encode(), client_id=client or ""))
+
+    def logout(self, token=None, refresh_token=None, domain=HOST):
+        return self.outcome(lambda: self.stub.Logout(domain=domain, access_token=(token or "").encode(), refresh_token=(refresh_token or "").encode()),
+                            lambda answer: {})
+
+    def userinfo(self, token, domain=HOST):
+        return self.outcome(lambda: self.stub.UserInfo(domain=domain, access_token=token.encode()), lambda answer: json.loads(answer.claims))
+
+    def sessions(self, token, domain=HOST):
+        return self.outcome(lambda: self.stub.ListSessions(domain=domain, access_token=token.encode()),
+                            lambda answer: [{f.name: getattr(s, f.name) for f in s.DESCRIPTOR.fields} for s in answer.sessions])
+
+    def end_session(self, token, session_id, domain=HOST):
+        return self.outcome(lambda: self.stub.EndSession(domain=domain, access_token=token.encode(), session_id=session_id), lambda answer: {})
 
 
 DOORS = {"rest": Rest, "grpc": Grpc}

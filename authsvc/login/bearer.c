@@ -1,0 +1,263 @@
+/* What a session's owner may do with an access token: read the claims, list and end sessions, log
+ * out. Tokens of our own are verified by the same library that the sidecar uses. */
+#include "authsvc/login/login_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/jose/token.h"
+
+enum { JWKS_MAX = 64 * 1024, SESSIONS_MAX = 1000, LEEWAY_S = 5 };
+
+/* Whose token it is. */
+struct owner {
+    struct login *login;
+    const struct login_bearer *bearer;
+    struct tenant_set *set;
+    const struct tenant *tenant;
+    struct cw_arena arena; /* holds what follows */
+    struct cw_str subject;
+    struct cw_str session_id;
+    struct cw_str client_id;
+    struct cw_str scope;
+    struct login_event event;
+};
+
+static enum cw_err open_tenant(struct owner *o)
+{
+    o->set = tenant_current_get(o->login->deps.tenants);
+    o->tenant = tenant_set_by_host(o->set, o->bearer->domain);
+    ENSURE(o->tenant != NULL, CW_TENANT_UNKNOWN);
+    o->event.tenant = o->tenant->name;
+    return CW_OK;
+}
+
+static enum cw_err keep(struct owner *o, struct cw_str s, struct cw_str *ret)
+{
+    char *copy = cw_arena_dup(&o->arena, s);
+    ENSURE(copy != NULL, CW_NO_MEMORY);
+    *ret = (struct cw_str){copy, s.n};
+    return CW_OK;
+}
+
+static enum cw_err keep_claims(struct owner *o, const struct cw_claims *claims)
+{
+    ENSURE(cw_str_eq(claims->tenant, o->tenant->name), CW_TENANT_MISMATCH);
+    TRY(keep(o, claims->subject, &o->subject));
+    TRY(keep(o, claims->session_id, &o->session_id));
+    TRY(keep(o, claims->client_id, &o->client_id));
+    CW_CLEANUP(cw_buf_done) struct cw_buf scope = CW_BUF_INIT(16 * 1024);
+    for (size_t i = 0; i < claims->scopes.n; i++) {
+        cw_buf_add_cstr(&scope, i > 0 ? " " : "");
+        cw_buf_add_str(&scope, claims->scopes.items[i]);
+    }
+    TRY(cw_buf_check(&scope));
+    return keep(o, cw_buf_str(&scope), &o->scope);
+}
+
+static enum cw_err verify_parsed(struct owner *o, const struct cw_token *token,
+                                 const struct cw_jwks *keys, struct cw_arena *arena)
+{
+    static const struct cw_str types[] = {CW_STR_INIT("at+jwt")};
+    cw_alg_set algorithms = 0;
+    static const char *const names[] = {"RS256", "ES256"};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(names); i++) {
+        algorithms |= cw_alg_bit(cw_alg_find(cw_str(names[i])));
+    }
+    const struct cw_token_policy policy = {
+        .algorithms = algorithms,
+        .types = types,
+        .type_count = CW_ARRAY_SIZE(types),
+        .claims = {.issuer = o->tenant->issuer,
+                   .audiences = o->tenant->audiences,
+                   .audience_count = o->tenant->n_audiences,
+                   .leeway = LEEWAY_S},
+    };
+    struct cw_claims claims = {0};
+    TRY(cw_token_verify(token, &policy, keys, cw_clock_wall_s(o->login->deps.clock), NULL, arena,
+                        &claims, NULL));
+    return keep_claims(o, &claims);
+}
+
+static enum cw_err verify(struct owner *o)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf json = CW_BUF_INIT(JWKS_MAX);
+    TRY(keyring_jwks(o->login->deps.keys, o->tenant->name, &json));
+    const struct cw_jwks_options options = {0};
+    struct cw_jwks *keys = NULL;
+    TRY(cw_jwks_parse(cw_buf_str(&json), &options, &keys, NULL));
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(CW_TOKEN_ARENA);
+    struct cw_token token;
+    enum cw_err err = cw_token_parse(o->bearer->access_token, &arena, NULL, &token);
+    if (err == CW_OK) {
+        err = verify_parsed(o, &token, keys, &arena);
+        cw_token_done(&token);
+    }
+    cw_jwks_unref(keys);
+    return err;
+}
+
+/* The owner of a living session by access token. */
+static enum cw_err open_bearer(struct owner *o)
+{
+    TRY(open_tenant(o));
+    ENSURE(o->bearer->access_token.n > 0, CW_TOKEN_MISSING);
+    TRY(verify(o));
+    o->event.subject = o->subject;
+    o->event.session_id = o->session_id;
+    o->event.client_id = o->client_id;
+    enum cw_err err =
+        store_session_check(o->login->deps.store, o->tenant->name, o->session_id, o->subject);
+    return err == CW_NOT_FOUND ? CW_TOKEN_REVOKED : err;
+}
+
+static struct owner owner_of(struct login *login, const struct login_bearer *bearer)
+{
+    return (struct owner){
+        .login = login,
+        .bearer = bearer,
+        .arena = CW_ARENA_INIT(256 * 1024),
+        .event = {.kind = LOGIN_KIND_LOGOUT, .address = bearer->address},
+    };
+}
+
+static void owner_done(struct owner *o)
+{
+    cw_arena_done(&o->arena);
+    tenant_set_unref(o->set);
+}
+
+static enum cw_err end(struct owner *o, struct cw_str session_id, const char *reason)
+{
+    enum cw_err err = store_session_end(o->login->deps.store, o->tenant->name, session_id, reason);
+    if (err == CW_OK) {
+        login_revoked(o->login);
+    }
+    return err;
+}
+
+/* --- logout ----------------------------------------------------------------------------- */
+
+/* A refresh token of any generation stands for its session, if it was really given out. */
+static enum cw_err logout_by_refresh(struct owner *o)
+{
+    struct refresh_token token;
+    struct store_rotated family = {0};
+    TRY(refresh_token_parse(o->bearer->refresh_token, &token));
+    enum cw_err err =
+        store_family_find(o->login->deps.store, o->tenant->name, token.family, &o->arena, &family);
+    bool genuine = err == CW_OK && refresh_token_leads_to(o->login->refresh_key, &token,
+                                                          family.generation, family.current_hash);
+    cw_secret_wipe(&token, sizeof(token));
+    ENSURE(err == CW_OK || err == CW_NOT_FOUND, err);
+    ENSURE(genuine, CW_REFRESH_INVALID);
+    o->event.subject = family.session.subject;
+    o->event.session_id = family.session.id;
+    err = end(o, family.session.id, "logout");
+    return err == CW_NOT_FOUND ? CW_OK : err; /* it was over already */
+}
+
+static enum cw_err logout(struct owner *o)
+{
+    if (o->bearer->refresh_token.n > 0) {
+        TRY(open_tenant(o));
+        return logout_by_refresh(o);
+    }
+    TRY(open_bearer(o));
+    enum cw_err err = end(o, o->session_id, "logout");
+    return err == CW_NOT_FOUND ? CW_OK : err;
+}
+
+enum cw_err login_logout(struct login *login, const struct login_bearer *bearer)
+{
+    int64_t started = cw_clock_monotonic_ms(login->deps.clock);
+    struct owner o = owner_of(login, bearer);
+    enum cw_err err = logout(&o);
+    login_tell(login, &o.event, started, err);
+    owner_done(&o);
+    return err;
+}
+
+/* --- claims and sessions ---------------------------------------------------------------- */
+
+static enum cw_err userinfo(struct owner *o, struct cw_buf *ret_json)
+{
+    TRY(open_bearer(o));
+    ENSURE(token_scope_has(o->scope, "openid"), CW_SCOPE_INSUFFICIENT);
+    struct store_user user;
+    enum cw_err err =
+        store_user_by_subject(o->login->deps.store, o->tenant->name, o->subject, &o->arena, &user);
+    ENSURE(err != CW_NOT_FOUND, CW_TOKEN_REVOKED);
+    TRY(err);
+    const struct token_facts facts = {
+        .tenant = o->tenant->name,
+        .scope = o->scope,
+        .roles = user.roles,
+        .permissions = user.permissions,
+        .username = user.username,
+        .name = user.name,
+        .email = user.email,
+        .email_verified = user.email_verified,
+    };
+    cw_buf_add_cstr(ret_json, "{\"sub\":");
+    cw_buf_add_json(ret_json, user.subject);
+    token_user_claims(ret_json, &facts);
+    cw_buf_add_char(ret_json, '}');
+    return cw_buf_check(ret_json);
+}
+
+enum cw_err login_userinfo(struct login *login, const struct login_bearer *bearer,
+                           struct cw_buf *ret_json)
+{
+    struct owner o = owner_of(login, bearer);
+    enum cw_err err = userinfo(&o, ret_json);
+    owner_done(&o);
+    return err;
+}
+
+struct listing {
+    struct owner *owner;
+    enum cw_err (*each)(void *ctx, const struct store_session *session, bool current);
+    void *ctx;
+};
+
+static enum cw_err list_one(void *ctx, const struct store_session *session)
+{
+    const struct listing *listing = ctx;
+    return listing->each(listing->ctx, session, cw_str_eq(session->id, listing->owner->session_id));
+}
+
+enum cw_err login_sessions(struct login *login, const struct login_bearer *bearer,
+                           enum cw_err (*each)(void *ctx, const struct store_session *session,
+                                               bool current),
+                           void *ctx)
+{
+    struct owner o = owner_of(login, bearer);
+    struct listing listing = {.owner = &o, .each = each, .ctx = ctx};
+    enum cw_err err = open_bearer(&o);
+    if (err == CW_OK) {
+        err = store_session_list(login->deps.store, o.tenant->name, o.subject, SESSIONS_MAX,
+                                 list_one, &listing);
+    }
+    owner_done(&o);
+    return err;
+}
+
+static enum cw_err end_one(struct owner *o, struct cw_str session_id)
+{
+    TRY(open_bearer(o));
+    TRY(store_session_check(o->login->deps.store, o->tenant->name, session_id, o->subject));
+    o->event.session_id = session_id;
+    return end(o, session_id, "ended_by_user");
+}
+
+enum cw_err login_end_session(struct login *login, const struct login_bearer *bearer,
+                              struct cw_str session_id)
+{
+    int64_t started = cw_clock_monotonic_ms(login->deps.clock);
+    struct owner o = owner_of(login, bearer);
+    enum cw_err err = end_one(&o, session_id);
+    login_tell(login, &o.event, started, err);
+    owner_done(&o);
+    return err;
+}
