@@ -23,8 +23,8 @@
 enum {
     MESSAGE_MAX = 120 << 10,
     TOKEN_MAX = 16 << 10,
-    ONCE_ENTRIES = 16,
-    ONCE_WAITING = 128, /* entries that the server may hold at once: below the bound of its queue */
+    ONCE_ENTRIES = 32,
+    ONCE_WAITING = 96, /* entries that the server may hold at once: below the bound of its queue */
     MAX_OUTSTANDING = 1024,
 };
 
