@@ -239,11 +239,13 @@ static void stream_read(struct event *event, bool ok)
                                           s->waiting + s->waiting_n);
         }
         grpc_slice_unref(slice);
-        stream_read_next(s);
     } else {
         s->reads_done = true;
     }
-    stream_flush(s);
+    stream_flush(s); /* first: what reading grants the client then leaves with the answer */
+    if (!s->reads_done) {
+        stream_read_next(s);
+    }
     stream_settle(s);
 }
 
