@@ -28,8 +28,9 @@ trap cleanup EXIT
 step "Debian 12, minbase (about a minute)"
 source_of() { { cat /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2> /dev/null || true; } | sed -nE "$1" | sed -n 1p; }
 mirror=$(source_of 's/^URIs: *([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p')
+[ -n "$mirror" ] || fail "no package source is found in /etc/apt/sources.list or sources.list.d/debian.sources" "name one there"
 mkdir -p "$root"
-retry 3 debootstrap --variant=minbase bookworm "$root" "${mirror:-http://deb.debian.org/debian}" > "$base/debootstrap.log" 2>&1 || {
+retry 3 debootstrap --variant=minbase bookworm "$root" "$mirror" > "$base/debootstrap.log" 2>&1 || {
     tail -5 "$base/debootstrap.log" >&2
     fail "debootstrap" "check /etc/apt/sources.list and the network"
 }
@@ -40,8 +41,8 @@ for f in /etc/apt/apt.conf.d/*; do
     if grep -qiE 'proxy|verify-peer|cainfo' "$f"; then cp "$f" "$root/etc/apt/apt.conf.d/"; fi
 done
 cat > "$root/etc/apt/sources.list" <<END
-deb ${mirror:-http://deb.debian.org/debian} bookworm main
-deb ${mirror:-http://deb.debian.org/debian} bookworm-updates main
+deb $mirror bookworm main
+deb $mirror bookworm-updates main
 END
 security=$(source_of 's/^URIs: *([^ ]*security[^ ]*).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]*security[^ ]*) .*/\2/p')
 [ -z "$security" ] || echo "deb $security bookworm-security main" >> "$root/etc/apt/sources.list"

@@ -128,6 +128,14 @@ class Part:
                 raise Failure(f"port {numbers[name]} ({name.lower().replace('_', ' ')} of {self.name}) is held by {command}"
                               + (f", process {pid}" if pid else ""),
                               "end that process, or choose other ports: CW_PORT_BASE=1000 ./dev up")
+            with socket.socket() as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    s.bind(("127.0.0.1", numbers[name]))
+                except OSError as e:
+                    raise Failure(f"port {numbers[name]} ({name.lower().replace('_', ' ')} of {self.name}): {e.strerror}; "
+                                  "an outgoing connection has it for the moment",
+                                  "run this again, or choose ports below 32768: CW_PORT_BASE=1000 ./dev up") from None
 
     def start(self):
         self.log.parent.mkdir(parents=True, exist_ok=True)

@@ -145,12 +145,12 @@ def first_request(numbers, users):
         raise Failure(f"the login of {user['username']} answered {login.status}: {login.text[:300]}", "./dev logs authsvc; ./dev logs gateway")
     say(f"  POST /auth/v1/login as {user['username']}: 200")
     bearer = {"Authorization": "Bearer " + login.json["access_token"]}
-    deadline = time.monotonic() + 15  # the service may still be on its way through the registry
+    deadline = time.monotonic() + 20  # tenant and service may still be on their way to the sidecar and the gateway
     while True:
         answer = client.request("GET", f"{gate}/api/storage/files", headers=bearer, ca=ca)
         if answer.status == 200:
             break
-        if answer.status not in (502, 503) or time.monotonic() > deadline:
+        if answer.status not in (421, 502, 503) or time.monotonic() > deadline:
             raise Failure(f"GET /api/storage/files answered {answer.status}: {answer.text[:300]}", "./dev status; ./dev logs")
         time.sleep(0.2)
     say("  GET /api/storage/files with the token: 200")

@@ -116,3 +116,16 @@ def test_a_method_that_does_not_exist_is_unimplemented(sidecar):
     with pytest.raises(grpc.RpcError) as e:
         call(b"", timeout=10)
     assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_login_through_the_gateways_https_port(route):
+    """What a mobile app does: gRPC over HTTP/2 and TLS to 8443, the demo's CA trusted."""
+    credentials = grpc.ssl_channel_credentials(route.authority.ca.read_bytes())
+    target = f"ipv4:127.0.0.1:{route.ports['HTTPS']}"
+    options = [("grpc.ssl_target_name_override", DOMAIN), ("grpc.default_authority", DOMAIN), ("grpc.enable_http_proxy", 0)]
+    stub = rpc.Stub(grpc.secure_channel(target, credentials, options=options), "clinicwave.identity.v1.IdentityService")
+    tokens = stub.Login(domain=DOMAIN, username=b"anna@clinicwave.com", password=route.password.encode()).tokens
+    assert route.gateway.get("/api/storage/files", tokens.access_token.decode()).status == 200
+    with pytest.raises(grpc.RpcError) as e:
+        stub.Login(domain=DOMAIN, username=b"anna@clinicwave.com", password=b"wrong")
+    assert e.value.code() == grpc.StatusCode.UNAUTHENTICATED
