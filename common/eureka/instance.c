@@ -181,11 +181,18 @@ char *cw_eureka_app_upper(struct cw_arena *arena, struct cw_str app)
 {
     char *upper = cw_arena_dup(arena, app);
     for (char *c = upper; c != NULL && *c != '\0'; c++) {
-        if (*c >= 'a' && *c <= 'z') {
-            *c = (char)(*c - 'a' + 'A');
-        }
+        *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
     }
     return upper;
+}
+
+char *cw_eureka_app_lower(struct cw_arena *arena, struct cw_str app)
+{
+    char *lower = cw_arena_dup(arena, app);
+    for (char *c = lower; c != NULL && *c != '\0'; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    }
+    return lower;
 }
 
 void cw_eureka_hash_add(struct cw_eureka_hash *hash, enum cw_eureka_status status)

@@ -120,6 +120,8 @@ bool cw_eureka_app_is_valid(struct cw_str app);
 bool cw_eureka_id_is_valid(struct cw_str id);
 /* ASCII letters to upper case, NUL-terminated in the arena; NULL without memory. */
 char *cw_eureka_app_upper(struct cw_arena *arena, struct cw_str app);
+/* To lower case: the vipAddress that clients look a service up by. */
+char *cw_eureka_app_lower(struct cw_arena *arena, struct cw_str app);
 
 /* Counts instances by status; a zeroed one is empty. */
 struct cw_eureka_hash {

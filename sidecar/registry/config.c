@@ -94,7 +94,8 @@ static enum cw_err read_static(const struct cw_config_at *at, struct cw_arena *a
     struct cw_eureka_instance *e = &spec->eureka;
     cw_eureka_instance_init(e);
     e->app = cw_eureka_app_upper(arena, cw_str(cw_config_string(at, "application")));
-    e->vip_address = cw_config_string(at, "application");
+    e->vip_address = e->secure_vip_address =
+        cw_eureka_app_lower(arena, cw_str(cw_config_string(at, "application")));
     e->data_center = CW_EUREKA_MY_OWN;
     spec->socket_path = cw_config_string(at, "socket");
     spec->health_path = cw_config_string(at, "health-path");
@@ -107,7 +108,7 @@ static enum cw_err read_static(const struct cw_config_at *at, struct cw_arena *a
     struct cw_eureka_pair *weight = cw_arena_alloc(arena, sizeof(*weight));
     char digits[16];
     snprintf(digits, sizeof(digits), "%d", (int)cw_config_int(at, "weight"));
-    ENSURE(e->app != NULL && weight != NULL, CW_NO_MEMORY);
+    ENSURE(e->app != NULL && e->vip_address != NULL && weight != NULL, CW_NO_MEMORY);
     *weight = (struct cw_eureka_pair){"weight", cw_arena_dup(arena, cw_str(digits))};
     ENSURE(weight->value != NULL, CW_NO_MEMORY);
     e->metadata = (struct cw_eureka_pairs){weight, 1};

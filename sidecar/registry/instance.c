@@ -161,10 +161,11 @@ char *registry_instance_default_id(struct cw_arena *arena, const char *host,
                                    const struct registry_spec *spec)
 {
     struct cw_buf id = CW_BUF_INIT(1024);
-    cw_buf_addf(&id, "%s:", host);
-    for (const char *c = spec->eureka.app; c != NULL && *c != '\0'; c++) {
-        cw_buf_add_char(&id, *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c);
+    const char *app = cw_eureka_app_lower(arena, cw_str(spec->eureka.app));
+    if (app == NULL) {
+        return NULL;
     }
+    cw_buf_addf(&id, "%s:%s", host, app);
     if (spec->socket_path != NULL) {
         const char *slash = strrchr(spec->socket_path, '/');
         cw_buf_addf(&id, ":%s", slash != NULL ? slash + 1 : spec->socket_path);

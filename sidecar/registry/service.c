@@ -63,8 +63,8 @@ static enum cw_err read_instance(const struct registry *registry, const Message 
     struct cw_eureka_instance *e = &spec.eureka;
     cw_eureka_instance_init(e);
     e->app = cw_eureka_app_upper(arena, cw_str(m->application));
-    ENSURE(e->app != NULL, CW_NO_MEMORY);
-    e->vip_address = e->secure_vip_address = m->application;
+    e->vip_address = e->secure_vip_address = cw_eureka_app_lower(arena, cw_str(m->application));
+    ENSURE(e->app != NULL && e->vip_address != NULL, CW_NO_MEMORY);
     e->host_name = registry->host;
     e->ip_addr = some(m->address) != NULL ? m->address : "127.0.0.1";
     e->data_center = CW_EUREKA_MY_OWN;

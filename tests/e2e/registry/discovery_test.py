@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 import grpc
 import pytest
@@ -128,6 +129,15 @@ def test_a_change_elsewhere_is_no_news(start):
 def test_an_id_is_made_where_none_is_given(start):
     registration = Registration(start())
     assert registration.answer.instance_id == f"{os.uname().nodename}:x:9000"
+
+
+def test_eureka_clients_find_it_by_its_lower_case_name(start):
+    sidecar = start()
+    Registration(sidecar, application="STORAGE-Service", instance_id="s")
+    url = f"http://127.0.0.1:{sidecar.registry_port}/eureka/apps/STORAGE-SERVICE/s"
+    instance = json.load(urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "application/json"}), timeout=5))["instance"]
+    assert (instance["app"], instance["vipAddress"], instance["secureVipAddress"]) == ("STORAGE-SERVICE", "storage-service", "storage-service")
+    assert instance["port"] == {"$": 9000, "@enabled": "true"} and instance["status"] == "UP"
 
 
 def test_who_is_not_granted_does_not_register(start):
