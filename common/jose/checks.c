@@ -6,7 +6,7 @@
 
 #include "common/base/buf.h"
 
-enum { SHOWN_MAX = 100, DETAIL_SIZE = 1024 };
+enum { SHOWN_MAX = 100, DETAIL_SIZE = 2048 };
 
 const char *cw_checks_quote(struct cw_str value, char text[CW_QUOTED_SIZE])
 {

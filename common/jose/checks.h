@@ -4,7 +4,7 @@
 
 #include "common/jose/claims.h"
 
-enum { CW_QUOTED_SIZE = 160 };
+enum { CW_QUOTED_SIZE = 640 }; /* 100 bytes, each escaped, and an ellipsis */
 
 /* The string in JSON's quotes, cut at some 100 bytes: safe on a terminal. Returns `text`. */
 const char *cw_checks_quote(struct cw_str value, char text[CW_QUOTED_SIZE]);

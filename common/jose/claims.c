@@ -99,9 +99,7 @@ static enum cw_err read_array(const json_t *array, struct cw_arena *arena,
     struct cw_str *items = cw_arena_alloc(arena, n * sizeof *items);
     ENSURE(items, CW_NO_MEMORY);
     for (size_t i = 0; i < n; i++) {
-        const json_t *item = json_array_get(array, i);
-        ENSURE(json_is_string(item), CW_CLAIM_INVALID);
-        TRY(read_text(item, &items[i]));
+        TRY(read_text(json_array_get(array, i), &items[i]));
     }
     *ret_list = (struct cw_str_list){items, n};
     return CW_OK;

@@ -11,19 +11,35 @@
 
 enum { NOTE_SIZE = 200 };
 
+/* As small as it can be: there may be ten thousand of them. */
 struct cw_jwks {
     atomic_uint refs;
+    size_t n;
+    size_t notes;
+    char (*note)[NOTE_SIZE]; /* NULL for none */
+    struct cw_jwk *keys[];
+};
+
+/* A set in the making. */
+struct draft {
     size_t n;
     size_t notes;
     struct cw_jwk *keys[CW_JWKS_KEYS_MAX];
     char note[CW_JWKS_KEYS_MAX][NOTE_SIZE];
 };
 
-static void note(struct cw_jwks *set, size_t member, struct cw_str kid, const char *why)
+static void note(struct draft *draft, size_t member, struct cw_str kid, const char *why)
 {
-    if (set->notes < CW_JWKS_KEYS_MAX) {
-        snprintf(set->note[set->notes++], NOTE_SIZE, "key %zu (kid %.*s): %s", member + 1,
-                 (int)CW_MIN(kid.n, 64), kid.p, why);
+    if (draft->notes == CW_JWKS_KEYS_MAX) {
+        return;
+    }
+    char *text = draft->note[draft->notes++];
+    snprintf(text, NOTE_SIZE, "key %zu (kid %.*s): %s", member + 1, (int)CW_MIN(kid.n, 64), kid.p,
+             why);
+    for (; *text; text++) { /* a kid is the issuer's text, and cut it may be no UTF-8 */
+        if (*text < 0x20 || *text >= 0x7f) {
+            *text = '?';
+        }
     }
 }
 
@@ -56,7 +72,7 @@ static enum cw_err read_member(const json_t *member, const struct cw_jwks_option
 }
 
 static enum cw_err read_members(const json_t *members, const struct cw_jwks_options *options,
-                                struct cw_jwks *set)
+                                struct draft *draft)
 {
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *member = json_array_get(members, i);
@@ -67,10 +83,10 @@ static enum cw_err read_members(const json_t *members, const struct cw_jwks_opti
         enum cw_err err = read_member(member, options, &key, why);
         ENSURE(err != CW_NO_MEMORY, err);
         if (why[0] || err) {
-            note(set, i, kid, why[0] ? why : "OpenSSL refuses it");
+            note(draft, i, kid, why[0] ? why : "OpenSSL refuses it");
         }
         if (!err) {
-            set->keys[set->n++] = key;
+            draft->keys[draft->n++] = key;
         }
     }
     return CW_OK;
@@ -78,12 +94,12 @@ static enum cw_err read_members(const json_t *members, const struct cw_jwks_opti
 
 /* RFC 7517 §4.5 lets kids repeat for equivalent keys only. Two different keys that one token could
  * mean are both left out; a repeated key is kept once. */
-static void drop_ambiguous(struct cw_jwks *set)
+static void drop_ambiguous(struct draft *draft)
 {
     bool drop[CW_JWKS_KEYS_MAX] = {false};
-    for (size_t i = 0; i < set->n; i++) {
-        for (size_t j = i + 1; j < set->n; j++) {
-            const struct cw_jwk *a = set->keys[i], *b = set->keys[j];
+    for (size_t i = 0; i < draft->n; i++) {
+        for (size_t j = i + 1; j < draft->n; j++) {
+            const struct cw_jwk *a = draft->keys[i], *b = draft->keys[j];
             struct cw_str kid = cw_jwk_kid(a);
             if (cw_jwk_same(a, b)) {
                 drop[j] = true;
@@ -94,19 +110,19 @@ static void drop_ambiguous(struct cw_jwks *set)
         }
     }
     size_t kept = 0;
-    for (size_t i = 0; i < set->n; i++) {
+    for (size_t i = 0; i < draft->n; i++) {
         if (drop[i]) {
-            note(set, i, cw_jwk_kid(set->keys[i]), "kid is not unique");
-            cw_jwk_unref(set->keys[i]);
+            note(draft, i, cw_jwk_kid(draft->keys[i]), "kid is not unique");
+            cw_jwk_unref(draft->keys[i]);
         } else {
-            set->keys[kept++] = set->keys[i];
+            draft->keys[kept++] = draft->keys[i];
         }
     }
-    set->n = kept;
+    draft->n = kept;
 }
 
 static enum cw_err fill(const json_t *document, const struct cw_jwks_options *options,
-                        struct cw_jwks *set, const char **ret_why)
+                        struct draft *draft, const char **ret_why)
 {
     const json_t *members = json_object_get(document, "keys");
     if (!json_is_array(members)) {
@@ -117,47 +133,73 @@ static enum cw_err fill(const json_t *document, const struct cw_jwks_options *op
         *ret_why = "more than 64 keys";
         return CW_KEYS_UNAVAILABLE;
     }
-    TRY(read_members(members, options, set));
-    drop_ambiguous(set);
-    if (set->n == 0) {
-        *ret_why = set->notes ? set->note[0] : "the set is empty";
+    TRY(read_members(members, options, draft));
+    drop_ambiguous(draft);
+    if (draft->n == 0) {
+        *ret_why = draft->notes ? draft->note[0] : "the set is empty";
         return CW_KEYS_UNAVAILABLE;
     }
     return CW_OK;
 }
 
+/* Takes the draft's keys over. */
+static struct cw_jwks *finish(struct draft *draft)
+{
+    struct cw_jwks *set = calloc(1, sizeof *set + draft->n * sizeof(struct cw_jwk *));
+    if (!set) {
+        return NULL;
+    }
+    atomic_init(&set->refs, 1);
+    if (draft->notes) {
+        set->note = calloc(draft->notes, NOTE_SIZE);
+        if (!set->note) {
+            free(set);
+            return NULL;
+        }
+        memcpy(set->note, draft->note, draft->notes * NOTE_SIZE);
+        set->notes = draft->notes;
+    }
+    memcpy(set->keys, draft->keys, draft->n * sizeof(struct cw_jwk *));
+    set->n = draft->n;
+    draft->n = 0;
+    return set;
+}
+
+static enum cw_err parse(struct cw_str text, const struct cw_jwks_options *options,
+                         struct draft *draft, const char **ret_why)
+{
+    json_t *document = NULL;
+    *ret_why = "larger than 256 KiB";
+    ENSURE(text.n <= CW_JWKS_TEXT_MAX, CW_KEYS_UNAVAILABLE);
+    *ret_why = "no JSON object in UTF-8 with unique names";
+    TRY(cw_json_parse_object(text, CW_KEYS_UNAVAILABLE, &document));
+    *ret_why = "";
+    enum cw_err err = fill(document, options, draft, ret_why);
+    json_decref(document);
+    return err;
+}
+
 enum cw_err cw_jwks_parse(struct cw_str text, const struct cw_jwks_options *options,
                           struct cw_jwks **ret_set, char ret_why[CW_JWK_WHY_SIZE])
 {
-    const char *why = "";
-    if (ret_why) {
-        ret_why[0] = '\0';
-    }
-    json_t *document = NULL;
-    enum cw_err err = CW_KEYS_UNAVAILABLE;
-    struct cw_jwks *set = calloc(1, sizeof *set);
-    ENSURE(set, CW_NO_MEMORY);
-    atomic_init(&set->refs, 1);
-    if (text.n > CW_JWKS_TEXT_MAX) {
-        why = "larger than 256 KiB";
-    } else {
-        why = "no JSON object in UTF-8 with unique names";
-        err = cw_json_parse_object(text, CW_KEYS_UNAVAILABLE, &document);
+    const char *why = "out of memory";
+    enum cw_err err = CW_NO_MEMORY;
+    struct draft *draft = calloc(1, sizeof *draft);
+    if (draft) {
+        err = parse(text, options, draft, &why);
     }
     if (!err) {
-        why = "";
-        err = fill(document, options, set, &why);
+        *ret_set = finish(draft);
+        err = *ret_set ? CW_OK : CW_NO_MEMORY;
     }
-    json_decref(document);
     if (ret_why) {
         snprintf(ret_why, CW_JWK_WHY_SIZE, "%s", why);
     }
-    if (err) {
-        cw_jwks_unref(set);
-        return err;
+    for (size_t i = 0; draft && i < draft->n; i++) {
+        cw_jwk_unref(draft->keys[i]);
     }
-    *ret_set = set;
-    return CW_OK;
+    free(draft);
+    return err;
 }
 
 struct cw_jwks *cw_jwks_ref(struct cw_jwks *set)
@@ -174,6 +216,7 @@ void cw_jwks_unref(struct cw_jwks *set)
     for (size_t i = 0; i < set->n; i++) {
         cw_jwk_unref(set->keys[i]);
     }
+    free(set->note);
     free(set);
 }
 

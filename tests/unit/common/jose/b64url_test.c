@@ -54,6 +54,22 @@ static void only_the_canonical_text_decodes(void **state)
     assert_int_equal(three, 64 * 16);
 }
 
+/* The character behind the text is a good one: it is not read, and it does not help. */
+static void six_bits_are_no_byte(void **state)
+{
+    (void)state;
+    static const char text[] = "QUFBQUFBQ";
+    unsigned char bytes[8];
+    for (size_t n = 1; n < sizeof text; n++) {
+        enum cw_err want = n % 4 == 1 ? CW_TOKEN_MALFORMED : CW_OK;
+        if (n % 4 != 1 && n % 4 != 0) {
+            continue; /* cut there, unused bits are set */
+        }
+        judge_expect(text + n, cw_b64url_decode((struct cw_str){text, n}, bytes), want);
+    }
+    judge_expect("one", cw_b64url_decode((struct cw_str){"AA", 1}, bytes), CW_TOKEN_MALFORMED);
+}
+
 static void appending_respects_the_bound(void **state)
 {
     (void)state;
@@ -72,6 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_standards_examples_go_both_ways),
         cmocka_unit_test(only_the_canonical_text_decodes),
+        cmocka_unit_test(six_bits_are_no_byte),
         cmocka_unit_test(appending_respects_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, judge_done);

@@ -29,6 +29,11 @@ static enum cw_err explained(const char *bytes, struct cw_buf *told)
     return err;
 }
 
+#define CONTROLS                                                                                   \
+    "\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001"                       \
+    "\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001"
+#define ACCENTS "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+
 static const struct {
     const char *sentence;
     const char *payload;
@@ -41,6 +46,12 @@ static const struct {
      "FAIL expiry", "1600000000"},
     {"issuer that steers a terminal", "{\"iss\":\"\\u001b[2J\\\"x\"}", CW_ISSUER_UNKNOWN,
      "FAIL issuer", "\"\\u001b[2J\\\"x\""},
+    {"a long issuer of control bytes, cut",
+     "{\"iss\":\"" CONTROLS CONTROLS CONTROLS CONTROLS CONTROLS CONTROLS "\"}", CW_ISSUER_UNKNOWN,
+     "FAIL issuer", "…"},
+    {"a long issuer cut within a character",
+     "{\"iss\":\"x" ACCENTS ACCENTS ACCENTS ACCENTS ACCENTS ACCENTS "\"}", CW_ISSUER_UNKNOWN,
+     "FAIL issuer", "…"},
     {"no issuer", "{}", CW_CLAIM_MISSING, "FAIL iss", "is there"},
     {"audience", "{\"iss\":\"" JUDGE_ISSUER "\",\"sub\":\"a\",\"exp\":1700000600}",
      CW_AUDIENCE_MISMATCH, "FAIL audience", JUDGE_AUDIENCE},
@@ -62,6 +73,7 @@ static void the_refusing_check_is_the_last(void **state)
         assert_memory_equal(last, rows[i].last, strlen(rows[i].last));
         assert_non_null(strstr(last, rows[i].holds));
         assert_true(rows[i].err || !strstr(told.p, "FAIL"));
+        assert_true(cw_str_is_utf8(cw_str(told.p)));
         assert_null(strstr(told.p, strrchr(token, '.') + 1));
         for (const char *p = told.p; *p; p++) {
             assert_true(*p == '\n' || (unsigned char)*p >= 0x20);

@@ -159,6 +159,20 @@ static void what_a_key_is_can_be_listed(void **state)
     free(a);
 }
 
+static void a_note_is_plain_text(void **state)
+{
+    (void)state;
+    char *good = jwk("ES256", "\"kid\":\"a\""),
+         *bad = jwk("RS256", "\"use\":\"enc\",\"kid\":\"\\u001b\xc3\xa9\\n\"");
+    struct cw_jwks *set = set_of(NULL, good, bad);
+    assert_int_equal(cw_jwks_notes(set), 1);
+    assert_string_equal(cw_jwks_note(set, 0), "key 2 (kid ???"
+                                              "?): `use` is not sig");
+    cw_jwks_unref(set);
+    free(bad);
+    free(good);
+}
+
 struct shared {
     struct cw_jwks *set;
     const char *token;
@@ -219,6 +233,7 @@ int main(void)
         cmocka_unit_test(a_token_without_kid_tries_the_keys_that_fit),
         cmocka_unit_test(without_kid_only_so_many_keys_are_tried),
         cmocka_unit_test(what_a_key_is_can_be_listed),
+        cmocka_unit_test(a_note_is_plain_text),
         cmocka_unit_test(one_set_serves_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, judge_done);
