@@ -6,9 +6,11 @@
 
 
 #include "ngx_http_cw_batch.h"
+#include "ngx_http_cw_answer.h"
 #include "ngx_http_cw_digests.h"
 #include "ngx_http_cw_grpc.h"
 #include "ngx_http_cw_metrics.h"
+#include "ngx_http_cw_slots.h"
 
 #include <openssl/evp.h>
 #include <time.h>
@@ -20,8 +22,6 @@
 #define NGX_HTTP_CW_BATCH_OPEN    65536
 #define NGX_HTTP_CW_BATCH_ANSWER  (4 * 1024 * 1024)
 #define NGX_HTTP_CW_BATCH_TRIES   2
-#define NGX_HTTP_CW_STATUS_OK     200
-#define NGX_HTTP_CW_STATUS_UNAVAILABLE  503
 
 
 struct ngx_http_cw_batch_s {
@@ -35,11 +35,7 @@ struct ngx_http_cw_batch_s {
     ngx_queue_t               done;
     ngx_event_t               event;
 
-    /* in flight, by the lower half of their ids; free ones are chained */
-    ngx_http_cw_ask_t       **slots;
-    uint32_t                 *generations;
-    uint32_t                  nslots;
-    uint32_t                  free;          /* nslots: none */
+    ngx_http_cw_slots_t       slots;         /* in flight, by their ids */
     ngx_uint_t                open;
 
     EVP_MD_CTX               *md;
@@ -68,9 +64,6 @@ static size_t ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch,
 static ngx_int_t ngx_http_cw_batch_hash(ngx_http_cw_batch_t *batch,
     ngx_http_cw_ask_t *ask);
 
-static ngx_int_t ngx_http_cw_batch_grow(ngx_http_cw_batch_t *batch);
-static ngx_http_cw_ask_t *ngx_http_cw_batch_find(ngx_http_cw_batch_t *batch,
-    uint64_t id);
 static void ngx_http_cw_batch_release(ngx_http_cw_ask_t *ask);
 static void ngx_http_cw_batch_again(ngx_http_cw_ask_t *ask);
 
@@ -78,8 +71,6 @@ static ngx_int_t ngx_http_cw_batch_answer(ngx_http_cw_ask_t *ask,
     ngx_http_cw_wire_result_t *result);
 static void ngx_http_cw_batch_fail(ngx_http_cw_ask_t *ask, enum cw_err err);
 static void ngx_http_cw_batch_done(ngx_http_cw_ask_t *ask);
-static ngx_int_t ngx_http_cw_batch_copy(ngx_http_cw_ask_t *ask,
-    ngx_str_t *to, ngx_str_t *from, size_t max);
 static uint64_t ngx_http_cw_batch_now(void);
 
 
@@ -145,11 +136,7 @@ ngx_http_cw_batch_destroy(ngx_http_cw_batch_t *batch)
     EVP_MD_CTX_free(batch->md);
     ngx_http_cw_digests_destroy(batch->digests);
 
-    if (batch->slots) {
-        ngx_free(batch->slots);
-        ngx_free(batch->generations);
-    }
-
+    ngx_http_cw_slots_done(&batch->slots);
     ngx_free(batch);
 }
 
@@ -347,7 +334,7 @@ ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask,
 
     left = (ngx_msec_int_t) (ask->deadline - ngx_current_msec);
 
-    entry->id = (uint64_t) batch->generations[ask->slot] << 32 | ask->slot;
+    entry->id = ask->id;
     entry->domain = ask->domain;
     entry->rule = (uint32_t) ask->rule->number;
     entry->timeout = (uint32_t) ngx_max(left, 1);
@@ -397,9 +384,7 @@ ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
             break;
         }
 
-        if (batch->free == batch->nslots
-            && ngx_http_cw_batch_grow(batch) != NGX_OK)
-        {
+        if (ngx_http_cw_slots_reserve(&batch->slots) != NGX_OK) {
             break;
         }
 
@@ -407,7 +392,7 @@ ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
         ask = ngx_queue_data(q, ngx_http_cw_ask_t, queue);
         rule = ask->rule;
 
-        ask->slot = batch->free;
+        ask->id = ngx_http_cw_slots_next(&batch->slots);
         ask->whole = ask->unknown
                      || !ngx_http_cw_digests_has(batch->digests, ask->digest);
 
@@ -433,10 +418,7 @@ ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
 
         p = ngx_http_cw_wire_entry(p, &entry);
 
-        /* the chain of free slots runs through the unused pointers */
-
-        batch->free = (uint32_t) (uintptr_t) batch->slots[ask->slot];
-        batch->slots[ask->slot] = ask;
+        ngx_http_cw_slots_take(&batch->slots, ask);
 
         ngx_queue_remove(q);
         ngx_queue_insert_tail(&batch->in_flight, q);
@@ -459,84 +441,14 @@ ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
 }
 
 
-static ngx_int_t
-ngx_http_cw_batch_grow(ngx_http_cw_batch_t *batch)
-{
-    uint32_t             i, n, *generations;
-    ngx_http_cw_ask_t  **slots;
-
-    n = batch->nslots ? batch->nslots * 2 : 256;
-
-    slots = ngx_alloc(n * sizeof(ngx_http_cw_ask_t *), batch->log);
-    if (slots == NULL) {
-        return NGX_ERROR;
-    }
-
-    generations = ngx_calloc(n * sizeof(uint32_t), batch->log);
-    if (generations == NULL) {
-        ngx_free(slots);
-        return NGX_ERROR;
-    }
-
-    if (batch->nslots) {
-        ngx_memcpy(slots, batch->slots,
-                   batch->nslots * sizeof(ngx_http_cw_ask_t *));
-        ngx_memcpy(generations, batch->generations,
-                   batch->nslots * sizeof(uint32_t));
-
-        ngx_free(batch->slots);
-        ngx_free(batch->generations);
-    }
-
-    for (i = batch->nslots; i < n; i++) {
-        slots[i] = (ngx_http_cw_ask_t *) (uintptr_t) (i + 1);
-    }
-
-    batch->free = batch->nslots;
-    batch->slots = slots;
-    batch->generations = generations;
-    batch->nslots = n;
-
-    return NGX_OK;
-}
-
-
-static ngx_http_cw_ask_t *
-ngx_http_cw_batch_find(ngx_http_cw_batch_t *batch, uint64_t id)
-{
-    uint32_t            slot;
-    ngx_http_cw_ask_t  *ask;
-
-    slot = (uint32_t) id;
-
-    if (slot >= batch->nslots
-        || batch->generations[slot] != (uint32_t) (id >> 32))
-    {
-        return NULL;
-    }
-
-    ask = batch->slots[slot];
-
-    /* a number is the next free slot, no question */
-
-    return ((uintptr_t) ask <= UINT32_MAX) ? NULL : ask;
-}
-
-
 /* the id means nothing from now on: a late answer finds nobody */
 
 static void
 ngx_http_cw_batch_release(ngx_http_cw_ask_t *ask)
 {
-    ngx_http_cw_batch_t  *batch = ask->batch;
-
-    if (ask->state != NGX_HTTP_CW_ASK_IN_FLIGHT) {
-        return;
+    if (ask->state == NGX_HTTP_CW_ASK_IN_FLIGHT) {
+        ngx_http_cw_slots_release(&ask->batch->slots, ask->id);
     }
-
-    batch->generations[ask->slot]++;
-    batch->slots[ask->slot] = (ngx_http_cw_ask_t *) (uintptr_t) batch->free;
-    batch->free = ask->slot;
 }
 
 
@@ -580,7 +492,7 @@ ngx_http_cw_batch_message(ngx_http_cw_call_t *call, void *data, u_char *p,
 
     while ((rc = ngx_http_cw_wire_result(&message, &result)) == NGX_OK) {
 
-        ask = ngx_http_cw_batch_find(batch, result.id);
+        ask = ngx_http_cw_slots_find(&batch->slots, result.id);
 
         /* its request may have gone meanwhile */
 
@@ -603,104 +515,37 @@ static ngx_int_t
 ngx_http_cw_batch_answer(ngx_http_cw_ask_t *ask,
     ngx_http_cw_wire_result_t *result)
 {
-    enum cw_err                 err;
-    ngx_http_cw_batch_t        *batch = ask->batch;
-    const struct cw_err_info   *info;
+    ngx_http_cw_batch_t  *batch = ask->batch;
 
-    err = result->reason.len
-          ? cw_err_from_code((char *) result->reason.data, result->reason.len)
-          : CW_INTERNAL;
-    info = cw_err_info(err);
+    switch (ngx_http_cw_answer_read(ask, result)) {
 
-    if (result->undecided) {
+    case NGX_OK:
 
-        if (result->cause == NGX_HTTP_CW_CAUSE_UNKNOWN_DIGEST) {
-            ngx_http_cw_digests_remove(batch->digests, ask->digest);
-            ngx_http_cw_count(NGX_HTTP_CW_COUNT_DIGEST_UNKNOWN);
-
-            if (!ask->unknown) {
-                ask->unknown = 1;
-                ask->tries = 0;
-                ngx_http_cw_batch_again(ask);
-                return NGX_OK;
-            }
-
-            err = CW_VALIDATOR_UNAVAILABLE;
-            info = cw_err_info(err);
+        if (ask->err == CW_OK) {
+            ngx_http_cw_digests_add(batch->digests, ask->digest);
         }
 
-        /* whatever it calls its reason, nobody was decided upon; but a
-         * domain without a tenant will not be served later either */
+        break;
 
-        if (info->http != NGX_HTTP_CW_STATUS_UNAVAILABLE
-            && err != CW_TENANT_UNKNOWN)
-        {
-            err = (result->cause == NGX_HTTP_CW_CAUSE_EXHAUSTED)
-                  ? CW_VALIDATOR_OVERLOADED
-                  : (result->cause == NGX_HTTP_CW_CAUSE_DEADLINE)
-                    ? CW_DEADLINE_EXCEEDED : CW_VALIDATOR_UNAVAILABLE;
-        }
+    case NGX_AGAIN:
 
-        ask->retry_after = ngx_min(result->retry_after, 3600);
-        ngx_http_cw_batch_fail(ask, err);
+        ngx_http_cw_digests_remove(batch->digests, ask->digest);
+        ngx_http_cw_count(NGX_HTTP_CW_COUNT_DIGEST_UNKNOWN);
 
-        return NGX_OK;
-    }
+        /* once with the token itself; whom that does not help nobody can */
 
-    ask->cached = result->cached;
-
-    switch (result->decision) {
-
-    case NGX_HTTP_CW_DECISION_ALLOW:
-
-        if (!result->has_identity) {
-            return NGX_ERROR;
-        }
-
-        if (ngx_http_cw_batch_copy(ask, &ask->identity, &result->identity,
-                                   (size_t) -1)
-            != NGX_OK)
-        {
-            ngx_http_cw_batch_fail(ask, CW_NO_MEMORY);
+        if (!ask->unknown) {
+            ask->unknown = 1;
+            ask->tries = 0;
+            ngx_http_cw_batch_again(ask);
             return NGX_OK;
         }
 
-        ngx_http_cw_digests_add(batch->digests, ask->digest);
-
-        ask->err = CW_OK;
-        ask->status = NGX_HTTP_CW_STATUS_OK;
-        ngx_str_null(&ask->reason);
+        ngx_http_cw_answer_fail(ask, CW_VALIDATOR_UNAVAILABLE);
         break;
 
-    case NGX_HTTP_CW_DECISION_UNAUTHENTICATED:
-    case NGX_HTTP_CW_DECISION_FORBIDDEN:
     default:
-
-        /* a decision of a newer sidecar is a refusal (token.proto) */
-
-        ask->err = err;
-        ask->status = (ngx_uint_t) info->http;
-
-        if (err == CW_OK || err == CW_INTERNAL
-            || ask->status < 400 || ask->status > 499)
-        {
-            ask->err = (result->decision
-                        == NGX_HTTP_CW_DECISION_UNAUTHENTICATED)
-                       ? CW_TOKEN_MALFORMED : CW_FORBIDDEN;
-            ask->status = (ngx_uint_t) cw_err_info(ask->err)->http;
-        }
-
-        if (ngx_http_cw_batch_copy(ask, &ask->reason, &result->reason, 64)
-            != NGX_OK
-            || ngx_http_cw_batch_copy(ask, &ask->required_scope,
-                                      &result->required_scope, 1024)
-               != NGX_OK)
-        {
-            ngx_http_cw_batch_fail(ask, CW_NO_MEMORY);
-            return NGX_OK;
-        }
-
-        break;
+        return NGX_ERROR;
     }
 
     ngx_http_cw_batch_done(ask);
@@ -709,36 +554,10 @@ ngx_http_cw_batch_answer(ngx_http_cw_ask_t *ask,
 }
 
 
-static ngx_int_t
-ngx_http_cw_batch_copy(ngx_http_cw_ask_t *ask, ngx_str_t *to, ngx_str_t *from,
-    size_t max)
-{
-    to->len = 0;
-
-    if (from->len == 0 || from->len > max) {
-        return NGX_OK;
-    }
-
-    to->data = ngx_pnalloc(ask->pool, from->len);
-    if (to->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(to->data, from->data, from->len);
-    to->len = from->len;
-
-    return NGX_OK;
-}
-
-
 static void
 ngx_http_cw_batch_fail(ngx_http_cw_ask_t *ask, enum cw_err err)
 {
-    ask->err = err;
-    ask->status = (ngx_uint_t) cw_err_info(err)->http;
-    ask->reason.data = (u_char *) cw_err_code(err);
-    ask->reason.len = ngx_strlen(ask->reason.data);
-
+    ngx_http_cw_answer_fail(ask, err);
     ngx_http_cw_batch_done(ask);
 }
 

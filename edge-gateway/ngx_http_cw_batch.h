@@ -73,7 +73,7 @@ struct ngx_http_cw_ask_s {
     unsigned                    tries:2;
     unsigned                    hashed:1;
     u_char                      digest[NGX_HTTP_CW_DIGEST_LEN];
-    uint32_t                    slot;
+    uint64_t                    id;
     ngx_msec_t                  deadline;
     uint64_t                    start;       /* microseconds */
     ngx_queue_t                 queue;

@@ -37,7 +37,7 @@ typedef struct {
     ngx_array_t              *trusted;       /* of ngx_cidr_t */
     ngx_str_t                 error_docs;
     ngx_array_t               rules;         /* of ngx_http_cw_rule_t * */
-    ngx_array_t               claim_names;   /* of ngx_str_t: header names */
+    ngx_array_t               claim_names;   /* of ngx_str_t: headers */
     ngx_array_t               token_names;   /* of ngx_str_t: the headers … */
     ngx_array_t               cookie_names;  /* … and cookies of tokens */
 

@@ -223,7 +223,7 @@ ngx_http_cw_problem_reason(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
         return ctx->err;
     }
 
-    /* the balancer found nobody: nginx has one word for that and for failure */
+    /* nobody was there for the balancer: to nginx that is a failure, too */
 
     if (ctx->err == CW_NO_INSTANCE && r->err_status == NGX_HTTP_BAD_GATEWAY) {
         return ctx->err;
@@ -267,8 +267,8 @@ ngx_http_cw_problem_body(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
     title = ngx_strlen(info->title);
     meaning = ngx_strlen(info->meaning);
 
-    len = sizeof("{\"type\":\"\",\"title\":\"\",\"status\":,\"detail\":\"\","
-                 "\"reason\":\"\",\"trace_id\":\"\"}\n")
+    len = sizeof("{\"type\":\"\",\"title\":\"\",\"status\":,"
+                 "\"detail\":\"\",\"reason\":\"\",\"trace_id\":\"\"}\n")
           + mcf->error_docs.len + 2 * ctx->reason.len + NGX_INT_T_LEN
           + 6 * (title + meaning) + 32;
 
