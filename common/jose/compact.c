@@ -7,6 +7,8 @@
 #include "common/jose/b64url.h"
 #include "common/jose/json.h"
 
+enum { MEMO_MAX = 512 }; /* characters of an encoded header that is remembered */
+
 enum cw_err cw_jws_split(struct cw_str token, struct cw_jws *ret_jws)
 {
     enum { SEGMENTS_MAX = 5 };
@@ -138,7 +140,24 @@ static enum cw_err read_members(json_t *json, struct cw_jws_header *header)
     return read_typ(json, header);
 }
 
-enum cw_err cw_jws_header_parse(struct cw_str encoded, struct cw_jws_header *ret_header)
+/* Tokens of one key mostly have one header, byte for byte: the last good one is not read again. A
+ * function of its bytes alone, so that this is not to be seen from outside. */
+static _Thread_local struct {
+    size_t n;
+    char encoded[MEMO_MAX];
+    struct cw_jws_header header;
+} last;
+
+static void remember(struct cw_str encoded, const struct cw_jws_header *header)
+{
+    if (encoded.n <= MEMO_MAX) {
+        memcpy(last.encoded, encoded.p, encoded.n);
+        last.n = encoded.n;
+        last.header = *header;
+    }
+}
+
+static enum cw_err parse_header(struct cw_str encoded, struct cw_jws_header *ret_header)
 {
     unsigned char bytes[CW_JWS_HEADER_MAX];
     size_t n = cw_b64url_decoded_size(encoded.n);
@@ -156,4 +175,15 @@ enum cw_err cw_jws_header_parse(struct cw_str encoded, struct cw_jws_header *ret
         *ret_header = header;
     }
     return err;
+}
+
+enum cw_err cw_jws_header_parse(struct cw_str encoded, struct cw_jws_header *ret_header)
+{
+    if (encoded.n > 0 && encoded.n == last.n && memcmp(encoded.p, last.encoded, last.n) == 0) {
+        *ret_header = last.header;
+        return CW_OK;
+    }
+    TRY(parse_header(encoded, ret_header));
+    remember(encoded, ret_header);
+    return CW_OK;
 }
