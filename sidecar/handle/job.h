@@ -39,6 +39,7 @@ CW_MUST_USE enum cw_err job_submit(struct handle *handle, struct tenants_set *se
                                    int64_t timeout_ms, const struct job_target *target);
 /* For pool_new. */
 void job_run(struct pool_item *item);
+void job_idle(void);
 
 /* One answer more; err as in verify_result. */
 static inline void handle_count(struct handle *handle, enum cw_err err)

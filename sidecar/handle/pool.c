@@ -23,6 +23,7 @@ struct pool {
     unsigned max;
     bool stopping;
     void (*run)(struct pool_item *item);
+    void (*idle)(void);
     unsigned n_threads;
     pthread_t *threads;
 };
@@ -49,29 +50,40 @@ static struct pool_item *take(struct pool *pool)
     return item;
 }
 
+/* Under the lock, which is let go meanwhile. */
+static void run_all(struct pool *pool)
+{
+    while (pool->ring) {
+        struct pool_item *item = take(pool);
+        pthread_mutex_unlock(&pool->lock);
+        pool->run(item);
+        pthread_mutex_lock(&pool->lock);
+        if (!pool->ring && pool->idle) {
+            pthread_mutex_unlock(&pool->lock);
+            pool->idle();
+            pthread_mutex_lock(&pool->lock);
+        }
+    }
+}
+
 static void *work(void *arg)
 {
     struct pool *pool = arg;
 
     pthread_mutex_lock(&pool->lock);
-    for (;;) {
-        while (!pool->ring && !pool->stopping) {
+    while (pool->ring || !pool->stopping) {
+        run_all(pool);
+        /* Something may have come while `idle` ran without the lock. */
+        if (!pool->ring && !pool->stopping) {
             pthread_cond_wait(&pool->more, &pool->lock);
         }
-        if (!pool->ring) {
-            break;
-        }
-        struct pool_item *item = take(pool);
-        pthread_mutex_unlock(&pool->lock);
-        pool->run(item);
-        pthread_mutex_lock(&pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
 }
 
 enum cw_err pool_new(unsigned threads, unsigned queue_max, void (*run)(struct pool_item *item),
-                     struct pool **ret_pool)
+                     void (*idle)(void), struct pool **ret_pool)
 {
     struct pool *pool = calloc(1, sizeof(*pool));
     sigset_t all;
@@ -85,6 +97,7 @@ enum cw_err pool_new(unsigned threads, unsigned queue_max, void (*run)(struct po
     }
     pool->max = queue_max;
     pool->run = run;
+    pool->idle = idle;
     pool->threads = calloc(threads, sizeof(*pool->threads));
     /* Signals belong to main. */
     sigfillset(&all);

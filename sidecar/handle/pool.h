@@ -17,9 +17,11 @@ struct pool_item {
     struct pool_item *next;
 };
 
-/* Starts `threads` threads. `run` is called for each item. CW_UNAVAILABLE, CW_NO_MEMORY. */
+/* Starts `threads` threads. `run` is called for each item; `idle` (may be NULL) on a thread that
+ * has run something and finds nothing more. CW_UNAVAILABLE, CW_NO_MEMORY. */
 CW_MUST_USE enum cw_err pool_new(unsigned threads, unsigned queue_max,
-                                 void (*run)(struct pool_item *item), struct pool **ret_pool);
+                                 void (*run)(struct pool_item *item), void (*idle)(void),
+                                 struct pool **ret_pool);
 /* CW_VALIDATOR_OVERLOADED when the queue or the source's part of it is full, CW_SHUTTING_DOWN: the
  * item stays the caller's. Any thread; never waits. */
 CW_MUST_USE enum cw_err pool_submit(struct pool *pool, uint64_t source, struct pool_item *item);

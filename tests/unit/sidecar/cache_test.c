@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "sidecar/cache/shard.h"
-#include "tests/support/jose/mint.h"
 #include "tests/unit/sidecar/world.h"
 
 static struct cw_jwk *signer;

@@ -422,8 +422,8 @@ static void discovery_documents_that_are_not_believed(void **state)
         "{\"issuer\":\"https://issuer.example/\",\"jwks_uri\":\"http://k.example/j\"}",
         "{\"issuer\":\"https://issuer.example/\",\"jwks_uri\":\"file:///etc/passwd\"}",
         "{\"issuer\":\"https://issuer.example/\",\"jwks_uri\":\"https://u@k.example/j\"}",
-        "{\"issuer\":\"https://issuer.example/\",\"issuer\":\"https://issuer.example/\","
-        "\"jwks_uri\":\"https://k.example/j\"}",
+        ("{\"issuer\":\"https://issuer.example/\",\"issuer\":\"https://issuer.example/\","
+         "\"jwks_uri\":\"https://k.example/j\"}"),
         "<html>",
     };
     struct fixture *f = *state;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/jose/mint.h"
 #include "tests/unit/sidecar/world.h"
 
 #define S(text) CW_STR_INIT(text)
@@ -96,8 +95,8 @@ static void domains_are_found_in_any_spelling(void **state)
                                             "clinic.example:8443",
                                             "Clinic.example.:80",
                                             "xn--bcher-kva.example",
-                                            "b\xc3\xbc"
-                                            "cher.example"};
+                                            ("b\xc3\xbc"
+                                             "cher.example")};
     static const char *const others[] = {"",
                                          "example",
                                          "x.clinic.example",

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/crypto/sha256.h"
-#include "tests/support/jose/mint.h"
 #include "tests/unit/sidecar/world.h"
 
 #define ISSUER "https://issuer.example/"
