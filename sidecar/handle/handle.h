@@ -6,6 +6,7 @@
 #include "common/rpc/server.h"
 #include "sidecar/cache/cache.h"
 #include "sidecar/keys/key_store.h"
+#include "sidecar/revocation/revocations.h"
 #include "sidecar/tenants/tenants.h"
 
 struct handle;
@@ -28,10 +29,11 @@ struct handle_config {
     struct tenants *tenants;
     struct key_store *keys;
     const struct cw_clock *clock;
-    unsigned verifiers;  /* threads */
-    unsigned queue_max;  /* tokens that wait for one */
-    int64_t timeout_ms;  /* for callers that name no deadline */
-    int64_t key_wait_ms; /* how long a token waits for a fetch of keys */
+    struct revocations *revocations; /* NULL: no feed */
+    unsigned verifiers;              /* threads */
+    unsigned queue_max;              /* tokens that wait for one */
+    int64_t timeout_ms;              /* for callers that name no deadline */
+    int64_t key_wait_ms;             /* how long a token waits for a fetch of keys */
     /* By error: the series that counts its answers; NULL: not counted. */
     struct cw_series **answers;
     struct cw_series *hits;   /* answers from the cache */

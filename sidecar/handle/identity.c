@@ -85,6 +85,71 @@ enum cw_err identity_judge(const struct identity *identity, const struct rule *r
     return policy_judge(&who, &rule->requirement, &where);
 }
 
+/* A field of the packed identity: its number and, for text, its bytes. False at the end. */
+static bool next_field(struct cw_str *rest, unsigned *ret_field, uint64_t *ret_number,
+                       struct cw_str *ret_text)
+{
+    uint64_t values[2] = {0};
+
+    for (size_t v = 0; v < CW_ARRAY_SIZE(values); v++) { /* tag, then a number or a length */
+        unsigned i = 0;
+        for (; i < rest->n && i < 10 && (rest->p[i] & 0x80); i++) {
+            values[v] |= (uint64_t)(rest->p[i] & 0x7f) << (7 * i);
+        }
+        ENSURE(i < rest->n && i < 10, false);
+        values[v] |= (uint64_t)(unsigned char)rest->p[i] << (7 * i);
+        *rest = cw_str_slice(*rest, i + 1, rest->n);
+    }
+    *ret_field = (unsigned)(values[0] >> 3);
+    *ret_number = values[1];
+    *ret_text = (struct cw_str){0};
+    if ((values[0] & 7) == 2) {
+        ENSURE(values[1] <= rest->n, false);
+        *ret_text = cw_str_slice(*rest, 0, (size_t)values[1]);
+        *rest = cw_str_slice(*rest, (size_t)values[1], rest->n);
+    }
+    return true;
+}
+
+static struct revocation_subject revocable(const struct identity *identity,
+                                           const struct tenant *tenant)
+{
+    struct revocation_subject subject = {
+        .issuer = tenant->issuers[identity->issuer].name,
+        .learned = tenant->learned,
+    };
+    struct cw_str runs[] = {identity->subject, identity->standard};
+    unsigned field;
+    uint64_t number;
+    struct cw_str text;
+
+    for (size_t i = 0; i < CW_ARRAY_SIZE(runs); i++) {
+        while (next_field(&runs[i], &field, &number, &text)) {
+            if (field == 2) {
+                subject.values[REVOCATION_SUBJECT] = text;
+            } else if (field == 5) {
+                subject.values[REVOCATION_SESSION] = text;
+            } else if (field == 10) {
+                subject.issued_at = (int64_t)number;
+            } else if (field == 11) {
+                subject.values[REVOCATION_TOKEN] = text;
+            }
+        }
+    }
+    return subject;
+}
+
+enum cw_err identity_decide(const struct identity *identity, const struct rule *rule,
+                            const struct tenant *tenant, struct revocations *revocations,
+                            int64_t mono_ms)
+{
+    if (revocations && !revocations_idle(revocations, mono_ms)) {
+        struct revocation_subject subject = revocable(identity, tenant);
+        TRY(revocations_check(revocations, &subject, mono_ms));
+    }
+    return identity_judge(identity, rule, tenant);
+}
+
 void identity_verdict(const struct identity *identity, const struct rule *rule,
                       const struct tenant *tenant, enum cw_err reason, bool cached,
                       struct cw_buf *scratch, struct wire_verdict *ret_verdict)

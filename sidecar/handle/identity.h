@@ -7,6 +7,7 @@
 #include "sidecar/cache/cache.h"
 #include "sidecar/handle/rule.h"
 #include "sidecar/handle/wire.h"
+#include "sidecar/revocation/revocations.h"
 #include "sidecar/tenants/tenant.h"
 
 enum { IDENTITY_MAX = 32 * 1024 };
@@ -28,6 +29,12 @@ struct identity identity_view(const struct cache_parts *parts, const char *blob)
 /* Whether the identity meets the rule. */
 CW_MUST_USE enum cw_err identity_judge(const struct identity *identity, const struct rule *rule,
                                        const struct tenant *tenant);
+
+/* What counts: not revoked, and meets the rule. CW_FEED_STALE decides nothing. `revocations` may be
+ * NULL. */
+CW_MUST_USE enum cw_err identity_decide(const struct identity *identity, const struct rule *rule,
+                                        const struct tenant *tenant,
+                                        struct revocations *revocations, int64_t mono_ms);
 
 /* The verdict for `reason` (CW_OK: allow; a TOKEN or POLICY category else). `identity` may be NULL
  * for a token that is no good. Claims that the rule picks are written to `scratch`, which must

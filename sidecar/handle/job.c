@@ -204,7 +204,8 @@ static void job_check(void *ctx, const char *name, bool passed, struct cw_str de
 static void run(struct job *job)
 {
     struct handle *handle = job->handle;
-    struct verify_context context = {handle->config.cache, handle->config.clock};
+    struct verify_context context = {handle->config.cache, handle->config.clock,
+                                     handle->config.revocations};
     struct cw_checks checks = {job_check, job};
     const struct cw_checks *told = job->target.explain ? &checks : NULL;
     struct verify_result result;
@@ -231,6 +232,8 @@ static void run(struct job *job)
     cw_series_observe(handle->config.verify, now_ns() - begin);
     if (told && result.has_identity) {
         struct identity view = identity_view(&result.parts, result.blob.p);
+        job_check(job, "revocation", result.err != CW_TOKEN_REVOKED && result.err != CW_FEED_STALE,
+                  cw_str(result.err == CW_OK ? "" : cw_err_code(result.err)));
         explain_policy(&view, job->rule, job->tenant, told);
     }
     job_answer(job, &result);

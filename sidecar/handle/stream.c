@@ -187,7 +187,13 @@ static bool look_up(struct cw_rpc_stream *stream, struct stream_state *state,
     }
     struct identity view = identity_view(&state->hit.parts, state->hit.blob);
     state->hits++;
-    add_verdict(stream, state, entry->id, &view, rule, identity_judge(&view, rule, state->tenant));
+    enum cw_err err = identity_decide(&view, rule, state->tenant, state->handle->config.revocations,
+                                      state->mono_ms);
+    if (cw_err_info(err)->category == CW_CATEGORY_UNDECIDED) {
+        add_undecided(stream, state, entry->id, err);
+    } else {
+        add_verdict(stream, state, entry->id, &view, rule, err);
+    }
     return true;
 }
 

@@ -79,7 +79,14 @@ static void answer(struct handle *handle, struct cw_rpc_call *call,
                   cw_clock_monotonic_ms(handle->config.clock), &hit)) {
         struct identity view = identity_view(&hit.parts, hit.blob);
         cw_series_add(handle->config.hits, 1);
-        reply(handle, call, &view, rule, tenant, identity_judge(&view, rule, tenant));
+        err = identity_decide(&view, rule, tenant, handle->config.revocations,
+                              cw_clock_monotonic_ms(handle->config.clock));
+        if (cw_err_info(err)->category == CW_CATEGORY_UNDECIDED) {
+            handle_count(handle, err);
+            cw_rpc_fail(call, err, NULL);
+        } else {
+            reply(handle, call, &view, rule, tenant, err);
+        }
         return;
     }
     defer(handle, call, set, tenant, rule, request->token, digest, request->explain);

@@ -72,7 +72,8 @@ static enum cw_err conclude(const struct verify_context *context, const struct t
     (void)cache_put(context->cache, key, epoch, &result->parts, result->blob.p, expires_at,
                     subject_hash(tenant, claims->subject), signer);
     struct identity view = identity_view(&result->parts, result->blob.p);
-    return identity_judge(&view, rule, tenant);
+    return identity_decide(&view, rule, tenant, context->revocations,
+                           cw_clock_monotonic_ms(context->clock));
 }
 
 static enum verify_state verify_parsed(const struct verify_context *context,

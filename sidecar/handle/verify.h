@@ -10,6 +10,7 @@
 struct verify_context {
     struct cache *cache;
     const struct cw_clock *clock;
+    struct revocations *revocations; /* NULL: no feed */
 };
 
 /* What came out; `err` decides which:

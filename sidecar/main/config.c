@@ -21,6 +21,7 @@ static const struct cw_config_key keys[] = {
     {.key = "sidecar.management.address", .type = CW_CONFIG_STRING, .fallback = "127.0.0.1", .help = "Address of /actuator."},
     {.key = "sidecar.management.port", .type = CW_CONFIG_INT, .fallback = "9082", .min = 0, .max = 65535, .help = "Port of /actuator; 0: none."},
     {.key = "sidecar.authsvc.socket", .type = CW_CONFIG_PATH, .help = "authsvc's gRPC socket, from which tenants are learned; absent: only those of this file."},
+    {.key = "sidecar.authsvc.max-stale", .type = CW_CONFIG_DURATION, .fallback = "15m", .min = 1000, .max = 86400000, .help = "Without authsvc's revocations for so long, nothing is decided for its issuers."},
     {.key = "sidecar.cache.max-entries", .type = CW_CONFIG_INT, .fallback = "200000", .min = 256, .max = 50000000, .help = "Tokens that the cache holds at most."},
     {.key = "sidecar.cache.max-bytes", .type = CW_CONFIG_SIZE, .fallback = "128MiB", .min = 1048576, .max = 1099511627776, .help = "Memory that the cache uses at most, its index included."},
     {.key = "sidecar.cache.ttl", .type = CW_CONFIG_DURATION, .fallback = "300s", .min = 1000, .max = 86400000, .help = "How long a verified token is not verified again, its own expiry aside."},

@@ -45,4 +45,12 @@ struct cw_log_event events[EVENT_COUNT] = {
                          .level = CW_LOG_WARN,
                          .message = "authsvc does not answer; known tenants are served on",
                          .every_ms = 60000},
+    [EVENT_REVOCATIONS_LOST] = {.action = "revocation-feed-lost",
+                                .level = CW_LOG_WARN,
+                                .message = "authsvc's revocations do not come",
+                                .every_ms = 60000},
+    [EVENT_REVOCATIONS_UNSAVED] = {.action = "revocations-unsaved",
+                                   .level = CW_LOG_ERROR,
+                                   .message = "revocations could not be written to disk",
+                                   .every_ms = 60000},
 };

@@ -74,6 +74,27 @@ static void add_registry(struct sidecar *sidecar, handle_add_health *add, void *
             });
 }
 
+static void add_revocations(struct sidecar *sidecar, handle_add_health *add, void *to)
+{
+    int64_t age = revocations_age_ms(sidecar->revocations, cw_clock_monotonic_ms(&cw_clock_system));
+    struct cw_config_at at = cw_config_root(sidecar->first);
+    bool stale = age > cw_config_ms(&at, "sidecar.authsvc.max-stale");
+    bool late = age > FEED_LATE_MS;
+
+    add(to, &(struct handle_health){
+                .name = "feed:revocations",
+                .status = stale  ? HANDLE_DOWN
+                          : late ? HANDLE_DEGRADED
+                                 : HANDLE_UP,
+                .counts = true,
+                .detail = stale  ? "too old to decide by for authsvc's issuers"
+                          : late ? "authsvc does not answer; what is known is applied"
+                                 : "current",
+                .age_s = age / 1000,
+                .remedy = late ? "is cw-authsvc running?" : "",
+            });
+}
+
 void health_list(void *ctx, handle_add_health *add, void *to)
 {
     struct sidecar *sidecar = ctx;
@@ -102,6 +123,9 @@ void health_list(void *ctx, handle_add_health *add, void *to)
                     .age_s = age < 0 ? -1 : age / 1000,
                     .remedy = late ? "is cw-authsvc running?" : "",
                 });
+    }
+    if (sidecar->revocations) {
+        add_revocations(sidecar, add, to);
     }
     key_store_each(sidecar->keys, add_issuer, &listing);
     add_registry(sidecar, add, to);

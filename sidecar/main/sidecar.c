@@ -96,6 +96,21 @@ static int64_t read_feed_age(void *ctx)
     return age < 0 ? -1 : age / 1000;
 }
 
+static int64_t read_revocations(void *ctx)
+{
+    struct sidecar *sidecar = ctx;
+
+    return sidecar->revocations ? (int64_t)revocations_count(sidecar->revocations) : 0;
+}
+
+static int64_t read_revocations_age(void *ctx)
+{
+    struct sidecar *sidecar = ctx;
+
+    ENSURE(sidecar->revocations, -1);
+    return revocations_age_ms(sidecar->revocations, cw_clock_monotonic_ms(&cw_clock_system)) / 1000;
+}
+
 #define READ_CACHE(field)                                                                          \
     static int64_t read_cache_##field(void *ctx)                                                   \
     {                                                                                              \
@@ -172,6 +187,8 @@ static enum cw_err make_metrics(struct sidecar *sidecar)
         {METRIC_QUEUE, read_queue},
         {METRIC_TENANTS, read_tenants},
         {METRIC_FEED_AGE, read_feed_age},
+        {METRIC_REVOCATIONS, read_revocations},
+        {METRIC_REVOCATIONS_AGE, read_revocations_age},
         {METRIC_CACHE_ENTRIES, read_cache_entries},
         {METRIC_CACHE_BYTES, read_cache_bytes},
         {METRIC_CACHE_EVICTIONS, read_cache_evictions},
@@ -308,6 +325,7 @@ static enum cw_err make_handle(struct sidecar *sidecar)
         .tenants = sidecar->tenants,
         .keys = sidecar->keys,
         .clock = &cw_clock_system,
+        .revocations = sidecar->revocations,
         .queue_max = (unsigned)cw_config_int(&at, "sidecar.queue"),
         .timeout_ms = cw_config_ms(&at, "sidecar.timeout"),
         .key_wait_ms = cw_config_ms(&at, "sidecar.key-wait"),
@@ -457,12 +475,19 @@ enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, str
     TRY(make_keys(sidecar, state_dir));
     TRY(make_tenants(sidecar, state_dir, why));
     TRY(key_store_start(sidecar->keys));
+    if (authsvc && authsvc[0]) {
+        sidecar->revocations =
+            revocation_feed_restore(state_dir, cw_config_ms(&at, "sidecar.authsvc.max-stale"));
+        ENSURE(sidecar->revocations, CW_NO_MEMORY);
+    }
     TRY(make_handle(sidecar));
     TRY(registry_new(config, state_dir, &cw_clock_system, &sidecar->registry));
     TRY(start_server(sidecar, why));
     TRY(start_registry(sidecar, why));
     if (authsvc && authsvc[0]) {
         TRY(feed_new(sidecar->runtime, authsvc, sidecar->tenants, &sidecar->feed));
+        TRY(revocation_feed_new(sidecar->runtime, authsvc, state_dir, sidecar->revocations,
+                                &sidecar->revocation_feed));
     }
     __atomic_store_n(&sidecar->serving, true, __ATOMIC_RELEASE);
     TRY(make_management(sidecar, why));
@@ -507,6 +532,7 @@ void sidecar_stop(struct sidecar *sidecar)
         registry_stop(sidecar->registry);
     }
     feed_free(sidecar->feed);
+    revocation_feed_free(sidecar->revocation_feed);
     /* Who waits for keys is answered here; who waits for a verifier, next. */
     if (sidecar->keys) {
         key_store_stop(sidecar->keys);
@@ -519,6 +545,7 @@ void sidecar_stop(struct sidecar *sidecar)
     cw_rpc_runtime_free(sidecar->runtime);
     cw_http_client_free(sidecar->http);
     handle_free(sidecar->handle);
+    revocations_free(sidecar->revocations);
     registry_free(sidecar->registry);
     tenants_free(sidecar->tenants);
     key_store_free(sidecar->keys);

@@ -7,6 +7,7 @@
 #include "sidecar/handle/handle.h"
 #include "sidecar/main/feed.h"
 #include "sidecar/main/getter.h"
+#include "sidecar/main/revocation_feed.h"
 #include "sidecar/registry/registry.h"
 
 enum { SIDECAR_COMPONENTS = 4 };
@@ -28,6 +29,8 @@ struct sidecar {
     struct cw_rpc_runtime *runtime;
     struct cw_rpc_server *server;
     struct feed *feed;
+    struct revocations *revocations; /* NULL: no authsvc */
+    struct revocation_feed *revocation_feed;
     struct cw_health_component components[SIDECAR_COMPONENTS];
     struct cw_actuator *actuator;
     struct cw_http_server *management;

@@ -66,7 +66,7 @@ static int setup(void **state)
     f->keys = world_store(&f->world, NULL);
     f->tenant = make_tenant(f, 1, (struct cw_str){0});
     f->cache = cache_new(&config);
-    f->context = (struct verify_context){f->cache, &f->world.clock};
+    f->context = (struct verify_context){f->cache, &f->world.clock, NULL};
     f->waiter = (struct key_waiter){.wake = woken, .deadline_ms = INT64_MAX};
     *state = fixture = f;
     return 0;
