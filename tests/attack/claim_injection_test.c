@@ -32,6 +32,7 @@ static const struct judge_case cases[] = {
     ROW("CR LF in scope", SUB("\"a\",\"scope\":\"a\\r\\nb\""), SUB("\"a\",\"scope\":\"a b\"")),
     ROW("a blank within one scope", SUB("\"a\",\"scp\":[\"a admin\"]"),
         SUB("\"a\",\"scp\":[\"a\",\"b\"]")),
+    ROW("an empty scope", SUB("\"a\",\"scp\":[\"\"]"), SUB("\"a\",\"scp\":[]")),
     ROW("scope a number", SUB("\"a\",\"scope\":1"), SUB("\"a\",\"scope\":null")),
     ROW("CR LF in a role", SUB("\"a\",\"roles\":[\"x\\n\"]"), SUB("\"a\",\"roles\":[\"x y\"]")),
     ROW("a role of another type", SUB("\"a\",\"roles\":[true]"), SUB("\"a\",\"roles\":[\"true\"]")),

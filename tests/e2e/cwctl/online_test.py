@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 
 import pytest
 
@@ -83,6 +84,17 @@ def test_an_unknown_domain_and_an_absent_sidecar_are_could_not_decide(cwctl, sid
     assert cwctl("token", "verify", "--tenant", "clinicwave.localhost", good).returncode == 2
     for command in (["keys", "list"], ["keys", "refresh"], ["cache", "stats"], ["cache", "flush"], ["instances"], ["tenants"], ["health"]):
         assert cwctl(*command).returncode == 2, command
+
+
+def test_a_sidecar_that_hangs_is_could_not_decide_in_time(cwctl, sidecar, good):
+    assert cwctl("token", "verify", "--tenant", "clinicwave.localhost", good).returncode == 0
+    sidecar.process.pause()
+    begun = time.monotonic()
+    done = cwctl("token", "verify", "--tenant", "clinicwave.localhost", good)
+    assert done.returncode == 2 and time.monotonic() - begun < 8, done.stdout
+    assert cwctl("health").returncode == 2
+    sidecar.process.go_on()
+    assert cwctl("token", "verify", "--tenant", "clinicwave.localhost", good).returncode == 0
 
 
 def test_keys_are_listed_and_refreshed(cwctl, sidecar, issuer, key, good):
