@@ -180,6 +180,8 @@ def lint_lane():
 
 LANES = {"unit": unit, "attack": attack, "fuzz": fuzz, "e2e": e2e, "interop": interop, "sanitize": sanitize, "lint": lint_lane}
 QUICK = ["unit", "attack", "lint"]
+# Groups of scripts/packages.txt that a lane needs beside those of every test run.
+PACKAGES = {"fuzz": ["clang"], "interop": ["idp", "interop"], "lint": ["clang", "lint"], "fresh": ["fresh"]}
 
 
 def fresh():
@@ -217,6 +219,9 @@ def main():
         if lane not in known:
             parser.error(f'no lane "{lane}"; there are {", ".join(known)}')
 
+    groups = sorted({group for lane in lanes for group in PACKAGES.get(lane, [])})
+    if groups and house.run(ROOT / "scripts/install.sh", *groups).returncode:
+        return house.FAILED
     everything, rows = [], []
     for lane in lanes:
         step(f"lane {lane}")
