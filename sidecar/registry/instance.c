@@ -62,6 +62,7 @@ static enum cw_err fill(struct registry_instance *instance, const struct registr
     TRY(cw_eureka_instance_copy(&instance->arena, &spec->eureka, &instance->eureka));
     TRY(dup_text(&instance->arena, spec->socket_path, &instance->socket_path));
     TRY(dup_text(&instance->arena, spec->health_path, &instance->health_path));
+    instance->size = instance->arena.used;
     instance->id = cw_eureka_instance_id(&instance->eureka);
     instance->source = spec->source;
     instance->origin = spec->source == REGISTRY_RESTORED ? spec->origin : spec->source;

@@ -41,6 +41,7 @@ struct registry_instance {
     const char *health_path;
     enum registry_source source;
     enum registry_source origin;
+    size_t size;                /* bytes of its texts */
     _Atomic int64_t renewal_ms; /* Unix milliseconds: all that a heartbeat changes */
 };
 

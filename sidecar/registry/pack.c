@@ -35,6 +35,19 @@ static char *text(const char *s)
     return mine;
 }
 
+/* All that a gateway has a use for: what anybody may write at length must not outgrow its message.
+ */
+static struct cw_eureka_pairs gateway_metadata(struct cw_eureka_pairs pairs)
+{
+    enum { WEIGHT_DIGITS = 8 };
+    for (size_t i = 0; i < pairs.n; i++) {
+        if (strcmp(pairs.p[i].key, "weight") == 0 && strlen(pairs.p[i].value) <= WEIGHT_DIGITS) {
+            return (struct cw_eureka_pairs){&pairs.p[i], 1};
+        }
+    }
+    return (struct cw_eureka_pairs){0};
+}
+
 static enum cw_err pack_metadata(struct cw_arena *arena, struct cw_eureka_pairs pairs, Message *m)
 {
     Pair *entries = cw_arena_alloc(arena, (pairs.n + 1) * sizeof(*entries));
@@ -62,21 +75,29 @@ static enum cw_err pack_item(struct cw_arena *arena, const struct registry_item 
     m->status = status(item);
     m->port = registry_instance_port(instance, &secure);
     m->secure = secure;
-    m->health_path = text(instance->health_path);
     if (instance->socket_path != NULL) {
         m->socket_path = text(instance->socket_path);
         m->port = 0;
     } else {
         m->address = text(instance->eureka.ip_addr);
     }
-    if (!for_gateway) {
-        m->unreachable = text(registry_reach_name(item->reach));
+    if (for_gateway) {
+        return pack_metadata(arena, gateway_metadata(instance->eureka.metadata), m);
     }
+    m->health_path = text(instance->health_path);
+    m->unreachable = text(registry_reach_name(item->reach));
     return pack_metadata(arena, instance->eureka.metadata, m);
 }
 
+/* Those that take requests first, so that a bound cuts off the others. */
+static bool in_turn(const struct registry_item *item, bool for_gateway, bool up)
+{
+    bool is_up = !item->gone && item->instance->eureka.status == CW_EUREKA_UP;
+    return for_gateway ? item->reach == REGISTRY_REACHABLE && is_up == up : !item->gone && up;
+}
+
 enum cw_err registry_pack_app(struct cw_arena *arena, const char *name,
-                              const struct registry_app *app, bool for_gateway,
+                              const struct registry_app *app, bool for_gateway, size_t max,
                               Clinicwave__Discovery__V1__Application **ret_message)
 {
     size_t n = app != NULL ? app->n : 0;
@@ -87,9 +108,9 @@ enum cw_err registry_pack_app(struct cw_arena *arena, const char *name,
     clinicwave__discovery__v1__application__init(message);
     message->name = text(name);
     message->instances = list;
-    for (size_t i = 0; i < n; i++) {
-        const struct registry_item *item = &app->items[i];
-        if (for_gateway ? item->reach != REGISTRY_REACHABLE : item->gone) {
+    for (size_t i = 0; i < 2 * n && message->n_instances < max; i++) {
+        const struct registry_item *item = &app->items[i % n];
+        if (!in_turn(item, for_gateway, i < n)) {
             continue;
         }
         TRY(pack_item(arena, item, for_gateway, &instances[message->n_instances]));

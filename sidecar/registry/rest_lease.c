@@ -57,6 +57,10 @@ static enum cw_err change(struct registry_store *store, struct store_entry *entr
     spec.source = REGISTRY_REST;
     struct registry_instance *instance;
     TRY(registry_instance_new(&spec, &instance));
+    if (store_room(store, entry, instance) != CW_OK) {
+        registry_instance_unref(instance);
+        return CW_REGISTRY_FULL;
+    }
     store_entry_set(store, entry, instance, action);
     return CW_OK;
 }
@@ -114,7 +118,7 @@ static enum cw_err register_locked(struct registry_store *store,
     struct registry_instance *instance;
     TRY(registry_instance_new(&spec, &instance));
     struct store_entry *entry;
-    enum cw_err err = store_entry_make(store, instance->eureka.app, instance->id, &entry);
+    enum cw_err err = store_entry_make(store, instance, &entry);
     if (err != CW_OK) {
         registry_instance_unref(instance);
         return err;

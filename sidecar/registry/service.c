@@ -215,11 +215,11 @@ static enum cw_err lookup(struct registry_snapshot *snapshot, struct cw_arena *a
         ENSURE(name != NULL, CW_NO_MEMORY);
         answer->n_applications = 1;
         return registry_pack_app(arena, name, registry_snapshot_find(snapshot, name), false,
-                                 &answer->applications[0]);
+                                 SIZE_MAX, &answer->applications[0]);
     }
     for (size_t i = 0; i < snapshot->n; i++) {
         const struct registry_app *app = &snapshot->apps[i];
-        TRY(registry_pack_app(arena, app->name, app, false,
+        TRY(registry_pack_app(arena, app->name, app, false, SIZE_MAX,
                               &answer->applications[answer->n_applications++]));
     }
     return CW_OK;

@@ -9,6 +9,7 @@
 enum {
     INSTANCES_DEFAULT = 4096,
     APPS_DEFAULT = 1024,
+    BYTES_DEFAULT = 8 << 20,
     PER_OWNER_DEFAULT = 1024,
     GRACE_DEFAULT_MS = 10000,
     PROVISIONAL_DEFAULT_MS = 30000,
@@ -34,6 +35,7 @@ enum cw_err registry_store_new(const struct registry_limits *limits, const struc
     *l = *limits;
     l->instances = l->instances != 0 ? l->instances : INSTANCES_DEFAULT;
     l->apps = l->apps != 0 ? l->apps : APPS_DEFAULT;
+    l->bytes = l->bytes != 0 ? l->bytes : BYTES_DEFAULT;
     l->per_owner = l->per_owner != 0 ? l->per_owner : PER_OWNER_DEFAULT;
     l->grace_ms = l->grace_ms != 0 ? l->grace_ms : GRACE_DEFAULT_MS;
     l->provisional_ms = l->provisional_ms != 0 ? l->provisional_ms : PROVISIONAL_DEFAULT_MS;

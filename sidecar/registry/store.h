@@ -22,6 +22,7 @@ struct registry_store;
 struct registry_limits {
     size_t instances;       /* [4096] */
     size_t apps;            /* [1024] */
+    size_t bytes;           /* of all texts, and of those in the list of changes [8 MiB] */
     size_t per_owner;       /* instances of one uid, or of all REST writers together [1024] */
     int64_t grace_ms;       /* [10000] */
     int64_t provisional_ms; /* [30000]; negative: none */

@@ -47,6 +47,8 @@ struct registry_store {
     struct store_app *apps; /* by name */
     size_t n, cap;
     size_t instances; /* entries of all applications, gone ones included */
+    size_t bytes;     /* of their texts */
+    size_t change_bytes;
     uint64_t generation;
     uint64_t next_lease;
     uint64_t refused;
@@ -65,8 +67,14 @@ struct store_entry *store_find(struct registry_store *store, const char *app, co
 /* The entry is there and not gone. */
 struct store_entry *store_find_live(struct registry_store *store, const char *app, const char *id);
 /* Room for one more: a new entry without instance, or the existing one. CW_REGISTRY_FULL. */
-CW_MUST_USE enum cw_err store_entry_make(struct registry_store *store, const char *app,
-                                         const char *id, struct store_entry **ret_entry);
+CW_MUST_USE enum cw_err store_entry_make(struct registry_store *store,
+                                         const struct registry_instance *instance,
+                                         struct store_entry **ret_entry);
+/* CW_REGISTRY_FULL when the instance, in place of the entry's (NULL: new), would pass the bound of
+ * bytes. */
+CW_MUST_USE enum cw_err store_room(const struct registry_store *store,
+                                   const struct store_entry *entry,
+                                   const struct registry_instance *instance);
 /* Takes the reference; a change for readers. */
 void store_entry_set(struct registry_store *store, struct store_entry *entry,
                      struct registry_instance *instance, enum cw_eureka_action action);

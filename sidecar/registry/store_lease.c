@@ -33,7 +33,7 @@ static enum cw_err register_locked(struct registry_store *store, uid_t uid,
 {
     TRY(register_check(store, uid, instance, lease));
     struct store_entry *entry;
-    TRY(store_entry_make(store, instance->eureka.app, instance->id, &entry));
+    TRY(store_entry_make(store, instance, &entry));
     bool known = entry->instance != NULL && entry->state != ENTRY_GONE;
     bool same = known && registry_instance_same(entry->instance, instance);
     enum cw_eureka_action action =
@@ -151,7 +151,7 @@ static void static_drop(struct registry_store *store, struct registry_instance *
 static enum cw_err static_set(struct registry_store *store, struct registry_instance *instance)
 {
     struct store_entry *entry;
-    TRY(store_entry_make(store, instance->eureka.app, instance->id, &entry));
+    TRY(store_entry_make(store, instance, &entry));
     bool known = entry->instance != NULL && entry->state != ENTRY_GONE;
     if (known && registry_instance_same(entry->instance, instance)) {
         return CW_OK;
@@ -214,7 +214,7 @@ enum cw_err registry_store_restore(struct registry_store *store, const struct re
     struct store_entry *entry = store_find(store, instance->eureka.app, instance->id);
     enum cw_err err = CW_OK;
     if (entry == NULL) {
-        err = store_entry_make(store, instance->eureka.app, instance->id, &entry);
+        err = store_entry_make(store, instance, &entry);
         if (err == CW_OK) {
             entry->state = ENTRY_TIMED;
             entry->deadline_ms = restored_deadline(store, instance);

@@ -121,8 +121,11 @@ void store_touch(struct registry_store *store, struct store_app *app)
 static void change_forget(struct registry_store *store, uint64_t number)
 {
     struct registry_change *change = &store->changes[number % STORE_CHANGES_MAX];
-    registry_instance_unref(change->instance);
-    change->instance = NULL;
+    if (change->instance != NULL) {
+        store->change_bytes -= change->instance->size;
+        registry_instance_unref(change->instance);
+        change->instance = NULL;
+    }
 }
 
 /* The ring is full: the oldest is lost, the reconcile hash tells the reader to fetch all. */
@@ -132,7 +135,10 @@ static void change_add(struct registry_store *store, struct store_entry *entry,
     if (entry->change >= store->first_change) {
         change_forget(store, entry->change);
     }
-    if (store->next_change - store->first_change == STORE_CHANGES_MAX) {
+    store->change_bytes += entry->instance->size;
+    while (store->first_change < store->next_change &&
+           (store->next_change - store->first_change == STORE_CHANGES_MAX ||
+            store->change_bytes > store->limits.bytes)) {
         change_forget(store, store->first_change++);
     }
     store->changes[store->next_change % STORE_CHANGES_MAX] = (struct registry_change){
@@ -181,10 +187,19 @@ void registry_changes_done(struct registry_changes *changes)
     *changes = (struct registry_changes){0};
 }
 
-enum cw_err store_entry_make(struct registry_store *store, const char *app_name, const char *id,
+enum cw_err store_room(const struct registry_store *store, const struct store_entry *entry,
+                       const struct registry_instance *instance)
+{
+    size_t held = entry != NULL && entry->instance != NULL ? entry->instance->size : 0;
+    return store->bytes - held + instance->size <= store->limits.bytes ? CW_OK : CW_REGISTRY_FULL;
+}
+
+enum cw_err store_entry_make(struct registry_store *store, const struct registry_instance *instance,
                              struct store_entry **ret_entry)
 {
+    const char *app_name = instance->eureka.app, *id = instance->id;
     struct store_entry *existing = store_find(store, app_name, id);
+    TRY(store_room(store, existing, instance));
     if (existing == NULL) {
         ENSURE(store->instances < store->limits.instances, CW_REGISTRY_FULL);
         struct store_app *app;
@@ -208,6 +223,7 @@ enum cw_err store_entry_make(struct registry_store *store, const char *app_name,
 void store_entry_set(struct registry_store *store, struct store_entry *entry,
                      struct registry_instance *instance, enum cw_eureka_action action)
 {
+    store->bytes += instance->size - (entry->instance != NULL ? entry->instance->size : 0);
     registry_instance_unref(entry->instance);
     entry->instance = instance;
     entry->action = action;
@@ -220,6 +236,7 @@ void store_entry_remove(struct registry_store *store, struct store_app *app,
                         struct store_entry *entry)
 {
     size_t at = (size_t)(entry - app->entries);
+    store->bytes -= entry->instance->size;
     registry_instance_unref(entry->instance);
     memmove(entry, entry + 1, (app->n - at - 1) * sizeof(*entry));
     app->n--;

@@ -161,10 +161,13 @@ static enum cw_err message_send(struct watcher *watcher, const struct registry_s
     message.provisional = snapshot->provisional;
     message.applications = cw_arena_alloc(arena, watcher->n * sizeof(*message.applications));
     ENSURE(message.applications != NULL, CW_NO_MEMORY);
+    size_t room = REGISTRY_WATCH_INSTANCES_MAX;
     for (size_t i = 0; i < watcher->n; i++) {
         const char *name = watcher->apps[i].name;
-        TRY(registry_pack_app(arena, name, registry_snapshot_find(snapshot, name), true,
-                              &message.applications[message.n_applications++]));
+        TRY(registry_pack_app(arena, name, registry_snapshot_find(snapshot, name), true, room,
+                              &message.applications[i]));
+        message.n_applications++;
+        room -= message.applications[i]->n_instances;
     }
     (void)cw_rpc_stream_send_latest(watcher->stream, &message.base);
     return CW_OK;

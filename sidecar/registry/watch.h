@@ -6,7 +6,10 @@
 #include "proto/clinicwave/discovery/v1/discovery.pb-c.h"
 #include "sidecar/registry/store.h"
 
-enum { REGISTRY_WATCH_APPS_MAX = 1024 }; /* applications of one watcher */
+enum {
+    REGISTRY_WATCH_APPS_MAX = 1024,      /* applications of one watcher */
+    REGISTRY_WATCH_INSTANCES_MAX = 4096, /* instances of one message: it stays below 4 MiB */
+};
 
 struct registry_watchers;
 
@@ -27,10 +30,12 @@ size_t registry_watchers_count(struct registry_watchers *watchers);
 void registry_watchers_publish(struct registry_watchers *watchers,
                                const struct registry_snapshot *snapshot);
 
-/* The items of an application as messages in the arena. For gateways: only those within reach, and
- * gone ones as DOWN. For others: all, with the reason why one is unreachable. CW_NO_MEMORY. */
+/* The items of an application, at most `max` of them, as messages in the arena. For gateways: those
+ * within reach, gone ones as DOWN, and of the metadata the weight. For others: all, with the reason
+ * why one is unreachable. CW_NO_MEMORY. */
 CW_MUST_USE enum cw_err registry_pack_app(struct cw_arena *arena, const char *name,
                                           const struct registry_app *app, bool for_gateway,
+                                          size_t max,
                                           Clinicwave__Discovery__V1__Application **ret_message);
 
 #endif

@@ -298,6 +298,25 @@ def test_a_unix_socket_is_an_instance(gateway, sidecar, directory, ending):
     server.server_close()
 
 
+def test_instances_with_a_lot_to_say_do_not_break_the_link(gateway, registry, ending):
+    """What anybody may register at length must not outgrow a worker's message: the link also carries every verdict."""
+    registry.add("a", named("a", ending).port)
+    until_served(gateway, "a")
+    large, accepted = {f"k{i}": "x" * 2000 for i in range(14)}, 0
+    for i in range(400):
+        answer = registry.http.post("/X", json={"instance": {
+            "instanceId": f"large-{i}", "hostName": "h", "app": "X", "ipAddr": "127.0.0.1", "status": "DOWN", "port": {"$": i + 1, "@enabled": "true"},
+            "metadata": large, "dataCenterInfo": {"@class": "com.netflix.appinfo.MyDataCenterInfo", "name": "MyOwn"}}})
+        accepted += answer.status_code == 204
+        assert answer.status_code in (204, 503)
+    assert 100 < accepted < 400  # 8 MiB of them
+    registry.remove("large-0")
+    registry.add("b", named("b", ending).port)
+    until_served(gateway, "a", "b")
+    assert len(until("one connection a worker", lambda: gateway.workers())) == 2
+    assert "Discovery.Watch" not in gateway.process.log() and "upstream prematurely" not in gateway.process.log()
+
+
 def test_what_no_rule_names_is_no_route(gateway, registry, ending):
     registry.add("y", named("y", ending).port, app="Y")
     registry.add("a", named("a", ending).port)

@@ -132,6 +132,38 @@ static void every_bound_holds(void **state)
     fixture_close(&f);
 }
 
+static void texts_have_a_bound_of_their_own(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, (struct registry_limits){.provisional_ms = -1, .bytes = 4000});
+    char *large = calloc(1, 1601);
+    memset(large, 'x', 1600);
+    const struct cw_eureka_pair pair = {"k", large};
+    struct registry_lease leases[3] = {{0}, {0}, {0}};
+    static const char *const ids[] = {"a", "b", "c"};
+    for (size_t i = 0; i < 3; i++) {
+        struct registry_spec spec = fixture_spec("X", ids[i]);
+        spec.eureka.metadata = (struct cw_eureka_pairs){&pair, 1};
+        assert_int_equal(registry_store_register(f.store, ALICE, &spec, &leases[i]),
+                         i < 2 ? CW_OK : CW_REGISTRY_FULL);
+    }
+    /* who leaves makes room again, however often */
+    for (size_t i = 0; i < 100; i++) {
+        struct registry_spec spec = fixture_spec("X", ids[0]);
+        spec.eureka.metadata = (struct cw_eureka_pairs){&pair, 1};
+        registry_store_release(f.store, &leases[0]);
+        leases[0] = (struct registry_lease){0};
+        assert_int_equal(registry_store_register(f.store, ALICE, &spec, &leases[0]), CW_OK);
+    }
+    struct registry_changes changes;
+    assert_int_equal(registry_store_changes(f.store, &changes), CW_OK);
+    assert_in_range(changes.n, 1, 3);
+    registry_changes_done(&changes);
+    free(large);
+    fixture_close(&f);
+}
+
 static void static_instances_follow_the_configuration(void **state)
 {
     (void)state;
@@ -343,6 +375,7 @@ int main(void)
         cmocka_unit_test(an_overtaken_stream_has_no_say),
         cmocka_unit_test(a_registration_that_is_not_granted_is_refused),
         cmocka_unit_test(every_bound_holds),
+        cmocka_unit_test(texts_have_a_bound_of_their_own),
         cmocka_unit_test(static_instances_follow_the_configuration),
         cmocka_unit_test(after_a_start_nothing_is_merely_absent),
         cmocka_unit_test(what_is_restored_overwrites_nothing),
