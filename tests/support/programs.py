@@ -101,7 +101,10 @@ class Program:
         self.process.send_signal(number)
 
     def pause(self):
+        """Stopped, all its threads: the signal alone takes a moment on a busy machine."""
         self.signal(signal.SIGSTOP)
+        threads = pathlib.Path(f"/proc/{self.pid}/task")
+        until(f"{self.name} stands still", lambda: all((t / "stat").read_text().rpartition(")")[2].split()[0] == "T" for t in threads.iterdir()))
 
     def go_on(self):
         self.signal(signal.SIGCONT)
