@@ -159,7 +159,13 @@ ngx_http_cw_variable_value(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         break;
 
     case NGX_HTTP_CW_VAR_DOMAIN:
-        *s = ctx->domain;
+
+        /* where no verdict needed it, nobody has looked yet */
+
+        if (ngx_http_cw_extract_domain(r, ctx) == CW_OK) {
+            *s = ctx->domain;
+        }
+
         break;
 
     case NGX_HTTP_CW_VAR_TENANT:

@@ -1,0 +1,86 @@
+"""deploy/demo/nginx.conf as it stands: accepted by nginx, and its log is one ECS object a line."""
+import http.client
+import json
+import os
+import re
+import shutil
+
+import pytest
+
+from tests.support.gateway import Answer
+from tests.support.programs import Program, free_port, listening, program, source, until
+
+
+@pytest.fixture
+def demo(directory, authority, judge, ending):
+    """The demo's gateway, its ports and paths filled in as ./dev does."""
+    for name in ("bin", "tls", "log", "cache"):
+        (directory / name).mkdir()
+    shutil.copy(program("edge-gateway/ngx_http_cw_module.so"), directory / "bin")
+    certificate, key = authority.issue("clinicwave.localhost")
+    shutil.copy(certificate, directory / "tls/gateway.pem")
+    shutil.copy(key, directory / "tls/gateway.key")
+    ports = {}
+
+    def value(match):
+        name = match[1]
+        if name == "RUN":
+            return str(directory)
+        if name == "USER_LINE":
+            return "user root;" if os.geteuid() == 0 else ""
+        return str(ports.setdefault(name, free_port())) if name.startswith("PORT_") else name
+    text = re.sub(r"@([A-Z_]+)@", value, source("deploy/demo/nginx.conf").read_text())
+    config = directory / "nginx.conf"
+    config.write_text(text.replace("worker_processes auto", "worker_processes 1"))
+    environment = {"LD_PRELOAD": os.environ["CW_PRELOAD"], "ASAN_OPTIONS": "detect_leaks=0"} if os.environ.get("CW_PRELOAD") else {}
+    process = Program("nginx", ["/usr/sbin/nginx", "-p", directory, "-c", config, "-e", "stderr", "-g", "daemon off;"], directory, environment)
+    process.port = ports["PORT_HTTP"]
+    return ending(process.start().until_ready(lambda: listening(process.port)))
+
+
+def get(demo, path, token=None):
+    c = http.client.HTTPConnection("127.0.0.1", demo.port, timeout=10)
+    c.request("GET", path, headers={"Host": "clinicwave.localhost:8080", **({"Authorization": f"Bearer {token}"} if token else {})})
+    r = c.getresponse()
+    return Answer(r.status, r.getheaders(), r.read())
+
+
+def logged(directory, n):
+    lines = until(f"{n} lines", lambda: len((directory / "log/access.log").read_text().splitlines()) >= n
+                  and (directory / "log/access.log").read_text().splitlines())
+    return [json.loads(l) for l in lines]
+
+
+def test_the_log_is_ecs_and_holds_no_token_and_no_query(demo, directory, judge):
+    judge.refuse("a-secret", "token_expired")
+    assert get(demo, "/api/storage/files?access_token=in-the-query", "a-secret").status == 401
+    assert get(demo, "/none%20\"such").status == 404
+    first, second = logged(directory, 2)
+    assert "a-secret" not in json.dumps(first) and "in-the-query" not in json.dumps(first)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", first["@timestamp"])
+    assert first["ecs.version"] and first["service.name"] == "edge-gateway"
+    assert first["http.response.status_code"] == 401 and first["http.request.method"] == "GET"
+    assert first["url.path"] == "/api/storage/files" and first["url.domain"] == "clinicwave.localhost"
+    assert (first["clinicwave.decision"], first["clinicwave.reason"]) == ("unauthenticated", "token_expired")
+    assert first["event.duration"] % 1000000 == 0 and first["clinicwave.validation.us"] > 0 and first["clinicwave.validation.cached"] is False
+    assert len(first["trace.id"]) == 32 and len(first["span.id"]) == 16 and first["http.request.id"]
+    assert second["clinicwave.reason"] == "route_unknown" and second["url.domain"] == "clinicwave.localhost"
+    assert second["trace.id"] != first["trace.id"]
+
+
+def test_an_allow_says_who(demo, directory, judge):
+    get(demo, "/api/storage/files", "good")
+    [line] = logged(directory, 1)
+    assert (line["clinicwave.decision"], line["organization.name"], line["user.id"], line["clinicwave.client"]) == ("allow", "clinicwave", "anna", "portal")
+
+
+def test_a_login_in_the_clear_is_sent_to_https(demo):
+    r = get(demo, "/auth/v1/login?x=1")
+    assert r.status == 308
+    assert re.fullmatch(r"https://clinicwave\.localhost:\d+/auth/v1/login\?x=1", r.headers["location"])
+
+
+def test_health_and_metrics_are_there_and_not_in_the_log(demo, directory):
+    assert get(demo, "/healthz").status == 200
+    assert b"cw_gateway_verdicts_total" in get(demo, "/metrics").body
+    assert not (directory / "log/access.log").read_text()
