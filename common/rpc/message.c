@@ -10,23 +10,17 @@ enum wire_type { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
 bool cw_rpc_message_bytes(grpc_byte_buffer *buffer, grpc_slice *ret_hold, struct cw_str *ret_bytes)
 {
-    grpc_byte_buffer_reader reader;
-    if (!grpc_byte_buffer_reader_init(&reader, buffer)) {
-        return false;
-    }
-    size_t n = grpc_byte_buffer_length(buffer);
-    grpc_slice *only;
-    /* one slice, the usual case, is borrowed as it lies */
-    if (grpc_byte_buffer_reader_peek(&reader, &only) && GRPC_SLICE_LENGTH(*only) == n) {
-        *ret_hold = grpc_slice_ref(*only);
+    if (buffer->type == GRPC_BB_RAW && buffer->data.raw.compression == GRPC_COMPRESS_NONE &&
+        buffer->data.raw.slice_buffer.count == 1) { /* the usual case is borrowed as it lies */
+        *ret_hold = grpc_slice_ref(buffer->data.raw.slice_buffer.slices[0]);
     } else {
-        grpc_byte_buffer_reader_destroy(&reader);
+        grpc_byte_buffer_reader reader;
         if (!grpc_byte_buffer_reader_init(&reader, buffer)) {
             return false;
         }
         *ret_hold = grpc_byte_buffer_reader_readall(&reader);
+        grpc_byte_buffer_reader_destroy(&reader);
     }
-    grpc_byte_buffer_reader_destroy(&reader);
     *ret_bytes = (struct cw_str){(const char *)GRPC_SLICE_START_PTR(*ret_hold),
                                  GRPC_SLICE_LENGTH(*ret_hold)};
     return true;
