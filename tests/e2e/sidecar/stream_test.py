@@ -139,3 +139,18 @@ def test_two_streams_do_not_share_rules(sidecar, issuer, ending):
     assert one.ask(one.entry(token, rule=9), rules=[dict(rule=9)]) == ["ALLOW"]
     assert two.ask_token(token, rule=9) == "undecided INVALID_ARGUMENT request_malformed"
     assert two.ask_token(token) == "ALLOW (cached)"
+
+
+def test_a_flood_of_bad_signatures_does_not_hold_up_anothers_good_token(sidecar, issuer, ending):
+    flooding, good = ending(Batches(sidecar.gateway_socket)), ending(Batches(sidecar.gateway_socket))
+    forged = [tokens.tampered(issuer.token(), sub=f"root{i}") for i in range(100)]
+    fresh = [issuer.token() for _ in range(10)]
+    asked = 0
+    for token in fresh:
+        for _ in range(3):
+            asked += len(flooding.send(*[flooding.entry(t) for t in forged]))
+        begin = time.monotonic()
+        assert good.ask_token(token) == "ALLOW"
+        assert time.monotonic() - begin < 1
+    answers = {words(a) for a in flooding.answers(asked).values()}
+    assert answers <= {"UNAUTHENTICATED signature_invalid", "undecided RESOURCE_EXHAUSTED validator_overloaded"}
