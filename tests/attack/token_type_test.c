@@ -2,6 +2,7 @@
 #include "tests/support/jose/judge.h"
 
 #define TYP(json) "{\"alg\":\"ES256\",\"kid\":\"ES256\",\"typ\":" json "}"
+#define SIXTEEN "0123456789abcdef"
 #define NO_TYP "{\"alg\":\"ES256\",\"kid\":\"ES256\"}"
 #define USER                                                                                       \
     "\"iss\":\"" JUDGE_ISSUER "\",\"sub\":\"alice\",\"aud\":\"" JUDGE_AUDIENCE                     \
@@ -18,6 +19,13 @@ static const struct judge_case cases[] = {
     {.sentence = "typ empty", .reason = CW_TYPE_MISMATCH, .header = TYP("\"\"")},
     {.sentence = "typ a number", .reason = CW_TYPE_MISMATCH, .header = TYP("7")},
     {.sentence = "typ null", .reason = CW_TYPE_MISMATCH, .header = TYP("null")},
+    {.sentence = "typ longer than any type",
+     .reason = CW_TYPE_MISMATCH,
+     .header = TYP("\"" SIXTEEN SIXTEEN SIXTEEN SIXTEEN "x\"")},
+    {.sentence = "typ far longer than any type",
+     .reason = CW_TYPE_MISMATCH,
+     .header = TYP("\"at+jwt" SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN
+                       SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN "\"")},
     {.sentence = "application/ twice",
      .reason = CW_TYPE_MISMATCH,
      .header = TYP("\"application/application/at+jwt\""),
