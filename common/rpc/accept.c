@@ -22,7 +22,7 @@ struct watched {
     struct watched *next, **link;
     int fd;
     unsigned listener; /* index; for connections, where they came from */
-    bool connection;
+    bool connection, stranger;
 };
 
 struct cw_rpc_accept {
@@ -33,7 +33,7 @@ struct cw_rpc_accept {
     unsigned max_connections;
     size_t n_listeners;
     struct watched listeners[MAX_LISTENERS];
-    unsigned connections[MAX_LISTENERS];
+    unsigned connections[MAX_LISTENERS], strangers[MAX_LISTENERS];
     struct watched *open; /* the watched connections */
     bool exhausted;       /* no descriptors: accepting pauses */
     pthread_t thread;
@@ -42,6 +42,7 @@ struct cw_rpc_accept {
 static void connection_forget(struct cw_rpc_accept *accept, struct watched *w)
 {
     accept->connections[w->listener]--;
+    accept->strangers[w->listener] -= w->stranger;
     *w->link = w->next;
     if (w->next) {
         w->next->link = w->link;
@@ -52,14 +53,14 @@ static void connection_forget(struct cw_rpc_accept *accept, struct watched *w)
     free(w);
 }
 
-/* False: it cannot be watched, so it must not be served. */
-static bool connection_watch(struct cw_rpc_accept *accept, unsigned listener, int fd)
+/* NULL: it cannot be watched, so it must not be served. */
+static struct watched *connection_watch(struct cw_rpc_accept *accept, unsigned listener, int fd)
 {
     struct watched *w = calloc(1, sizeof *w);
     int duplicate = w ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
     if (duplicate < 0) {
         free(w);
-        return false;
+        return NULL;
     }
     *w = (struct watched){.next = accept->open,
                           .link = &accept->open,
@@ -74,9 +75,28 @@ static bool connection_watch(struct cw_rpc_accept *accept, unsigned listener, in
     struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = w}; /* EPOLLHUP comes unasked */
     if (epoll_ctl(accept->epoll, EPOLL_CTL_ADD, duplicate, &event) != 0) {
         connection_forget(accept, w);
-        return false;
+        return NULL;
     }
-    return true;
+    return w;
+}
+
+static void accept_one(struct cw_rpc_accept *accept, unsigned listener, int fd)
+{
+    bool full = accept->connections[listener] >= accept->max_connections;
+    bool room = accept->strangers[listener] < CW_MAX(accept->max_connections / 4, 1u);
+    struct watched *w = full ? NULL : connection_watch(accept, listener, fd);
+    enum cw_rpc_accepted what =
+        w ? accept->ops->on_connection(accept->ctx, listener, fd, room) : CW_RPC_ACCEPT_CLOSE;
+    if (what == CW_RPC_ACCEPT_CLOSE) {
+        if (w) {
+            connection_forget(accept, w);
+        }
+        close(fd);
+        accept->ops->on_turned_away(accept->ctx);
+    } else if (what == CW_RPC_ACCEPT_STRANGER) {
+        w->stranger = true;
+        accept->strangers[listener]++;
+    }
 }
 
 static void accept_burst(struct cw_rpc_accept *accept, const struct watched *listener)
@@ -88,14 +108,7 @@ static void accept_burst(struct cw_rpc_accept *accept, const struct watched *lis
             accept->exhausted = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
             return;
         }
-        if (accept->connections[listener->listener] >= accept->max_connections) {
-            close(fd);
-            accept->ops->on_turned_away(accept->ctx);
-        } else if (!connection_watch(accept, listener->listener, fd) ||
-                   !accept->ops->on_connection(accept->ctx, listener->listener, fd)) {
-            shutdown(fd, SHUT_RDWR); /* a duplicate may be watched already */
-            close(fd);
-        }
+        accept_one(accept, listener->listener, fd);
     }
 }
 

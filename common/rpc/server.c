@@ -219,17 +219,20 @@ static bool uid_allowed(const struct cw_rpc_listener *config, uid_t uid)
     return false;
 }
 
-static bool on_connection(void *ctx, size_t index, int fd)
+static enum cw_rpc_accepted on_connection(void *ctx, size_t index, int fd, bool room)
 {
     struct cw_rpc_server *server = ctx;
     const struct cw_rpc_listening *l = &server->listening[index];
     struct cw_rpc_peer peer = cw_rpc_peer_of_fd(fd);
     bool allowed = !l->config.path || (peer.pid > 0 && uid_allowed(&l->config, peer.uid));
+    if (!allowed && !room) {
+        return CW_RPC_ACCEPT_CLOSE;
+    }
     atomic_fetch_add(&server->connections, 1);
     grpc_server_credentials *insecure = grpc_insecure_server_credentials_create();
     grpc_server_add_channel_from_fd(allowed ? l->core : server->refusing, fd, insecure);
     grpc_server_credentials_release(insecure);
-    return true;
+    return allowed ? CW_RPC_ACCEPT_KEEP : CW_RPC_ACCEPT_STRANGER;
 }
 
 static void on_turned_away(void *ctx)

@@ -56,7 +56,8 @@ struct cw_rpc_server_config {
     uint32_t max_message;     /* bytes of a received message [256 KiB]; above: RESOURCE_EXHAUSTED */
     uint32_t max_metadata;    /* bytes of request metadata [8 KiB] */
     uint32_t max_streams;     /* HTTP/2 streams of one connection [1000] */
-    uint32_t max_connections; /* of one listener [1024]; above: closed after accept */
+    uint32_t max_connections; /* of one listener [1024], a quarter of them for callers that are not
+                                 allowed; above: closed */
     uint32_t max_in_flight;   /* unary calls and streams of all listeners [4096]; above:
                                  RESOURCE_EXHAUSTED */
     size_t

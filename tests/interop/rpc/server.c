@@ -68,7 +68,7 @@ int main(int argc, char **argv)
         cw_rpc_server_set_serving(server, "clinicwave.token.v1.TokenService",
                                   strcmp(line, "up\n") == 0);
     }
-    cw_rpc_server_stop(server, 2000);
+    cw_rpc_server_stop(server, 8000); /* longer than the tests wait */
     cw_rpc_server_free(server);
     cw_rpc_runtime_free(runtime);
     return 0;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,8 +288,59 @@ static void another_user_is_refused_unless_configured(void **state)
     }
 }
 
+static int connect_plain(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    return connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? fd : -1;
+}
+
+/* The stranger's part: as many connections as CROWD, held until he is killed. */
+enum { CROWD = 20 };
+static int crowd(const char *path)
+{
+    for (int i = 0; i < CROWD; i++) {
+        if (connect_plain(path) < 0) {
+            return 1;
+        }
+    }
+    pause();
+    return 0;
+}
+
+static void strangers_cannot_take_all_places(void **state)
+{
+    struct kit *kit = *state;
+    if (geteuid() != 0) {
+        print_message("only root can become another user\n");
+        skip();
+    }
+    assert_int_equal(chmod(kit->dir, 0755), 0);
+    kit->listeners[0].group = STRANGER;
+    kit->listeners[0].any_uid = false;
+    kit->config.max_connections = 8;
+    struct cw_rpc_server *server;
+    assert_int_equal(start_another(kit, &server), CW_OK);
+    pid_t pid = kit_run_self("--crowd", kit->open_path, STRANGER);
+    struct cw_rpc_server_stats stats = {0};
+    for (int i = 0; i < 5000 && stats.turned_away < CROWD - 2; i++) {
+        usleep(2000);
+        cw_rpc_server_stats(server, &stats);
+    }
+    assert_int_equal(stats.connections, 2);
+    assert_int_equal(stats.turned_away, CROWD - 2);
+    assert_int_equal(check_path(kit->open_path), CW_OK);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    cw_rpc_server_free(server);
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--crowd") == 0) {
+        return crowd(argv[2]);
+    }
     if (argc == 3 && strcmp(argv[1], "--check") == 0) {
         return (int)check_path(argv[2]);
     }
@@ -303,6 +355,7 @@ int main(int argc, char **argv)
         CASE(a_loopback_port_serves_and_is_not_shared, setup_stopped),
         CASE(above_the_bound_connections_are_closed_and_places_return, setup_stopped),
         CASE(another_user_is_refused_unless_configured, setup_stopped),
+        CASE(strangers_cannot_take_all_places, setup_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
