@@ -10,7 +10,8 @@ is 1 when one is not as it should be.
   4  an expired token        401 token_expired
   5  a tampered token        401 signature_invalid
   6  forged headers          at the gateway they are gone; at the service they prove nothing
-  7  the sidecar dies        503, never 401 and never an allow; then it is back
+  7  logout                  the session's tokens are refused from the next request on
+  8  the sidecar dies        503, never 401 and never an allow; then it is back
 """
 import base64
 import json
@@ -162,8 +163,22 @@ class Demo:
         answer = client.request("GET", f"http://127.0.0.1:{self.numbers['STORAGE']}/files", headers=forged)
         self.expect(answer, 401, what="the service believes tokens, not headers")
 
+    def logout(self):
+        self.title("7  logout")
+        session = self.login("anna@clinicwave.com").json
+        answer = self.send("GET", f"{self.gate}/api/storage/files", session["access_token"])
+        self.expect(answer, 200, what="a second session of anna's")
+        self.hop("browser", "POST /auth/v1/logout with its refresh token")
+        self.hop("authsvc", "ends the session, tells the connected sidecars, waits for their word")
+        answer = self.send("POST", f"{self.gate}/auth/v1/logout", body={"refresh_token": session["refresh_token"]})
+        self.expect(answer, 204)
+        answer = self.send("GET", f"{self.gate}/api/storage/files", session["access_token"])
+        self.expect(answer, 401, "token_revoked", "the same token, not yet expired")
+        answer = self.send("GET", f"{self.gate}/api/storage/files", self.token)
+        self.expect(answer, 200, what="the first session goes on")
+
     def dead_sidecar(self):
-        self.title("7  the sidecar dies")
+        self.title("8  the sidecar dies")
         sidecar = self.stack["sidecar"]
         self.hop("", f"cw-sidecar (process {sidecar.pid}) is ended")
         sidecar.stop()
@@ -191,7 +206,8 @@ class Demo:
 def main():
     house.arguments(__doc__).parse_args()
     demo = Demo()
-    for step in (demo.first_request, demo.cached_request, demo.other_tenant, demo.expired, demo.tampered, demo.forged_headers, demo.dead_sidecar):
+    for step in (demo.first_request, demo.cached_request, demo.other_tenant, demo.expired, demo.tampered, demo.forged_headers, demo.logout,
+                 demo.dead_sidecar):
         step()
     say("")
     if demo.wrong:
