@@ -1,14 +1,17 @@
 """Whatever happens to the sidecar or to a worker: never "allow", never a hang past the deadline, never a 401 for "could not decide"."""
+import asyncio
 import concurrent.futures
 import contextlib
 import http.client
 import os
 import signal
 import socket
+import ssl
 import struct
 import threading
 import time
 
+import httpx
 import pytest
 
 from tests.support.gateway import Judge
@@ -266,6 +269,27 @@ def test_a_client_that_goes_away(nginx, judge, service, moment):
     judge.delay = 0
     recovers(g)
     until("nothing is left in flight", lambda: g.get("/metrics").status == 200)
+    assert len(g.workers()) == 1
+
+
+def test_streams_that_are_reset_while_the_verdict_is_awaited(nginx, judge, authority):
+    g = nginx(ROUTES, certificate=authority.issue("clinicwave.localhost"))
+    judge.delay = 0.2
+
+    async def run():
+        context = ssl.create_default_context(cafile=str(authority.ca))
+        async with httpx.AsyncClient(http2=True, verify=context, trust_env=False) as c:
+            url, headers = f"https://clinicwave.localhost:{g.tls_port}/slow/x", {"Authorization": "Bearer good"}
+            for _ in range(5):
+                asked = [asyncio.ensure_future(c.get(url, headers=headers)) for _ in range(20)]
+                await asyncio.sleep(0.05)
+                for a in asked[::2]:
+                    a.cancel()
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+                assert all(a.status_code == 200 for a in answers[1::2] if not isinstance(a, BaseException))
+    asyncio.run(run())
+    judge.delay = 0
+    recovers(g)
     assert len(g.workers()) == 1
 
 

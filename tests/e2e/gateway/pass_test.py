@@ -131,6 +131,18 @@ def test_http2_requests_are_decided_one_by_one(nginx, judge, certificate, author
     assert len(judge.messages) < len(judge.seen)
 
 
+def test_the_largest_token_fits_in_http2_and_a_longer_header_ends_the_connection(nginx, judge, certificate, authority):
+    judge.allow("g" * 16384)
+    g = nginx("location / { cw_auth required; proxy_pass http://@SERVICE@; }", certificate=certificate)
+    with httpx.Client(http2=True, verify=ssl.create_default_context(cafile=str(authority.ca)), trust_env=False) as c:
+        url = f"https://clinicwave.localhost:{g.tls_port}/x"
+        assert c.get(url, headers={"Authorization": "Bearer " + "g" * 16384}).status_code == 200
+        assert c.get(url, headers={"Authorization": "Bearer " + "g" * 16385}).json()["reason"] == "token_too_large"
+        with pytest.raises(httpx.RemoteProtocolError, match="error_code:11"):   # ENHANCE_YOUR_CALM: nginx answers with no request
+            c.get(url, headers={"X-Long": "x" * 40000})
+    assert g.get("/x", "good").status == 200
+
+
 @pytest.fixture
 def echo(directory, ending):
     """A gRPC service of somebody else."""
