@@ -201,6 +201,20 @@ static void job_check(void *ctx, const char *name, bool passed, struct cw_str de
     wire_add_check(&job->checks, cw_str(name), passed, detail);
 }
 
+/* What was judged after the verification, in the order of identity_decide. */
+static void explain(struct job *job, const struct verify_result *result)
+{
+    struct identity view = identity_view(&result->parts, result->blob.p);
+    struct cw_checks checks = {job_check, job};
+
+    if (result->err == CW_TOKEN_REVOKED || result->err == CW_FEED_STALE) {
+        job_check(job, "revocation", false, cw_str(cw_err_info(result->err)->title));
+        return;
+    }
+    job_check(job, "revocation", true, CW_STR("not revoked"));
+    explain_policy(&view, job->rule, job->tenant, &checks);
+}
+
 static void run(struct job *job)
 {
     struct handle *handle = job->handle;
@@ -231,10 +245,7 @@ static void run(struct job *job)
     }
     cw_series_observe(handle->config.verify, now_ns() - begin);
     if (told && result.has_identity) {
-        struct identity view = identity_view(&result.parts, result.blob.p);
-        job_check(job, "revocation", result.err != CW_TOKEN_REVOKED && result.err != CW_FEED_STALE,
-                  cw_str(result.err == CW_OK ? "" : cw_err_code(result.err)));
-        explain_policy(&view, job->rule, job->tenant, told);
+        explain(job, &result);
     }
     job_answer(job, &result);
 }
