@@ -389,16 +389,26 @@ ngx_http_cw_call_on_data(nghttp2_session *session, uint8_t flags,
 static ngx_int_t
 ngx_http_cw_call_message(void *data, u_char *p, size_t len)
 {
-    ngx_http_cw_call_t *call = data;
+    ngx_http_cw_call_t  *call = data;
+    ngx_http_cw_link_t  *link = call->link;
 
     call->got = 1;
 
+    if (call->type->message(call, call->data, p, len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     /* a peer that answers is not to be waited for the next time */
 
-    call->link->backoff = NGX_HTTP_CW_LINK_BACKOFF;
-    call->link->complained = 0;
+    link->backoff = NGX_HTTP_CW_LINK_BACKOFF;
 
-    return call->type->message(call, call->data, p, len);
+    if (link->complained) {
+        link->complained = 0;
+        ngx_log_error(NGX_LOG_NOTICE, link->log, 0, "sidecar %V answers again",
+                      &link->conf.name);
+    }
+
+    return NGX_OK;
 }
 
 

@@ -316,12 +316,16 @@ ngx_http_cw_link_later(ngx_http_cw_link_t *link)
 static void
 ngx_http_cw_link_close(ngx_http_cw_link_t *link)
 {
+    ngx_uint_t                level;
     ngx_queue_t              *q;
     ngx_http_cw_call_t       *call;
     ngx_http_cw_link_user_t  *user;
 
     if (!link->stopped) {
-        ngx_log_error(NGX_LOG_WARN, link->log, 0,
+        level = link->complained ? NGX_LOG_INFO : NGX_LOG_WARN;
+        link->complained = 1;
+
+        ngx_log_error(level, link->log, 0,
                       "connection to sidecar %V ended: %s",
                       &link->conf.name, link->why ? link->why : "closed");
     }

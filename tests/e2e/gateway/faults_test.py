@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import ssl
@@ -247,6 +248,9 @@ def test_a_peer_that_breaks_the_protocol_costs_the_connection_and_nothing_else(n
     judge.start()
     recovers(g, 8)
     assert g.workers() == workers
+    # told once, not at each attempt
+    assert len([l for l in g.process.log().splitlines() if "sidecar" in l and re.search(r"\[(warn|error)\]", l)]) <= 2
+    assert "answers again" in g.process.log()
 
 
 @pytest.mark.parametrize("moment", ["before the end of the headers", "while the verdict is awaited", "while the service answers", "in the body"])
