@@ -17,7 +17,7 @@ enum {
     JOB_WAITS_MAX = 2,
     OUTGOING_BYTES = 32 * 1024,
     OUTGOING_RESULTS = 128,
-    OUTGOING_NS = 400 * 1000,
+    OUTGOING_NS = 1000 * 1000,
 };
 
 /* Answers of one stream that a verifier has not sent yet. Sending costs a system call and wakes two
