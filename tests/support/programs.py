@@ -1,6 +1,7 @@
 """Programs under test: found beside the test or in the checkout, started, watched, ended."""
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -109,10 +110,17 @@ class Program:
     def go_on(self):
         self.signal(signal.SIGCONT)
 
+    def check_reports(self):
+        """A sanitizer tells on stderr and by an exit code that most tests do not look at."""
+        report = re.search(r"(Address|Thread|Leak|UndefinedBehavior)Sanitizer|runtime error: ", self.log())
+        assert not report, f"{self.name}:\n{self.log()[max(0, report.start() - 200):][:6000]}"
+
     def kill(self):
         """As a crash would."""
         self.signal(signal.SIGKILL)
-        return self.process.wait(10)
+        code = self.process.wait(10)
+        self.check_reports()
+        return code
 
     def stop(self, seconds=15):
         """Gracefully; its exit code."""
@@ -122,11 +130,13 @@ class Program:
             self.go_on()
             self.signal(signal.SIGTERM)
         try:
-            return self.process.wait(seconds)
+            code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(10)
             raise AssertionError(f"{self.name} did not stop within {seconds} s:\n{self.log()[-3000:]}") from None
+        self.check_reports()
+        return code
 
 
 def nginx_environment(directory):
