@@ -80,9 +80,9 @@ static const struct entry *table_find(const struct table *table, enum revocation
     uint64_t hash = hash_of(kind, issuer, value);
     const struct entry *e = table->buckets[hash & table->mask];
 
-    while (e && !(e->hash == hash && e->kind == kind && e->issuer_n == issuer.n &&
-                  e->value_n == value.n && memcmp(e->text, issuer.p, issuer.n) == 0 &&
-                  memcmp(e->text + issuer.n, value.p, value.n) == 0)) {
+    while (e && !(e->hash == hash && e->kind == kind &&
+                  cw_str_eq((struct cw_str){e->text, e->issuer_n}, issuer) &&
+                  cw_str_eq((struct cw_str){e->text + e->issuer_n, e->value_n}, value))) {
         e = e->next;
     }
     return e;
@@ -103,8 +103,12 @@ static bool table_add(struct table *table, const struct revocation *r)
         .issuer_n = r->issuer.n,
         .value_n = r->value.n,
     };
-    memcpy(e->text, r->issuer.p, r->issuer.n);
-    memcpy(e->text + r->issuer.n, r->value.p, r->value.n);
+    if (r->issuer.n > 0) {
+        memcpy(e->text, r->issuer.p, r->issuer.n);
+    }
+    if (r->value.n > 0) { /* an empty one has no bytes to point to */
+        memcpy(e->text + r->issuer.n, r->value.p, r->value.n);
+    }
     e->next = table->buckets[e->hash & table->mask];
     table->buckets[e->hash & table->mask] = e;
     table->n++;
