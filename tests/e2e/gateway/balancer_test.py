@@ -209,6 +209,7 @@ def test_what_is_known_outlives_the_sidecar_a_reload_and_a_worker(gateway, sidec
     gateway.reload()
     assert {who(gateway) for _ in range(5)} == {"a"}
     gateway.expected = (r"exited on signal 9",)
+    until("the old workers have left", lambda: len(gateway.workers()) == 2)
     before = gateway.workers()
     for pid in before:
         os.kill(pid, signal.SIGKILL)
