@@ -41,23 +41,24 @@ packages() {
     done < "$CW_ROOT/scripts/packages.txt"
 }
 
-# Bazel does not see the system's headers and tools. The versions of the listed packages are hashed into every
-# action's environment instead (docs/decisions/0001-bazel-offline.md).
+# system_hash GROUP…: of the versions of these groups' packages. Bazel does not see the system's headers and tools; the hash is
+# in every action's environment instead (docs/decisions/0001-bazel-offline.md).
 system_hash() {
     # shellcheck disable=SC2046
-    (dpkg-query -W -f '${Package} ${Version} ${Status}\n' $(packages) 2> /dev/null || true) | sort | sha256sum | cut -c1-16
+    (dpkg-query -W -f '${Package} ${Version} ${Status}\n' $(packages "$@") 2> /dev/null || true) | sort | sha256sum | cut -c1-16
 }
 
 # Written where .bazelrc imports it, so that a plain `bazel` and ./dev share one cache.
 write_system_bazelrc() {
-    local hash cache file=$CW_RUN/system.bazelrc
-    hash=$(system_hash)
+    local building testing cache file=$CW_RUN/system.bazelrc
+    building=$(system_hash build run clang) # another browser compiles nothing anew
+    testing=$(system_hash)
     cache=${CW_CACHE:-$HOME/.cache/clinicwave}/bazel
     mkdir -p "$CW_RUN" "$cache"
     {
         echo "# Written by ./dev; see scripts/lib.sh."
-        echo "build --action_env=CW_SYSTEM=$hash --repo_env=CW_SYSTEM=$hash --disk_cache=$cache"
-        echo "build --test_env=CW_SYSTEM=$hash"
+        echo "build --action_env=CW_SYSTEM=$building --repo_env=CW_SYSTEM=$building --disk_cache=$cache"
+        echo "build --test_env=CW_SYSTEM=$testing"
     } > "$file.new"
     if cmp -s "$file.new" "$file"; then rm "$file.new"; else mv "$file.new" "$file"; fi
 }
