@@ -108,10 +108,10 @@ static enum cw_err load_tenants(struct app *app, const struct cw_config *config,
     struct cw_config_at root = cw_config_root(config);
     unsigned rsa_bits = (unsigned)cw_config_int(&root, "authsvc.keys.rsa-bits");
     struct tenant_set *set = NULL;
-    TRY(authsvc_tenants(config, &set));
+    TRY(authsvc_tenants(config, message, &set));
     enum cw_err err = CW_OK;
     for (size_t i = 0; err == CW_OK && i < set->n; i++) {
-        const struct tenant *tenant = &set->tenants[i];
+        const struct tenant *tenant = set->tenants[i];
         err = store_tenant_add(app->store, tenant->name);
         if (err == CW_OK) {
             err = keyring_load(app->keys, tenant->name, tenant->algorithm, rsa_bits, message);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "authsvc/main/tenant_config.h"
+
 enum { MIB = 1024 * 1024, MINUTE = 60 * 1000, HOUR = 60 * MINUTE };
 #define DAY (24LL * HOUR)
 
@@ -100,90 +102,6 @@ static const struct cw_config_key keys[] = {
 
 /* --- checks that one row cannot say ----------------------------------------------------- */
 
-/* scheme "://" authority of a URL without query or fragment; empty where it is none. */
-static struct cw_str origin_of(struct cw_str url)
-{
-    static const char *const schemes[] = {"https://", "http://"};
-    for (size_t i = 0; i < CW_ARRAY_SIZE(schemes); i++) {
-        struct cw_str scheme = cw_str(schemes[i]);
-        if (cw_str_starts(url, scheme)) {
-            struct cw_str rest = cw_str_slice(url, scheme.n, url.n);
-            size_t authority = cw_str_find(rest, '/');
-            bool plain = cw_str_find(url, '?') == url.n && cw_str_find(url, '#') == url.n &&
-                         cw_str_find(url, '@') == url.n && authority > 0;
-            return plain ? cw_str_slice(url, 0, scheme.n + authority) : CW_STR("");
-        }
-    }
-    return CW_STR("");
-}
-
-static void check_domains(const struct cw_config_at *tenant, struct cw_buf *problems)
-{
-    size_t n = 0;
-    const char *const *domains = cw_config_list(tenant, "domains", &n);
-    for (size_t i = 0; i < n; i++) {
-        char name[CW_DOMAIN_MAX + 1];
-        if (cw_domain_normalize(cw_str(domains[i]), name) != CW_OK) {
-            cw_config_problem(tenant, "domains", problems, "\"%s\" is no domain", domains[i]);
-        }
-    }
-}
-
-static bool printable_word(const char *s)
-{
-    for (; *s != '\0'; s++) {
-        /* RFC 6749 §3.3, scope-token */
-        if (*s <= 0x20 || *s > 0x7e || *s == '"' || *s == '\\') {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void check_clients(const struct cw_config_at *tenant, struct cw_buf *problems)
-{
-    size_t n = cw_config_count(tenant, "clients");
-    if (n == 0) {
-        cw_config_problem(tenant, "clients", problems, "a tenant needs at least one client");
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct cw_config_at client = cw_config_item(tenant, "clients", i);
-        size_t m = 0;
-        const char *const *scopes = cw_config_list(&client, "scopes", &m);
-        for (size_t k = 0; k < m; k++) {
-            if (scopes[k][0] == '\0' || !printable_word(scopes[k])) {
-                cw_config_problem(&client, "scopes", problems, "\"%s\" is no scope", scopes[k]);
-            }
-        }
-        const char *const *origins = cw_config_list(&client, "origins", &m);
-        for (size_t k = 0; k < m; k++) {
-            if (!cw_str_eq(origin_of(cw_str(origins[k])), cw_str(origins[k]))) {
-                cw_config_problem(&client, "origins", problems,
-                                  "\"%s\" is no origin: expected https://HOST[:PORT]", origins[k]);
-            }
-        }
-    }
-}
-
-static void check_names(const struct cw_config_at *root, size_t i, struct cw_buf *problems)
-{
-    struct cw_config_at tenant = cw_config_item(root, "tenants", i);
-    const char *name = cw_config_string(&tenant, "name");
-    const char *issuer = cw_config_string(&tenant, "issuer");
-    for (size_t k = 0; name != NULL && issuer != NULL && k < i; k++) {
-        struct cw_config_at other = cw_config_item(root, "tenants", k);
-        const char *other_name = cw_config_string(&other, "name");
-        const char *other_issuer = cw_config_string(&other, "issuer");
-        if (other_name != NULL && strcmp(name, other_name) == 0) {
-            cw_config_problem(&tenant, "name", problems, "two tenants are called \"%s\"", name);
-        }
-        if (other_issuer != NULL && strcmp(issuer, other_issuer) == 0) {
-            cw_config_problem(&tenant, "issuer", problems,
-                              "two tenants have this issuer: a token would count for both");
-        }
-    }
-}
-
 static void check_uids(const struct cw_config_at *root, const char *key, struct cw_buf *problems)
 {
     size_t n = 0;
@@ -217,20 +135,12 @@ static void check(const struct cw_config *config, struct cw_buf *problems)
     }
     for (size_t i = 0; i < cw_config_count(&root, "tenants"); i++) {
         struct cw_config_at tenant = cw_config_item(&root, "tenants", i);
-        const char *issuer = cw_config_string(&tenant, "issuer");
-        if (issuer != NULL && origin_of(cw_str(issuer)).n == 0) {
-            cw_config_problem(&tenant, "issuer", problems,
-                              "\"%s\" is no URL: expected https://HOST[:PORT][/PATH]", issuer);
-        }
-        check_names(&root, i, problems);
-        check_domains(&tenant, problems);
-        check_clients(&tenant, problems);
+        tenant_config_check(&tenant, problems);
     }
     struct tenant_set *set = NULL;
-    if (problems->n == 0 && authsvc_tenants(config, &set) == CW_CONFLICT) {
-        cw_config_problem(&root, "tenants", problems, "two tenants have the same domain");
+    if (problems->n == 0 && authsvc_tenants(config, problems, &set) == CW_OK) {
+        tenant_set_unref(set);
     }
-    tenant_set_unref(set);
 }
 
 const struct cw_config_schema authsvc_schema = {
@@ -321,103 +231,39 @@ struct login_limits authsvc_limits(const struct cw_config *config)
 
 /* --- tenants ---------------------------------------------------------------------------- */
 
-static enum cw_err copy(struct cw_arena *arena, struct cw_str s, struct cw_str *ret)
+/* "tenants" and what the conflict is. */
+static void tell_conflict(const struct cw_config_at *root, const struct tenant_conflict *conflict,
+                          struct cw_buf *problems)
 {
-    char *p = cw_arena_dup(arena, s);
-    ENSURE(p != NULL, CW_NO_MEMORY);
-    *ret = (struct cw_str){p, s.n};
-    return CW_OK;
+    cw_config_problem(root, "tenants", problems,
+                      "two tenants, %.*s and %.*s, have the same %s \"%.*s\"",
+                      CW_STR_ARG(conflict->one->name), CW_STR_ARG(conflict->other->name),
+                      conflict->what, CW_STR_ARG(conflict->value));
 }
 
-static enum cw_err copy_list(struct cw_arena *arena, const struct cw_config_at *at, const char *key,
-                             const struct cw_str **ret_list, size_t *ret_n)
+enum cw_err authsvc_tenants(const struct cw_config *config, struct cw_buf *problems,
+                            struct tenant_set **ret_set)
 {
-    size_t n = 0;
-    const char *const *values = cw_config_list(at, key, &n);
-    struct cw_str *list = cw_arena_zalloc(arena, (n > 0 ? n : 1) * sizeof(*list));
-    ENSURE(list != NULL, CW_NO_MEMORY);
-    for (size_t i = 0; i < n; i++) {
-        TRY(copy(arena, cw_str(values[i]), &list[i]));
-    }
-    *ret_list = list;
-    *ret_n = n;
-    return CW_OK;
-}
-
-static enum cw_err read_domains(struct cw_arena *arena, const struct cw_config_at *at,
-                                struct tenant *tenant)
-{
-    size_t n = 0;
-    const char *const *values = cw_config_list(at, "domains", &n);
-    struct cw_str *list = cw_arena_zalloc(arena, (n > 0 ? n : 1) * sizeof(*list));
-    ENSURE(list != NULL, CW_NO_MEMORY);
-    for (size_t i = 0; i < n; i++) {
-        char name[CW_DOMAIN_MAX + 1];
-        ENSURE(cw_domain_normalize(cw_str(values[i]), name) == CW_OK, CW_CONFIG_INVALID);
-        TRY(copy(arena, cw_str(name), &list[i]));
-    }
-    tenant->domains = list;
-    tenant->n_domains = n;
-    return CW_OK;
-}
-
-static enum cw_err read_clients(struct cw_arena *arena, const struct cw_config_at *at,
-                                struct tenant *tenant)
-{
-    size_t n = cw_config_count(at, "clients");
-    struct tenant_client *clients = cw_arena_zalloc(arena, (n > 0 ? n : 1) * sizeof(*clients));
-    ENSURE(clients != NULL, CW_NO_MEMORY);
-    for (size_t i = 0; i < n; i++) {
-        struct cw_config_at client = cw_config_item(at, "clients", i);
-        TRY(copy(arena, cw_str(cw_config_string(&client, "id")), &clients[i].id));
-        TRY(copy_list(arena, &client, "scopes", &clients[i].scopes, &clients[i].n_scopes));
-        TRY(copy_list(arena, &client, "origins", &clients[i].origins, &clients[i].n_origins));
-    }
-    tenant->clients = clients;
-    tenant->n_clients = n;
-    return CW_OK;
-}
-
-static enum cw_err read_tenant(struct cw_arena *arena, const struct cw_config_at *at,
-                               struct tenant *tenant)
-{
-    static const char *const algorithms[] = {"RS256", "ES256"};
-    TRY(copy(arena, cw_str(cw_config_string(at, "name")), &tenant->name));
-    TRY(copy(arena, cw_str(cw_config_string(at, "issuer")), &tenant->issuer));
-    tenant->issuer_origin = origin_of(tenant->issuer);
-    TRY(read_domains(arena, at, tenant));
-    TRY(copy_list(arena, at, "audiences", &tenant->audiences, &tenant->n_audiences));
-    TRY(read_clients(arena, at, tenant));
-    tenant->algorithm = algorithms[cw_config_enum(at, "algorithm")];
-    tenant->access_life_s = cw_config_ms(at, "access-token-life") / 1000;
-    tenant->id_life_s = cw_config_ms(at, "id-token-life") / 1000;
-    tenant->refresh_idle_ms = cw_config_ms(at, "refresh-token-idle");
-    tenant->refresh_absolute_ms = cw_config_ms(at, "refresh-token-life");
-    tenant->refresh_grace_ms = cw_config_ms(at, "refresh-token-grace");
-    tenant->sessions_max = cw_config_int(at, "sessions-max");
-    return CW_OK;
-}
-
-enum cw_err authsvc_tenants(const struct cw_config *config, struct tenant_set **ret_set)
-{
-    struct tenant_set *set = tenant_set_new();
-    ENSURE(set != NULL, CW_NO_MEMORY);
     struct cw_config_at root = cw_config_root(config);
-    set->n = cw_config_count(&root, "tenants");
-    set->tenants = cw_arena_zalloc(&set->arena, (set->n > 0 ? set->n : 1) * sizeof(*set->tenants));
-    enum cw_err err = set->tenants != NULL ? CW_OK : CW_NO_MEMORY;
-    for (size_t i = 0; err == CW_OK && i < set->n; i++) {
-        struct cw_config_at tenant = cw_config_item(&root, "tenants", i);
-        err = read_tenant(&set->arena, &tenant, &set->tenants[i]);
+    size_t n = cw_config_count(&root, "tenants");
+    struct tenant **list = calloc(n + 1, sizeof(struct tenant *));
+    enum cw_err err = list != NULL ? CW_OK : CW_NO_MEMORY;
+    size_t made = 0;
+    while (err == CW_OK && made < n) {
+        struct cw_config_at tenant = cw_config_item(&root, "tenants", made);
+        err = tenant_config_read(&tenant, &list[made]);
+        made += err == CW_OK;
     }
-    struct cw_str domain;
+    struct tenant_conflict conflict;
     if (err == CW_OK) {
-        err = tenant_set_index(set, &domain);
+        err = tenant_set_new(list, n, &conflict, ret_set);
     }
-    if (err != CW_OK) {
-        tenant_set_unref(set);
-        return err;
+    if (err == CW_CONFLICT) {
+        tell_conflict(&root, &conflict, problems);
     }
-    *ret_set = set;
-    return CW_OK;
+    for (size_t i = 0; i < made; i++) {
+        tenant_unref(list[i]);
+    }
+    free((void *)list);
+    return err;
 }

@@ -10,9 +10,9 @@
 
 extern const struct cw_config_schema authsvc_schema;
 
-/* The tenants section as a set that is ready for use; one reference to the caller. The schema's
- * check has refused what cannot become one. */
-CW_MUST_USE enum cw_err authsvc_tenants(const struct cw_config *config,
+/* The tenants section as a set that is ready for use; one reference to the caller. CW_CONFLICT with
+ * a line in `problems`; the schema's check has refused what cannot become a set. */
+CW_MUST_USE enum cw_err authsvc_tenants(const struct cw_config *config, struct cw_buf *problems,
                                         struct tenant_set **ret_set);
 
 /* Paths that follow from others where they are not set; the caller frees. NULL without memory. */

@@ -129,7 +129,7 @@ static enum cw_err build(struct feed *feed, struct cw_arena *arena, const struct
     response.tenants = cw_arena_alloc(arena, CW_MAX(set->n, 1) * sizeof(tenant_message *));
     ENSURE(response.tenants != NULL, CW_NO_MEMORY);
     for (size_t i = 0; i < set->n; i++) {
-        TRY(tenant_message_of(feed, arena, &set->tenants[i], &response.tenants[i]));
+        TRY(tenant_message_of(feed, arena, set->tenants[i], &response.tenants[i]));
     }
     response.n_tenants = set->n;
     char *bytes = NULL;

@@ -57,12 +57,8 @@ struct batch {
 
 static const char *issuer_of(const struct tenant_set *set, struct cw_str tenant)
 {
-    for (size_t i = 0; i < set->n; i++) {
-        if (cw_str_eq(set->tenants[i].name, tenant)) {
-            return set->tenants[i].issuer.p; /* NUL-terminated by the arena */
-        }
-    }
-    return NULL;
+    const struct tenant *found = tenant_set_by_name(set, tenant);
+    return found != NULL ? found->issuer.p : NULL; /* NUL-terminated by the arena */
 }
 
 static enum cw_err grow(struct batch *b)
@@ -112,7 +108,7 @@ static enum cw_err add_issuers(struct batch *b)
     char **issuers = cw_arena_alloc(&b->arena, CW_MAX(b->set->n, 1) * sizeof(char *));
     ENSURE(issuers != NULL, CW_NO_MEMORY);
     for (size_t i = 0; i < b->set->n; i++) {
-        issuers[i] = copy(b, b->set->tenants[i].issuer.p);
+        issuers[i] = copy(b, b->set->tenants[i]->issuer.p);
         ENSURE(issuers[i] != NULL, CW_NO_MEMORY);
     }
     b->message.issuers = issuers;

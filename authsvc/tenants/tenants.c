@@ -6,16 +6,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SET_MAX = 64 * 1024 * 1024 }; /* bytes of all tenants */
+enum { BLOCK = 1024 }; /* bytes that a tenant's arena grows by: most need one or two */
 
-struct tenant_set *tenant_set_new(void)
+struct tenant *tenant_new(void)
 {
-    struct tenant_set *set = calloc(1, sizeof(*set));
-    if (set != NULL) {
-        atomic_init(&set->refs, 1);
-        set->arena = (struct cw_arena)CW_ARENA_INIT(SET_MAX);
+    struct tenant *tenant = calloc(1, sizeof(*tenant));
+    if (tenant != NULL) {
+        atomic_init(&tenant->refs, 1);
+        tenant->arena = (struct cw_arena){.max = TENANT_ARENA_MAX, .block = BLOCK};
     }
-    return set;
+    return tenant;
+}
+
+struct tenant *tenant_ref(struct tenant *tenant)
+{
+    atomic_fetch_add_explicit(&tenant->refs, 1, memory_order_relaxed);
+    return tenant;
+}
+
+void tenant_unref(struct tenant *tenant)
+{
+    if (tenant != NULL && atomic_fetch_sub_explicit(&tenant->refs, 1, memory_order_acq_rel) == 1) {
+        cw_arena_done(&tenant->arena);
+        free(tenant);
+    }
 }
 
 struct tenant_set *tenant_set_ref(struct tenant_set *set)
@@ -26,11 +40,18 @@ struct tenant_set *tenant_set_ref(struct tenant_set *set)
 
 void tenant_set_unref(struct tenant_set *set)
 {
-    if (set != NULL && atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) == 1) {
-        cw_arena_done(&set->arena);
-        free(set);
+    if (set == NULL || atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) != 1) {
+        return;
     }
+    for (size_t i = 0; i < set->n; i++) {
+        tenant_unref(set->tenants[i]);
+    }
+    free((void *)set->tenants);
+    free(set->index);
+    free(set);
 }
+
+/* --- making a set ----------------------------------------------------------------------- */
 
 static int compare_str(struct cw_str a, struct cw_str b)
 {
@@ -45,30 +66,99 @@ static int compare_domains(const void *a, const void *b)
     return compare_str(x->domain, y->domain);
 }
 
-enum cw_err tenant_set_index(struct tenant_set *set, struct cw_str *ret_domain)
+static int compare_names(const void *a, const void *b)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < set->n; i++) {
-        n += set->tenants[i].n_domains;
-    }
-    set->index = cw_arena_alloc(&set->arena, (n > 0 ? n : 1) * sizeof(*set->index));
-    ENSURE(set->index != NULL, CW_NO_MEMORY);
-    set->n_index = 0;
-    for (size_t i = 0; i < set->n; i++) {
-        for (size_t d = 0; d < set->tenants[i].n_domains; d++) {
-            set->index[set->n_index++] =
-                (struct tenant_domain){set->tenants[i].domains[d], &set->tenants[i]};
-        }
-    }
-    qsort(set->index, set->n_index, sizeof(*set->index), compare_domains);
-    for (size_t i = 1; i < set->n_index; i++) {
-        if (cw_str_eq(set->index[i - 1].domain, set->index[i].domain)) {
-            *ret_domain = set->index[i].domain;
+    const struct tenant *const *x = a;
+    const struct tenant *const *y = b;
+    return compare_str((*x)->name, (*y)->name);
+}
+
+/* Sorts; CW_CONFLICT where two entries are equal. */
+static enum cw_err sort_unique(struct tenant_domain *entries, size_t n, const char *what,
+                               struct tenant_conflict *ret_conflict)
+{
+    qsort(entries, n, sizeof(*entries), compare_domains);
+    for (size_t i = 1; i < n; i++) {
+        if (cw_str_eq(entries[i - 1].domain, entries[i].domain)) {
+            *ret_conflict = (struct tenant_conflict){what, entries[i].domain, entries[i - 1].tenant,
+                                                     entries[i].tenant};
             return CW_CONFLICT;
         }
     }
     return CW_OK;
 }
+
+static enum cw_err check_names(const struct tenant_set *set, struct tenant_conflict *ret_conflict)
+{
+    for (size_t i = 1; i < set->n; i++) {
+        if (cw_str_eq(set->tenants[i - 1]->name, set->tenants[i]->name)) {
+            *ret_conflict = (struct tenant_conflict){"name", set->tenants[i]->name,
+                                                     set->tenants[i - 1], set->tenants[i]};
+            return CW_CONFLICT;
+        }
+    }
+    return CW_OK;
+}
+
+static enum cw_err check_issuers(const struct tenant_set *set, struct tenant_conflict *ret_conflict)
+{
+    struct tenant_domain *issuers = calloc(set->n + 1, sizeof(*issuers));
+    ENSURE(issuers != NULL, CW_NO_MEMORY);
+    for (size_t i = 0; i < set->n; i++) {
+        issuers[i] = (struct tenant_domain){set->tenants[i]->issuer, set->tenants[i]};
+    }
+    enum cw_err err = sort_unique(issuers, set->n, "issuer", ret_conflict);
+    free(issuers);
+    return err;
+}
+
+static enum cw_err index_domains(struct tenant_set *set, struct tenant_conflict *ret_conflict)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < set->n; i++) {
+        n += set->tenants[i]->n_domains;
+    }
+    set->index = calloc(n + 1, sizeof(*set->index));
+    ENSURE(set->index != NULL, CW_NO_MEMORY);
+    for (size_t i = 0; i < set->n; i++) {
+        for (size_t d = 0; d < set->tenants[i]->n_domains; d++) {
+            set->index[set->n_index++] =
+                (struct tenant_domain){set->tenants[i]->domains[d], set->tenants[i]};
+        }
+    }
+    return sort_unique(set->index, set->n_index, "domain", ret_conflict);
+}
+
+static enum cw_err fill(struct tenant_set *set, struct tenant *const *tenants, size_t n,
+                        struct tenant_conflict *ret_conflict)
+{
+    set->tenants = calloc(n + 1, sizeof(struct tenant *));
+    ENSURE(set->tenants != NULL, CW_NO_MEMORY);
+    for (size_t i = 0; i < n; i++) {
+        set->tenants[set->n++] = tenant_ref(tenants[i]);
+    }
+    qsort((void *)set->tenants, n, sizeof(struct tenant *), compare_names);
+    TRY(check_names(set, ret_conflict));
+    TRY(index_domains(set, ret_conflict));
+    return check_issuers(set, ret_conflict);
+}
+
+enum cw_err tenant_set_new(struct tenant *const *tenants, size_t n,
+                           struct tenant_conflict *ret_conflict, struct tenant_set **ret_set)
+{
+    struct tenant_set *set = calloc(1, sizeof(*set));
+    ENSURE(set != NULL, CW_NO_MEMORY);
+    atomic_init(&set->refs, 1);
+    enum cw_err err = fill(set, tenants, n, ret_conflict);
+    if (err != CW_OK) {
+        tenant_set_unref(set);
+        return err;
+    }
+    *ret_set = set;
+    return CW_OK;
+}
+
+/* --- finding ---------------------------------------------------------------------------- */
 
 const struct tenant *tenant_set_by_host(const struct tenant_set *set, struct cw_str host)
 {
@@ -80,6 +170,15 @@ const struct tenant *tenant_set_by_host(const struct tenant_set *set, struct cw_
     const struct tenant_domain *found =
         bsearch(&key, set->index, set->n_index, sizeof(key), compare_domains);
     return found != NULL ? found->tenant : NULL;
+}
+
+const struct tenant *tenant_set_by_name(const struct tenant_set *set, struct cw_str name)
+{
+    const struct tenant key = {.name = name};
+    const struct tenant *wanted = &key;
+    struct tenant *const *found =
+        bsearch((void *)&wanted, (void *)set->tenants, set->n, sizeof(wanted), compare_names);
+    return found != NULL ? *found : NULL;
 }
 
 const struct tenant_client *tenant_client_find(const struct tenant *tenant, struct cw_str id)

@@ -1,4 +1,5 @@
-/* The tenants that log in here: an immutable set, shared by reference count, found by domain. */
+/* The tenants that log in here: immutable objects in an immutable set, both shared by reference
+ * count; found by domain or by name. A change makes another object and another set. */
 #ifndef AUTHSVC_TENANTS_TENANTS_H
 #define AUTHSVC_TENANTS_TENANTS_H
 
@@ -14,7 +15,12 @@ struct tenant_client {
     size_t n_origins;
 };
 
+enum { TENANT_ARENA_MAX = 1024 * 1024 }; /* bytes of one tenant */
+
+/* Under construction it has one owner; afterwards nothing in it changes. */
 struct tenant {
+    _Atomic unsigned refs;
+    struct cw_arena arena; /* holds what the members below point to */
     struct cw_str name;
     const struct cw_str *domains; /* normalised */
     size_t n_domains;
@@ -33,25 +39,38 @@ struct tenant {
     size_t n_clients;
 };
 
-/* Under construction it has one owner; afterwards nothing in it changes. */
-struct tenant_set {
-    _Atomic unsigned refs;
-    struct cw_arena arena; /* holds all below */
-    struct tenant *tenants;
-    size_t n;
-    struct tenant_domain *index; /* sorted; made by tenant_set_index */
-    size_t n_index;
-};
+/* Empty, with one reference; NULL without memory. */
+struct tenant *tenant_new(void);
+struct tenant *tenant_ref(struct tenant *tenant);
+/* NULL is fine. */
+void tenant_unref(struct tenant *tenant);
 
 struct tenant_domain {
     struct cw_str domain;
     const struct tenant *tenant;
 };
 
-/* Empty; NULL without memory. */
-struct tenant_set *tenant_set_new(void);
-/* Sorts the domains. CW_CONFLICT with the domain in ret_domain: two tenants have it. */
-CW_MUST_USE enum cw_err tenant_set_index(struct tenant_set *set, struct cw_str *ret_domain);
+struct tenant_set {
+    _Atomic unsigned refs;
+    struct tenant **tenants; /* references, sorted by name */
+    size_t n;
+    struct tenant_domain *index; /* sorted by domain */
+    size_t n_index;
+};
+
+/* Two tenants that want the same. Borrowed from the tenants. */
+struct tenant_conflict {
+    const char *what; /* "name", "domain", "issuer" */
+    struct cw_str value;
+    const struct tenant *one;
+    const struct tenant *other;
+};
+
+/* Takes a reference to each tenant; one reference to the caller. CW_CONFLICT: names, domains and
+ * issuers belong to one tenant each (with a shared issuer a token would count for both). */
+CW_MUST_USE enum cw_err tenant_set_new(struct tenant *const *tenants, size_t n,
+                                       struct tenant_conflict *ret_conflict,
+                                       struct tenant_set **ret_set);
 struct tenant_set *tenant_set_ref(struct tenant_set *set);
 /* NULL is fine. */
 void tenant_set_unref(struct tenant_set *set);
@@ -59,6 +78,8 @@ void tenant_set_unref(struct tenant_set *set);
 /* The tenant of a Host header or of a domain field; NULL where nobody has it. Borrowed from the
  * set. */
 const struct tenant *tenant_set_by_host(const struct tenant_set *set, struct cw_str host);
+/* NULL where there is none. Borrowed from the set. */
+const struct tenant *tenant_set_by_name(const struct tenant_set *set, struct cw_str name);
 /* The client with this id, the default one for an empty id, or NULL. */
 const struct tenant_client *tenant_client_find(const struct tenant *tenant, struct cw_str id);
 /* Whether pages of this origin may use the login API with this client. */

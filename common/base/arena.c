@@ -49,7 +49,7 @@ void *cw_arena_alloc(struct cw_arena *arena, size_t size)
     }
     struct cw_arena_block *block = arena->blocks;
     if (!block || size > block->size - block->used) {
-        size_t capacity = CW_MAX(size, (size_t)BLOCK_SIZE);
+        size_t capacity = CW_MAX(size, arena->block > 0 ? arena->block : (size_t)BLOCK_SIZE);
         block = malloc(sizeof *block + capacity);
         if (!block) {
             return NULL;

@@ -9,8 +9,9 @@ struct cw_arena_block;
 
 struct cw_arena {
     struct cw_arena_block *blocks;
-    size_t used; /* bytes handed out since the last reset */
-    size_t max;  /* bound in bytes */
+    size_t used;  /* bytes handed out since the last reset */
+    size_t max;   /* bound in bytes */
+    size_t block; /* bytes that it grows by at least; 0: 4096 */
 };
 
 #define CW_ARENA_INIT(bound)                                                                       \

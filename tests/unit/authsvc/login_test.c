@@ -53,11 +53,10 @@ static struct tenant_set *make_tenants(void)
          .origins = origins,
          .n_origins = 1},
     };
-    struct tenant_set *set = tenant_set_new();
-    assert_non_null(set);
-    set->tenants = cw_arena_zalloc(&set->arena, sizeof(*set->tenants));
-    set->n = 1;
-    set->tenants[0] = (struct tenant){
+    struct tenant *tenant = tenant_new();
+    assert_non_null(tenant);
+    *tenant = (struct tenant){
+        .refs = 1,
         .name = TENANT,
         .domains = domains,
         .n_domains = 2,
@@ -75,8 +74,10 @@ static struct tenant_set *make_tenants(void)
         .clients = clients,
         .n_clients = 1,
     };
-    struct cw_str domain;
-    assert_int_equal(tenant_set_index(set, &domain), CW_OK);
+    struct tenant_set *set = NULL;
+    struct tenant_conflict conflict;
+    assert_int_equal(tenant_set_new(&tenant, 1, &conflict, &set), CW_OK);
+    tenant_unref(tenant);
     return set;
 }
 
