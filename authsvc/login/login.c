@@ -162,6 +162,7 @@ static enum cw_err run(struct attempt *a, struct login_answer *answer)
     TRY(password_prepare_name(r->username, &a->username));
     a->event.name = cw_str(a->username);
     TRY(password_prepare(r->password, &a->password));
+    ENSURE(a->scene.tenant->login == TENANT_LOGIN_DATABASE, CW_IDP_UNAVAILABLE);
     return run_checked(a, answer);
 }
 

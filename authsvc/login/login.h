@@ -9,6 +9,7 @@
 #include "authsvc/store/store.h"
 #include "authsvc/tenants/tenants.h"
 #include "authsvc/token/refresh.h"
+#include "common/work/work.h"
 
 struct login;
 
@@ -45,6 +46,7 @@ struct login_deps {
     struct store *store;
     struct keyring *keys;
     const struct password_hasher *hasher;
+    struct cw_work *idp_work; /* for tenants whose login is by an identity provider */
     struct login_limits limits;
     const struct cw_clock *clock;
     void (*on_event)(void *ctx, const struct login_event *event); /* may be NULL */
@@ -58,6 +60,10 @@ struct login_deps {
 /* Copies deps; what they point to is borrowed. */
 CW_MUST_USE enum cw_err login_new(const struct login_deps *deps, struct login **ret_login);
 void login_free(struct login *login);
+
+/* Where a call about this domain belongs: `usual`, or, where the answer comes from the tenant's
+ * identity provider and is mostly waited for, the pool of those waits. Cheap; any thread. */
+struct cw_work *login_work(struct login *login, struct cw_str domain, struct cw_work *usual);
 
 /* All borrowed. Empty fields are absent ones. */
 struct login_request {
@@ -97,7 +103,8 @@ void login_answer_done(struct login_answer *answer);
 
 /* CW_TENANT_UNKNOWN, CW_CLIENT_UNKNOWN, CW_ORIGIN_FORBIDDEN, CW_REQUEST_MALFORMED,
  * CW_CREDENTIALS_INVALID, CW_ACCOUNT_BLOCKED, CW_THROTTLED, CW_STORE_UNAVAILABLE,
- * CW_KEYS_UNAVAILABLE, CW_NO_MEMORY. */
+ * CW_KEYS_UNAVAILABLE, CW_NO_MEMORY; with an identity provider also what it says:
+ * CW_IDP_UNAVAILABLE. */
 enum cw_err login_run(struct login *login, const struct login_request *request,
                       struct login_answer *ret_answer);
 /* The same, with CW_REFRESH_INVALID. */

@@ -35,6 +35,7 @@ struct app {
     struct login *login;
     struct cw_work *logins;
     struct cw_work *refreshes;
+    struct cw_work *idp_work;
     struct feed *feed;
     struct revocations *revocations;
     struct rest *rest;
@@ -113,7 +114,7 @@ static enum cw_err load_tenants(struct app *app, const struct cw_config *config,
     for (size_t i = 0; err == CW_OK && i < set->n; i++) {
         const struct tenant *tenant = set->tenants[i];
         err = store_tenant_add(app->store, tenant->name);
-        if (err == CW_OK) {
+        if (err == CW_OK && tenant->login == TENANT_LOGIN_DATABASE) {
             err = keyring_load(app->keys, tenant->name, tenant->algorithm, rsa_bits, message);
         }
     }
@@ -154,11 +155,15 @@ static enum cw_err start_login(struct app *app)
     threads = threads > 0 ? threads : CW_MAX(cores, 1);
     TRY(password_hasher_new(authsvc_password_params(app->config),
                             authsvc_password_bound(app->config), &app->hasher));
+    /* Threads that mostly wait: apart, so that a provider that hangs holds up nobody else. */
+    TRY(cw_work_new("idp", (unsigned)cw_config_int(&root, "authsvc.idp.threads"),
+                    (size_t)cw_config_int(&root, "authsvc.idp.queue"), &app->idp_work));
     const struct login_deps deps = {
         .tenants = app->tenants,
         .store = app->store,
         .keys = app->keys,
         .hasher = app->hasher,
+        .idp_work = app->idp_work,
         .limits = authsvc_limits(app->config),
         .clock = &cw_clock_system,
         .on_event = events_on_login,
@@ -403,6 +408,7 @@ void app_stop(struct app *app)
     }
     cw_work_free(app->logins);
     cw_work_free(app->refreshes);
+    cw_work_free(app->idp_work);
     cw_rpc_server_free(app->rpc_server);
     cw_rpc_runtime_free(app->runtime);
     free(app->socket);

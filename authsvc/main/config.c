@@ -47,6 +47,10 @@ static const struct cw_config_key keys[] = {
      "Refreshes that are signed at once."},
     {"authsvc.refresh.queue", CW_CONFIG_INT, "1024", 1, 100000, NULL, 0,
      "Refreshes that may wait for it; further ones get login_overloaded."},
+    {"authsvc.idp.threads", CW_CONFIG_INT, "32", 1, 1024, NULL, 0,
+     "Calls to identity providers that are waited for at once, over all tenants."},
+    {"authsvc.idp.queue", CW_CONFIG_INT, "512", 1, 100000, NULL, 0,
+     "Logins and refreshes that may wait for one of them; further ones get login_overloaded."},
     {"authsvc.password.memory", CW_CONFIG_SIZE, "19MiB", 8 * 1024, 1024 * MIB, NULL, 0,
      "argon2id memory of one hash (OWASP: 19MiB with 2 iterations, 7MiB with 5)."},
     {"authsvc.password.iterations", CW_CONFIG_INT, "2", 1, 64, NULL, 0, "argon2id iterations."},
@@ -71,10 +75,11 @@ static const struct cw_config_key keys[] = {
      CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE, "Name of the tenant."},
     {"tenants[].domains", CW_CONFIG_LIST, NULL, 1, 1000, NULL,
      CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE, "Domains that choose it."},
-    {"tenants[].login", CW_CONFIG_ENUM, "database", 0, 0, "database", CW_CONFIG_RELOADABLE,
-     "Where its passwords are checked."},
+    {"tenants[].login", CW_CONFIG_ENUM, "database", 0, 0, "database|idp", CW_CONFIG_RELOADABLE,
+     "Where its passwords are checked: here, or by its identity provider (docs/AUTH0.md)."},
     {"tenants[].issuer", CW_CONFIG_STRING, NULL, 0, 0, NULL,
-     CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE, "Issuer of its tokens, an https URL."},
+     CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE,
+     "Issuer of its tokens, an https URL; with login idp the identity provider's, byte for byte."},
     {"tenants[].audiences", CW_CONFIG_LIST, NULL, 1, 16, NULL,
      CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE, "Audiences of its access tokens."},
     {"tenants[].algorithm", CW_CONFIG_ENUM, "RS256", 0, 0, "RS256|ES256", CW_CONFIG_RELOADABLE,
@@ -98,6 +103,8 @@ static const struct cw_config_key keys[] = {
      NULL, CW_CONFIG_RELOADABLE, "Scopes that it may ask for, and gets where it asks for none."},
     {"tenants[].clients[].origins", CW_CONFIG_LIST, NULL, 0, 100, NULL, CW_CONFIG_RELOADABLE,
      "Web origins that may log in with it, beside the issuer's own."},
+
+#include "authsvc/main/idp_rows.def"
 };
 
 /* --- checks that one row cannot say ----------------------------------------------------- */

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "authsvc/main/idp_config.h"
+
 /* --- checks that one row cannot say ----------------------------------------------------- */
 
 /* scheme "://" authority of a URL without query or fragment; empty where it is none. */
@@ -80,6 +82,7 @@ void tenant_config_check(const struct cw_config_at *tenant, struct cw_buf *probl
     }
     check_domains(tenant, problems);
     check_clients(tenant, problems);
+    idp_config_check(tenant, problems);
 }
 
 /* --- reading ---------------------------------------------------------------------------- */
@@ -145,6 +148,7 @@ static enum cw_err fill(const struct cw_config_at *at, struct tenant *tenant)
 {
     struct cw_arena *arena = &tenant->arena;
     static const char *const algorithms[] = {"RS256", "ES256"};
+    tenant->login = (enum tenant_login)cw_config_enum(at, "login");
     TRY(copy(arena, cw_str(cw_config_string(at, "name")), &tenant->name));
     TRY(copy(arena, cw_str(cw_config_string(at, "issuer")), &tenant->issuer));
     tenant->issuer_origin = origin_of(tenant->issuer);
@@ -158,6 +162,11 @@ static enum cw_err fill(const struct cw_config_at *at, struct tenant *tenant)
     tenant->refresh_absolute_ms = cw_config_ms(at, "refresh-token-life");
     tenant->refresh_grace_ms = cw_config_ms(at, "refresh-token-grace");
     tenant->sessions_max = cw_config_int(at, "sessions-max");
+    if (tenant->login == TENANT_LOGIN_IDP) {
+        TRY(idp_config_read(arena, at, &tenant->idp));
+        struct tenant_idp *idp = tenant->idp;
+        idp->audience = idp->audience.n > 0 ? idp->audience : tenant->audiences[0];
+    }
     return CW_OK;
 }
 

@@ -288,6 +288,7 @@ static void hand_over(struct cw_http_request *request, struct rest *rest, enum n
         problem(request, err, 0, NULL);
         return;
     }
+    work = login_work(rest->options.login, job->host, work);
     cw_http_defer(request);
     err = cw_work_submit(work, run, job);
     if (err != CW_OK) {
@@ -345,7 +346,9 @@ static void document(struct cw_http_request *request, struct rest *rest,
     enum cw_err err = read_host(rest, request, &host);
     if (err == CW_OK) {
         const struct tenant *tenant = tenant_set_by_host(set, host);
-        err = tenant != NULL ? write(tenant, rest->options.keys, &json) : CW_TENANT_UNKNOWN;
+        err = tenant == NULL                           ? CW_TENANT_UNKNOWN
+              : tenant->login == TENANT_LOGIN_DATABASE ? write(tenant, rest->options.keys, &json)
+                                                       : CW_NOT_FOUND; /* its provider has them */
     }
     if (err == CW_OK) {
         cw_http_set_header(request, "Cache-Control", CW_STR("public, max-age=300"));

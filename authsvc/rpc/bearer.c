@@ -129,29 +129,29 @@ static void run_end_session(void *arg)
 
 /* --- handlers, on the poller ------------------------------------------------------------ */
 
-static void hand_over(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx,
-                      void (*run)(void *arg))
+static void hand_over(struct cw_rpc_call *call, const ProtobufCMessage *request, const char *domain,
+                      void *ctx, void (*run)(void *arg))
 {
     const struct identity *identity = ctx;
-    rpc_hand_over(call, request, identity, "", identity->refreshes, run);
+    rpc_hand_over(call, request, identity, domain, "", identity->refreshes, run);
 }
 
 void rpc_logout(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx)
 {
-    hand_over(call, request, ctx, run_logout);
+    hand_over(call, request, ((const logout_message *)request)->domain, ctx, run_logout);
 }
 
 void rpc_user_info(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx)
 {
-    hand_over(call, request, ctx, run_user_info);
+    hand_over(call, request, ((const user_info_message *)request)->domain, ctx, run_user_info);
 }
 
 void rpc_list_sessions(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx)
 {
-    hand_over(call, request, ctx, run_list_sessions);
+    hand_over(call, request, ((const list_message *)request)->domain, ctx, run_list_sessions);
 }
 
 void rpc_end_session(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx)
 {
-    hand_over(call, request, ctx, run_end_session);
+    hand_over(call, request, ((const end_message *)request)->domain, ctx, run_end_session);
 }

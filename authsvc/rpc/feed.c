@@ -90,6 +90,35 @@ static enum cw_err own_issuer(struct feed *feed, struct cw_arena *arena,
     return CW_OK;
 }
 
+/* Another's issuer: the sidecar finds its keys by discovery. Both of Auth0's dialects of access
+ * tokens are accepted, as is the rest of the world's. */
+static enum cw_err idp_issuer(struct cw_arena *arena, const struct tenant *tenant,
+                              issuer_message **ret_issuer)
+{
+    const struct tenant_idp *idp = tenant->idp;
+    issuer_message *issuer = cw_arena_alloc(arena, sizeof(*issuer));
+    claim_map *claims = cw_arena_alloc(arena, sizeof(*claims));
+    ENSURE(issuer != NULL && claims != NULL, CW_NO_MEMORY);
+    clinicwave__identity__v1__issuer__init(issuer);
+    clinicwave__identity__v1__claim_map__init(claims);
+    issuer->issuer = text(arena, tenant->issuer);
+    TRY(texts(arena, idp->algorithms, idp->n_algorithms, &issuer->algorithms));
+    issuer->n_algorithms = idp->n_algorithms;
+    const struct cw_str types[] = {CW_STR("at+jwt"), CW_STR("jwt")};
+    TRY(texts(arena, types, CW_ARRAY_SIZE(types), &issuer->types));
+    issuer->n_types = CW_ARRAY_SIZE(types);
+    claims->client_id = text(arena, idp->client_claim);
+    claims->scopes = text(arena, idp->scopes_claim);
+    claims->roles = text(arena, idp->roles_claim);
+    claims->permissions = text(arena, idp->permissions_claim);
+    issuer->claims = claims;
+    ENSURE(issuer->issuer != NULL && claims->client_id != NULL && claims->scopes != NULL &&
+               claims->roles != NULL && claims->permissions != NULL,
+           CW_NO_MEMORY);
+    *ret_issuer = issuer;
+    return CW_OK;
+}
+
 static enum cw_err tenant_message_of(struct feed *feed, struct cw_arena *arena,
                                      const struct tenant *tenant, tenant_message **ret_message)
 {
@@ -103,7 +132,11 @@ static enum cw_err tenant_message_of(struct feed *feed, struct cw_arena *arena,
     m->n_domains = tenant->n_domains;
     TRY(texts(arena, tenant->audiences, tenant->n_audiences, &m->audiences));
     m->n_audiences = tenant->n_audiences;
-    TRY(own_issuer(feed, arena, tenant, &issuers[0]));
+    if (tenant->login == TENANT_LOGIN_IDP) {
+        TRY(idp_issuer(arena, tenant, &issuers[0]));
+    } else {
+        TRY(own_issuer(feed, arena, tenant, &issuers[0]));
+    }
     m->issuers = issuers;
     m->n_issuers = 1;
     *ret_message = m;

@@ -174,8 +174,8 @@ static void run_refresh(void *arg)
 /* --- handlers, on the poller ------------------------------------------------------------ */
 
 void rpc_hand_over(struct cw_rpc_call *call, const ProtobufCMessage *request,
-                   const struct identity *identity, const char *told_address, struct cw_work *work,
-                   void (*run)(void *arg))
+                   const struct identity *identity, const char *domain, const char *told_address,
+                   struct cw_work *work, void (*run)(void *arg))
 {
     struct rpc_job *job = calloc(1, sizeof(*job));
     if (job == NULL) {
@@ -185,6 +185,7 @@ void rpc_hand_over(struct cw_rpc_call *call, const ProtobufCMessage *request,
     *job = (struct rpc_job){.identity = identity, .call = call, .request = request};
     client_address(identity, call, told_address, job->address);
     cw_rpc_call_defer(call);
+    work = login_work(identity->login, cw_str(domain), work);
     enum cw_err err = cw_work_submit(work, run, job);
     if (err != CW_OK) {
         free(job);
@@ -196,14 +197,16 @@ static void login(struct cw_rpc_call *call, const ProtobufCMessage *request, voi
 {
     const struct identity *identity = ctx;
     const login_message *m = (const login_message *)request;
-    rpc_hand_over(call, request, identity, m->client_address, identity->logins, run_login);
+    rpc_hand_over(call, request, identity, m->domain, m->client_address, identity->logins,
+                  run_login);
 }
 
 static void refresh(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx)
 {
     const struct identity *identity = ctx;
     const refresh_message *m = (const refresh_message *)request;
-    rpc_hand_over(call, request, identity, m->client_address, identity->refreshes, run_refresh);
+    rpc_hand_over(call, request, identity, m->domain, m->client_address, identity->refreshes,
+                  run_refresh);
 }
 
 const struct cw_rpc_method identity_methods[] = {

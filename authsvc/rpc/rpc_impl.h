@@ -19,10 +19,11 @@ static inline struct cw_str rpc_bytes(ProtobufCBinaryData b)
     return (struct cw_str){(const char *)b.data, b.len};
 }
 
-/* On the poller: the call goes to `work`, or is refused when its queue is full. */
+/* On the poller: the call goes to `work` (or to the pool that its domain asks for), or is refused
+ * when the queue is full. */
 void rpc_hand_over(struct cw_rpc_call *call, const ProtobufCMessage *request,
-                   const struct identity *identity, const char *told_address, struct cw_work *work,
-                   void (*run)(void *arg));
+                   const struct identity *identity, const char *domain, const char *told_address,
+                   struct cw_work *work, void (*run)(void *arg));
 
 void rpc_logout(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 void rpc_user_info(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);

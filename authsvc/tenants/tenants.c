@@ -27,6 +27,9 @@ struct tenant *tenant_ref(struct tenant *tenant)
 void tenant_unref(struct tenant *tenant)
 {
     if (tenant != NULL && atomic_fetch_sub_explicit(&tenant->refs, 1, memory_order_acq_rel) == 1) {
+        if (tenant->idp != NULL) {
+            cw_secret_done(&tenant->idp->secret);
+        }
         cw_arena_done(&tenant->arena);
         free(tenant);
     }

@@ -5,6 +5,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/domain.h"
+#include "common/base/secret.h"
 
 /* A program that users log in with. */
 struct tenant_client {
@@ -15,6 +16,49 @@ struct tenant_client {
     size_t n_origins;
 };
 
+/* Where passwords are checked. */
+enum tenant_login { TENANT_LOGIN_DATABASE = 0, TENANT_LOGIN_IDP };
+
+/* How we prove who we are at an identity provider's endpoints (RFC 6749 §2.3, RFC 7523 §2.2). */
+enum tenant_idp_auth {
+    TENANT_IDP_SECRET_POST = 0,
+    TENANT_IDP_SECRET_BASIC,
+    TENANT_IDP_PRIVATE_KEY_JWT,
+    TENANT_IDP_PUBLIC, /* only client_id */
+};
+
+/* A tenant's identity provider. The tenant's `issuer` is the provider's, byte for byte. Strings are
+ * NUL-terminated; empty ones are absent. */
+struct tenant_idp {
+    struct cw_str discovery_uri; /* empty: by OpenID Connect Discovery §4 from the issuer */
+    struct cw_str client_id;
+    enum tenant_idp_auth auth;
+    struct cw_secret secret;         /* client secret, or private key (PKCS #8, PEM) */
+    struct cw_str key_id;            /* `kid` of the private key; may be empty */
+    const char *key_algorithm;       /* RS256 or ES256 */
+    struct cw_str audience;          /* of the access tokens that are asked for; empty: none */
+    struct cw_str connection;        /* Auth0's realm; empty: the plain password grant */
+    struct cw_str scope;             /* space-separated */
+    const struct cw_str *algorithms; /* of its ID and access tokens */
+    size_t n_algorithms;
+    struct cw_str ca_file; /* PEM; empty: the system's */
+    bool plain_loopback;   /* http is fine where the host is loopback */
+    bool forwarded_for;    /* tell the user's address (auth0-forwarded-for) */
+    int64_t connect_ms;
+    int64_t total_ms;        /* of one call */
+    int64_t refresh_ms;      /* between two looks at the metadata */
+    int64_t concurrency;     /* calls at once; further ones are refused */
+    int64_t rate_per_second; /* calls; 0: no bound */
+    int64_t rate_burst;
+    int64_t breaker_failures; /* in a row that open the breaker */
+    int64_t breaker_open_ms;  /* before one call tries again */
+    /* Where its access tokens say what (common/jose/claims.h); empty: the default. */
+    struct cw_str client_claim;
+    struct cw_str scopes_claim;
+    struct cw_str roles_claim;
+    struct cw_str permissions_claim;
+};
+
 enum { TENANT_ARENA_MAX = 1024 * 1024 }; /* bytes of one tenant */
 
 /* Under construction it has one owner; afterwards nothing in it changes. */
@@ -22,6 +66,8 @@ struct tenant {
     _Atomic unsigned refs;
     struct cw_arena arena; /* holds what the members below point to */
     struct cw_str name;
+    enum tenant_login login;
+    struct tenant_idp *idp;       /* NULL unless `login` says so */
     const struct cw_str *domains; /* normalised */
     size_t n_domains;
     struct cw_str issuer;
