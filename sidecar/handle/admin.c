@@ -142,7 +142,8 @@ static void fill_set(struct admin_task *task, const struct cw_jwks *set,
     to->n_skipped = skipped.n;
 }
 
-static void add_issuer(void *ctx, struct key_source *source, const struct key_source_info *info)
+static void add_issuer(void *ctx, struct cw_key_source *source,
+                       const struct cw_key_source_info *info)
 {
     struct list *list = ctx;
     const Clinicwave__Token__V1__ListKeysRequest *request =
@@ -176,7 +177,7 @@ static enum cw_err list_keys(struct admin_task *task)
         CLINICWAVE__TOKEN__V1__LIST_KEYS_RESPONSE__INIT;
     struct list list = {.task = task};
 
-    key_store_each(task->handle->config.keys, add_issuer, &list);
+    cw_key_store_each(task->handle->config.keys, add_issuer, &list);
     ENSURE(!list.failed, CW_NO_MEMORY);
     response.issuers = (Clinicwave__Token__V1__IssuerKeys **)list.items;
     response.n_issuers = list.n;
@@ -194,14 +195,15 @@ struct refresh {
     Clinicwave__Token__V1__RefreshKeysResponse response;
 };
 
-static void refresh_one(void *ctx, struct key_source *source, const struct key_source_info *info)
+static void refresh_one(void *ctx, struct cw_key_source *source,
+                        const struct cw_key_source_info *info)
 {
     struct refresh *refresh = ctx;
 
     if (refresh->issuer[0] && strcmp(refresh->issuer, info->issuer) != 0) {
         return;
     }
-    if (key_source_refresh(source)) {
+    if (cw_key_source_refresh(source)) {
         refresh->response.started++;
     } else {
         refresh->response.limited++;
@@ -214,7 +216,7 @@ static enum cw_err refresh_keys(struct admin_task *task)
         (const Clinicwave__Token__V1__RefreshKeysRequest *)task->request;
     struct refresh refresh = {request->issuer, CLINICWAVE__TOKEN__V1__REFRESH_KEYS_RESPONSE__INIT};
 
-    key_store_each(task->handle->config.keys, refresh_one, &refresh);
+    cw_key_store_each(task->handle->config.keys, refresh_one, &refresh);
     cw_rpc_reply(task->call, &refresh.response.base);
     return CW_OK;
 }

@@ -2,10 +2,10 @@
 #ifndef SIDECAR_HANDLE_HANDLE_H
 #define SIDECAR_HANDLE_HANDLE_H
 
+#include "common/keys/key_store.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/server.h"
 #include "sidecar/cache/cache.h"
-#include "sidecar/keys/key_store.h"
 #include "sidecar/revocation/revocations.h"
 #include "sidecar/tenants/tenants.h"
 
@@ -27,7 +27,7 @@ typedef void handle_add_health(void *to, const struct handle_health *health);
 struct handle_config {
     struct cache *cache;
     struct tenants *tenants;
-    struct key_store *keys;
+    struct cw_key_store *keys;
     const struct cw_clock *clock;
     struct revocations *revocations; /* NULL: no feed */
     unsigned verifiers;              /* threads */

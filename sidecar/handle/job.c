@@ -35,7 +35,7 @@ static _Thread_local bool on_verifier;
 
 struct job {
     struct pool_item item;
-    struct key_waiter waiter;
+    struct cw_key_waiter waiter;
     struct handle *handle;
     struct tenants_set *set;
     const struct tenant *tenant;
@@ -180,7 +180,7 @@ static void job_fail(struct job *job, enum cw_err err)
     job_answer(job, &result);
 }
 
-static void job_wake(struct key_waiter *waiter, bool late)
+static void job_wake(struct cw_key_waiter *waiter, bool late)
 {
     struct job *job = CW_CONTAINER_OF(waiter, struct job, waiter);
 

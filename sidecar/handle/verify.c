@@ -27,7 +27,7 @@ static void told(const struct cw_checks *checks, const char *name, bool passed,
 /* The set has no key for this token: refuse, wait or give up (DESIGN: 401 only if it is known that
  * the issuer publishes none). True: look again. */
 static bool ask_keys(struct issuer *issuer, const struct cw_token *token, const struct cw_jwks *set,
-                     bool last, struct key_waiter *waiter, enum verify_state *ret_state,
+                     bool last, struct cw_key_waiter *waiter, enum verify_state *ret_state,
                      struct verify_result *result)
 {
     struct cw_str kid = cw_jws_header_kid(&token->header);
@@ -39,17 +39,17 @@ static bool ask_keys(struct issuer *issuer, const struct cw_token *token, const 
         result->retry_after_s = 1;
         return false;
     }
-    switch (
-        key_source_ask(issuer->keys, set, token->header.has_kid ? &kid : NULL, waiter, &retry_ms)) {
-    case KEY_ANSWER_AGAIN:
+    switch (cw_key_source_ask(issuer->keys, set, token->header.has_kid ? &kid : NULL, waiter,
+                              &retry_ms)) {
+    case CW_KEY_ANSWER_AGAIN:
         return true;
-    case KEY_ANSWER_WAIT:
+    case CW_KEY_ANSWER_WAIT:
         *ret_state = VERIFY_WAITS;
         return false;
-    case KEY_ANSWER_UNKNOWN:
+    case CW_KEY_ANSWER_UNKNOWN:
         result->err = CW_KEY_UNKNOWN;
         return false;
-    case KEY_ANSWER_UNAVAILABLE:
+    case CW_KEY_ANSWER_UNAVAILABLE:
     default:
         result->err = CW_KEYS_UNAVAILABLE;
         result->retry_after_s = (uint32_t)CW_MIN(CW_MAX((retry_ms + 999) / 1000, 1), 60);
@@ -80,7 +80,7 @@ static enum verify_state verify_parsed(const struct verify_context *context,
                                        const struct tenant *tenant, size_t issuer,
                                        const struct rule *rule, const struct cw_token *token,
                                        const struct cache_key *key, bool last,
-                                       struct key_waiter *waiter, const struct cw_checks *checks,
+                                       struct cw_key_waiter *waiter, const struct cw_checks *checks,
                                        struct cw_arena *arena, struct verify_result *result)
 {
     struct issuer *from = &tenant->issuers[issuer];
@@ -89,7 +89,7 @@ static enum verify_state verify_parsed(const struct verify_context *context,
     for (int round = 0; round < VERIFY_ROUNDS; round++) {
         /* Before the keys are read: whatever changes from here on keeps this out of the cache. */
         uint64_t epoch = cache_epoch(context->cache);
-        struct cw_jwks *set = key_source_get(from->keys);
+        struct cw_jwks *set = cw_key_source_get(from->keys);
         struct cw_jwk *signer = NULL;
         struct cw_claims claims = {0};
         int64_t now = cw_clock_wall_s(context->clock);
@@ -118,7 +118,7 @@ static enum verify_state verify_parsed(const struct verify_context *context,
 enum verify_state verify_run(const struct verify_context *context, const struct tenant *tenant,
                              const struct rule *rule, struct cw_str bytes,
                              const unsigned char digest[CACHE_DIGEST_SIZE], bool last,
-                             struct key_waiter *waiter, const struct cw_checks *checks,
+                             struct cw_key_waiter *waiter, const struct cw_checks *checks,
                              struct verify_result *ret_result)
 {
     struct cw_arena arena CW_CLEANUP(cw_arena_done) = CW_ARENA_INIT(CW_TOKEN_ARENA);

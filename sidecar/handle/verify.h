@@ -31,7 +31,7 @@ enum verify_state { VERIFY_DONE, VERIFY_WAITS };
 enum verify_state verify_run(const struct verify_context *context, const struct tenant *tenant,
                              const struct rule *rule, struct cw_str token,
                              const unsigned char digest[CACHE_DIGEST_SIZE], bool last,
-                             struct key_waiter *waiter, const struct cw_checks *checks,
+                             struct cw_key_waiter *waiter, const struct cw_checks *checks,
                              struct verify_result *ret_result);
 
 #endif

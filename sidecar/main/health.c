@@ -30,7 +30,8 @@ struct listing {
     int64_t now_s;
 };
 
-static void add_issuer(void *ctx, struct key_source *source, const struct key_source_info *info)
+static void add_issuer(void *ctx, struct cw_key_source *source,
+                       const struct cw_key_source_info *info)
 {
     struct listing *listing = ctx;
     bool usable = info->set && !info->stale;
@@ -127,7 +128,7 @@ void health_list(void *ctx, handle_add_health *add, void *to)
     if (sidecar->revocations) {
         add_revocations(sidecar, add, to);
     }
-    key_store_each(sidecar->keys, add_issuer, &listing);
+    cw_key_store_each(sidecar->keys, add_issuer, &listing);
     add_registry(sidecar, add, to);
 }
 
@@ -156,7 +157,8 @@ struct key_check {
     enum cw_health health;
 };
 
-static void check_issuer(void *ctx, struct key_source *source, const struct key_source_info *info)
+static void check_issuer(void *ctx, struct cw_key_source *source,
+                         const struct cw_key_source_info *info)
 {
     struct key_check *check = ctx;
     bool usable = info->set && !info->stale;
@@ -179,7 +181,7 @@ static enum cw_health check_keys(void *ctx, json_t *details)
     struct sidecar *sidecar = ctx;
     struct key_check check = {details, CW_HEALTH_UP};
 
-    key_store_each(sidecar->keys, check_issuer, &check);
+    cw_key_store_each(sidecar->keys, check_issuer, &check);
     return check.health;
 }
 

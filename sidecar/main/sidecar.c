@@ -262,17 +262,17 @@ static enum cw_err make_cache(struct sidecar *sidecar)
 static enum cw_err make_keys(struct sidecar *sidecar, const char *state_dir)
 {
     TRY(cw_http_client_new("cw-sidecar/" CW_VERSION, HTTP_ACTIVE, &sidecar->http));
-    struct key_store_config config = {
+    struct cw_key_store_config config = {
         .clock = &cw_clock_system,
         .random = &cw_random_system,
-        .getter = getter_of(sidecar->http),
+        .getter = cw_key_getter_of(sidecar->http),
         .state_dir = state_dir,
         .withdrawn = keys_withdrawn,
         .stale = keys_stale,
         .fetched = keys_fetched,
         .ctx = sidecar,
     };
-    sidecar->keys = key_store_new(&config);
+    sidecar->keys = cw_key_store_new(&config);
     return sidecar->keys ? CW_OK : CW_NO_MEMORY;
 }
 
@@ -474,7 +474,7 @@ enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, str
     TRY(make_cache(sidecar));
     TRY(make_keys(sidecar, state_dir));
     TRY(make_tenants(sidecar, state_dir, why));
-    TRY(key_store_start(sidecar->keys));
+    TRY(cw_key_store_start(sidecar->keys));
     if (authsvc && authsvc[0]) {
         sidecar->revocations =
             revocation_feed_restore(state_dir, cw_config_ms(&at, "sidecar.authsvc.max-stale"));
@@ -535,7 +535,7 @@ void sidecar_stop(struct sidecar *sidecar)
     revocation_feed_free(sidecar->revocation_feed);
     /* Who waits for keys is answered here; who waits for a verifier, next. */
     if (sidecar->keys) {
-        key_store_stop(sidecar->keys);
+        cw_key_store_stop(sidecar->keys);
     }
     if (sidecar->handle) {
         handle_stop(sidecar->handle);
@@ -548,7 +548,7 @@ void sidecar_stop(struct sidecar *sidecar)
     revocations_free(sidecar->revocations);
     registry_free(sidecar->registry);
     tenants_free(sidecar->tenants);
-    key_store_free(sidecar->keys);
+    cw_key_store_free(sidecar->keys);
     cache_free(sidecar->cache);
     cw_actuator_free(sidecar->actuator);
     cw_metrics_free(sidecar->metrics);

@@ -4,9 +4,9 @@
 
 #include "common/config/config.h"
 #include "common/http/actuator.h"
+#include "common/keys/key_getter.h"
 #include "sidecar/handle/handle.h"
 #include "sidecar/main/feed.h"
-#include "sidecar/main/getter.h"
 #include "sidecar/main/revocation_feed.h"
 #include "sidecar/registry/registry.h"
 
@@ -22,7 +22,7 @@ struct sidecar {
     struct cw_series *keys_withdrawn;
     struct cache *cache;
     struct cw_http_client *http;
-    struct key_store *keys;
+    struct cw_key_store *keys;
     struct tenants *tenants;
     struct handle *handle;
     struct registry *registry;

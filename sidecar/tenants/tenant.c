@@ -81,12 +81,12 @@ static void check_issuer(const struct issuer_spec *spec, const char *where, stru
     if (places > 1) {
         problem(problems, where, "more than one source of keys for", spec->issuer);
     }
-    if (spec->jwks_uri.n && !key_fetch_url_ok(spec->jwks_uri, spec->plain_loopback)) {
+    if (spec->jwks_uri.n && !cw_key_fetch_url_ok(spec->jwks_uri, spec->plain_loopback)) {
         problem(
             problems, where,
             "jwks-uri must be https (or http on loopback, if that is allowed):", spec->jwks_uri);
     }
-    if (places == 0 && !key_fetch_url_ok(spec->issuer, spec->plain_loopback)) {
+    if (places == 0 && !cw_key_fetch_url_ok(spec->issuer, spec->plain_loopback)) {
         problem(problems, where,
                 "an issuer without jwks-uri or jwks-file must be an https address:", spec->issuer);
     }
@@ -323,17 +323,17 @@ static enum cw_err make_policy(struct cw_arena *arena, const struct issuer_spec 
 }
 
 static enum cw_err open_keys(struct cw_arena *arena, const struct tenant *tenant,
-                             const struct issuer_spec *spec, struct key_store *keys,
+                             const struct issuer_spec *spec, struct cw_key_store *keys,
                              struct issuer *issuer)
 {
     struct cw_str place = spec->jwks_uri.n ? spec->jwks_uri : spec->jwks_file;
-    struct key_source_spec source = {
+    struct cw_key_source_spec source = {
         .tenant = tenant->name.p,
         .issuer = issuer->name.p,
-        .kind = spec->jwks.n        ? KEY_INLINE
-                : spec->jwks_uri.n  ? KEY_URI
-                : spec->jwks_file.n ? KEY_FILE
-                                    : KEY_DISCOVERY,
+        .kind = spec->jwks.n        ? CW_KEY_INLINE
+                : spec->jwks_uri.n  ? CW_KEY_URI
+                : spec->jwks_file.n ? CW_KEY_FILE
+                                    : CW_KEY_DISCOVERY,
         .location = cw_arena_dup(arena, place),
         .ca_file = cw_arena_dup(arena, spec->ca_file),
         .plain_loopback = spec->plain_loopback,
@@ -341,12 +341,12 @@ static enum cw_err open_keys(struct cw_arena *arena, const struct tenant *tenant
     };
 
     ENSURE(source.location && source.ca_file, CW_NO_MEMORY);
-    issuer->keys = key_store_open(keys, &source);
+    issuer->keys = cw_key_store_open(keys, &source);
     return issuer->keys ? CW_OK : CW_NO_MEMORY;
 }
 
 static enum cw_err tenant_fill(struct tenant *tenant, const struct tenant_spec *spec,
-                               struct key_store *keys)
+                               struct cw_key_store *keys)
 {
     struct cw_arena *arena = &tenant->arena;
 
@@ -373,8 +373,8 @@ static enum cw_err tenant_fill(struct tenant *tenant, const struct tenant_spec *
     return CW_OK;
 }
 
-enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t generation, struct key_store *keys,
-                       struct tenant **ret_tenant)
+enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t generation,
+                       struct cw_key_store *keys, struct tenant **ret_tenant)
 {
     struct tenant *tenant = calloc(1, sizeof(*tenant));
 
@@ -404,7 +404,7 @@ void tenant_unref(struct tenant *tenant)
         return;
     }
     for (size_t i = 0; i < tenant->n_issuers; i++) {
-        key_source_unref(tenant->issuers[i].keys);
+        cw_key_source_unref(tenant->issuers[i].keys);
     }
     cw_arena_done(&tenant->arena);
     free(tenant);

@@ -6,7 +6,7 @@
 #include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/jose/token.h"
-#include "sidecar/keys/key_store.h"
+#include "common/keys/key_store.h"
 
 enum {
     TENANT_ISSUERS_MAX = 16,
@@ -53,7 +53,7 @@ struct issuer {
     struct cw_str wire;            /* packed as Identity.issuer (field 3) */
     struct cw_token_policy policy; /* audiences are none: they are judged per request */
     bool tenant_claim;             /* the claim map names one, which must equal the tenant's name */
-    struct key_source *keys;
+    struct cw_key_source *keys;
 };
 
 struct tenant {
@@ -82,7 +82,7 @@ CW_MUST_USE enum cw_err tenant_fingerprint(const struct tenant_spec *spec,
 /* Copies the specification, which passed the check; opens its key sources. Inline sets are the
  * caller's to publish. One reference to the caller. */
 CW_MUST_USE enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t generation,
-                                   struct key_store *keys, struct tenant **ret_tenant);
+                                   struct cw_key_store *keys, struct tenant **ret_tenant);
 struct tenant *tenant_ref(struct tenant *tenant);
 /* NULL is fine. */
 void tenant_unref(struct tenant *tenant);

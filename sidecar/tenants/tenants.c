@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "common/base/domain.h"
-#include "sidecar/keys/key_disk.h"
+#include "common/keys/key_disk.h"
 #include "sidecar/tenants/learned.h"
 
 enum { SPEC_ARENA = 64 * 1024 * 1024 };
@@ -32,7 +32,7 @@ struct tenants_set {
 
 struct tenants {
     struct tenants_config config;
-    char path[KEY_DISK_PATH_MAX]; /* of the learned snapshot, "" for none */
+    char path[CW_KEY_DISK_PATH_MAX]; /* of the learned snapshot, "" for none */
 
     pthread_mutex_t build; /* one builder at a time; held without `lock` */
     struct tenant **local; /* of the configuration */
@@ -310,7 +310,7 @@ static void publish_inline(const struct tenant *tenant, const struct tenant_spec
     for (size_t i = 0; i < spec->n_issuers; i++) {
         char why[CW_JWK_WHY_SIZE] = "";
         if (spec->issuers[i].jwks.n &&
-            key_source_publish(tenant->issuers[i].keys, spec->issuers[i].jwks, age_ms, why) !=
+            cw_key_source_publish(tenant->issuers[i].keys, spec->issuers[i].jwks, age_ms, why) !=
                 CW_OK) {
             cw_buf_addf(problems, "%.*s: keys of %.*s: %s\n", CW_STR_ARG(spec->name),
                         CW_STR_ARG(spec->issuers[i].issuer), why);
@@ -358,7 +358,7 @@ static void confirm(struct tenants *tenants)
 {
     for (size_t i = 0; i < tenants->n_learned; i++) {
         for (size_t j = 0; j < tenants->learned[i]->n_issuers; j++) {
-            key_source_confirm(tenants->learned[i]->issuers[j].keys);
+            cw_key_source_confirm(tenants->learned[i]->issuers[j].keys);
         }
     }
 }
@@ -388,7 +388,7 @@ static enum cw_err take(struct tenants *tenants, struct cw_str packed, int64_t a
             atomic_store(&tenants->feed_generation, message->generation);
         }
         if (err == CW_OK && age_ms == 0 && tenants->path[0] &&
-            key_disk_write(tenants->path, packed, cw_clock_wall_s(tenants->config.clock)) !=
+            cw_key_disk_write(tenants->path, packed, cw_clock_wall_s(tenants->config.clock)) !=
                 CW_OK) {
             cw_buf_addf(problems, "tenants cannot be kept in %s\n", tenants->path);
         }
@@ -415,7 +415,7 @@ static void load(struct tenants *tenants)
     struct cw_str packed;
     int64_t at = 0;
 
-    if (key_disk_read(tenants->path, &file, &packed, &at) == CW_OK) {
+    if (cw_key_disk_read(tenants->path, &file, &packed, &at) == CW_OK) {
         int64_t age = cw_clock_wall_ms(tenants->config.clock) - at * 1000;
         /* At least 1: what comes from disk is not written back. */
         if (take(tenants, packed, CW_MAX(age, 1), &problems) != CW_OK) {

@@ -14,7 +14,7 @@ struct tenants;
 struct tenants_set;
 
 struct tenants_config {
-    struct key_store *keys;
+    struct cw_key_store *keys;
     const struct cw_clock *clock;
     const char *state_dir; /* the learned snapshot; NULL: not kept */
     /* Another set was published: what was verified under the old one may count no more. */

@@ -1,5 +1,5 @@
 /* Key sets over an issuer's good and bad days. */
-#include "sidecar/keys/key_store.h"
+#include "common/keys/key_store.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -11,8 +11,8 @@
 
 struct fixture {
     struct world world;
-    struct key_store *store;
-    struct key_source *source;
+    struct cw_key_store *store;
+    struct cw_key_source *source;
     char *one;     /* set with the key "one" */
     char *two;     /* with "two" */
     char *one_two; /* with both */
@@ -20,9 +20,9 @@ struct fixture {
 
 #define URI "https://issuer.example/jwks.json"
 
-static struct key_source_spec spec_of(enum key_kind kind, const char *location)
+static struct cw_key_source_spec spec_of(enum cw_key_kind kind, const char *location)
 {
-    return (struct key_source_spec){
+    return (struct cw_key_source_spec){
         .tenant = "t",
         .issuer = "https://issuer.example/",
         .kind = kind,
@@ -35,14 +35,14 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     static const char *const both[] = {"one", "two"};
-    struct key_source_spec spec = spec_of(KEY_URI, URI);
+    struct cw_key_source_spec spec = spec_of(CW_KEY_URI, URI);
 
     world_init(&f->world);
     f->one = world_jwks(both, 1);
     f->two = world_jwks(both + 1, 1);
     f->one_two = world_jwks(both, 2);
     f->store = world_store(&f->world, NULL);
-    f->source = key_store_open(f->store, &spec);
+    f->source = cw_key_store_open(f->store, &spec);
     assert_non_null(f->source);
     *state = f;
     return 0;
@@ -52,12 +52,12 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    key_store_stop(f->store);
+    cw_key_store_stop(f->store);
     while (world_open(&f->world)) {
         world_break(&f->world, CW_CANCELLED);
     }
-    key_source_unref(f->source);
-    key_store_free(f->store);
+    cw_key_source_unref(f->source);
+    cw_key_store_free(f->store);
     free(f->one);
     free(f->two);
     free(f->one_two);
@@ -65,9 +65,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static size_t count(struct key_source *source)
+static size_t count(struct cw_key_source *source)
 {
-    struct cw_jwks *set = key_source_get(source);
+    struct cw_jwks *set = cw_key_source_get(source);
     size_t n = set ? cw_jwks_count(set) : 0;
 
     cw_jwks_unref(set);
@@ -79,13 +79,13 @@ static void run(struct fixture *f, int64_t ms)
 {
     for (; ms > 0; ms -= 1000) {
         world_pass(&f->world, CW_MIN(ms, 1000));
-        key_store_tick(f->store);
+        cw_key_store_tick(f->store);
     }
 }
 
 static void fetch_good(struct fixture *f, const char *set, const char *cache_control)
 {
-    key_store_tick(f->store);
+    cw_key_store_tick(f->store);
     assert_int_equal(world_open(&f->world), 1);
     world_answer(&f->world, 200, set, cache_control);
 }
@@ -110,7 +110,7 @@ static void refreshed_once_before_expiry_within_the_clamp(void **state)
                  {"no-store", 60},     {"", 600},         {"public, max-age=120", 120},
                  {"max-age=-5", 600}};
 
-    key_store_tick(f->store);
+    cw_key_store_tick(f->store);
     for (size_t i = 0; i < CW_ARRAY_SIZE(cases); i++) {
         world_answer(&f->world, 200, f->one, cases[i].cache_control);
         unsigned before = f->world.n_urls;
@@ -167,7 +167,7 @@ static void failures_back_off_quickly_without_keys_slowly_with_them(void **state
     struct fixture *f = *state;
     static const int64_t pauses[] = {1, 2, 4, 8, 16, 32, 60, 60};
 
-    key_store_tick(f->store);
+    cw_key_store_tick(f->store);
     for (size_t i = 0; i < CW_ARRAY_SIZE(pauses); i++) {
         unsigned before = f->world.n_urls;
         world_break(&f->world, CW_UNAVAILABLE);
@@ -191,14 +191,14 @@ static void a_key_that_is_gone_from_a_good_fetch_is_withdrawn_at_once(void **sta
     struct fixture *f = *state;
 
     fetch_good(f, f->one_two, "max-age=60");
-    struct cw_jwks *old = key_source_get(f->source);
+    struct cw_jwks *old = cw_key_source_get(f->source);
     run(f, 60 * 1000);
     world_answer(&f->world, 200, f->two, "");
     assert_int_equal(f->world.withdrawn, 1);
     assert_true(cw_jwk_is_withdrawn(cw_jwks_at(old, 0)));
     assert_false(cw_jwk_is_withdrawn(cw_jwks_at(old, 1)));
     /* The one that stayed is the same object: what it signed lives on. */
-    struct cw_jwks *now = key_source_get(f->source);
+    struct cw_jwks *now = cw_key_source_get(f->source);
     assert_ptr_equal(cw_jwks_at(now, 0), cw_jwks_at(old, 1));
     cw_jwks_unref(now);
     cw_jwks_unref(old);
@@ -212,7 +212,7 @@ static void a_set_serves_over_failures_for_a_day_and_no_longer(void **state)
     for (int hour = 0; hour < 24; hour++) {
         for (int64_t part = 0; part < 60; part++) {
             world_pass(&f->world, 59 * 1000);
-            key_store_tick(f->store);
+            cw_key_store_tick(f->store);
             while (world_open(&f->world)) {
                 f->world.n_urls = f->world.n_answered + 1;
                 world_break(&f->world, CW_UNAVAILABLE);
@@ -232,12 +232,12 @@ static void a_set_serves_over_failures_for_a_day_and_no_longer(void **state)
 /* ---- unknown kids ---- */
 
 struct waiter {
-    struct key_waiter waiter;
+    struct cw_key_waiter waiter;
     int woken;
     bool late;
 };
 
-static void woken(struct key_waiter *waiter, bool late)
+static void woken(struct cw_key_waiter *waiter, bool late)
 {
     struct waiter *w = CW_CONTAINER_OF(waiter, struct waiter, waiter);
 
@@ -245,14 +245,14 @@ static void woken(struct key_waiter *waiter, bool late)
     w->late = late;
 }
 
-static enum key_answer ask(struct fixture *f, const char *kid, struct waiter *w)
+static enum cw_key_answer ask(struct fixture *f, const char *kid, struct waiter *w)
 {
     struct cw_str name = cw_str(kid);
-    struct cw_jwks *seen = key_source_get(f->source);
+    struct cw_jwks *seen = cw_key_source_get(f->source);
     int64_t retry = 0;
 
     *w = (struct waiter){.waiter = {.wake = woken, .deadline_ms = f->world.mono_ms + 1000}};
-    enum key_answer answer = key_source_ask(f->source, seen, &name, &w->waiter, &retry);
+    enum cw_key_answer answer = cw_key_source_ask(f->source, seen, &name, &w->waiter, &retry);
     cw_jwks_unref(seen);
     return answer;
 }
@@ -264,7 +264,7 @@ static void an_unknown_kid_soon_after_a_good_fetch_is_refused_without_another(vo
 
     fetch_good(f, f->one, "");
     run(f, 29 * 1000);
-    assert_int_equal(ask(f, "new", &w), KEY_ANSWER_UNKNOWN);
+    assert_int_equal(ask(f, "new", &w), CW_KEY_ANSWER_UNKNOWN);
     assert_int_equal(f->world.n_urls, 1);
 }
 
@@ -277,15 +277,15 @@ static void an_unknown_kid_later_fetches_once_for_all_who_wait(void **state)
 
     fetch_good(f, f->one, "");
     run(f, 31 * 1000);
-    assert_int_equal(ask(f, "two", &a), KEY_ANSWER_WAIT);
-    assert_int_equal(ask(f, "two", &b), KEY_ANSWER_WAIT);
-    assert_int_equal(ask(f, "other", &c), KEY_ANSWER_WAIT);
+    assert_int_equal(ask(f, "two", &a), CW_KEY_ANSWER_WAIT);
+    assert_int_equal(ask(f, "two", &b), CW_KEY_ANSWER_WAIT);
+    assert_int_equal(ask(f, "other", &c), CW_KEY_ANSWER_WAIT);
     assert_int_equal(f->world.n_urls, 2);
     world_answer(&f->world, 200, f->one_two, "");
     assert_true(a.woken == 1 && b.woken == 1 && c.woken == 1);
     assert_false(a.late);
     assert_int_equal(count(f->source), 2);
-    assert_int_equal(ask(f, "other", &c), KEY_ANSWER_UNKNOWN);
+    assert_int_equal(ask(f, "other", &c), CW_KEY_ANSWER_UNKNOWN);
 }
 
 static void an_unknown_kid_after_a_failed_fetch_cannot_be_told(void **state)
@@ -295,11 +295,11 @@ static void an_unknown_kid_after_a_failed_fetch_cannot_be_told(void **state)
 
     fetch_good(f, f->one, "");
     run(f, 31 * 1000);
-    assert_int_equal(ask(f, "two", &w), KEY_ANSWER_WAIT);
+    assert_int_equal(ask(f, "two", &w), CW_KEY_ANSWER_WAIT);
     world_break(&f->world, CW_UNAVAILABLE);
     assert_int_equal(w.woken, 1);
-    assert_int_equal(ask(f, "two", &w), KEY_ANSWER_UNAVAILABLE);
-    assert_int_equal(ask(f, "yet another", &w), KEY_ANSWER_UNAVAILABLE);
+    assert_int_equal(ask(f, "two", &w), CW_KEY_ANSWER_UNAVAILABLE);
+    assert_int_equal(ask(f, "yet another", &w), CW_KEY_ANSWER_UNAVAILABLE);
     assert_int_equal(f->world.n_urls, 2);
 }
 
@@ -332,12 +332,12 @@ static void a_kid_that_was_asked_for_too_early_is_found_later(void **state)
 
     fetch_good(f, f->one, "max-age=3600");
     run(f, 31 * 1000);
-    assert_int_equal(ask(f, "two", &w), KEY_ANSWER_WAIT);
+    assert_int_equal(ask(f, "two", &w), CW_KEY_ANSWER_WAIT);
     world_answer(&f->world, 200, f->one, "max-age=3600");
     run(f, 59 * 1000);
-    assert_int_equal(ask(f, "two", &w), KEY_ANSWER_UNKNOWN);
+    assert_int_equal(ask(f, "two", &w), CW_KEY_ANSWER_UNKNOWN);
     run(f, 2 * 1000);
-    assert_int_equal(ask(f, "two", &w), KEY_ANSWER_WAIT);
+    assert_int_equal(ask(f, "two", &w), CW_KEY_ANSWER_WAIT);
     world_answer(&f->world, 200, f->one_two, "");
     assert_int_equal(count(f->source), 2);
 }
@@ -345,19 +345,19 @@ static void a_kid_that_was_asked_for_too_early_is_found_later(void **state)
 static void waiters_leave_at_their_deadline_and_are_bounded(void **state)
 {
     struct fixture *f = *state;
-    struct waiter *many = calloc(KEY_STORE_WAITERS_MAX, sizeof(*many));
+    struct waiter *many = calloc(CW_KEY_STORE_WAITERS_MAX, sizeof(*many));
     struct waiter one_more;
 
     fetch_good(f, f->one, "");
     run(f, 31 * 1000);
-    for (size_t i = 0; i < KEY_STORE_WAITERS_MAX; i++) {
-        assert_int_equal(ask(f, "two", &many[i]), KEY_ANSWER_WAIT);
+    for (size_t i = 0; i < CW_KEY_STORE_WAITERS_MAX; i++) {
+        assert_int_equal(ask(f, "two", &many[i]), CW_KEY_ANSWER_WAIT);
     }
-    assert_int_equal(ask(f, "two", &one_more), KEY_ANSWER_UNAVAILABLE);
+    assert_int_equal(ask(f, "two", &one_more), CW_KEY_ANSWER_UNAVAILABLE);
     run(f, 999);
     assert_int_equal(many[0].woken, 0);
     run(f, 1);
-    for (size_t i = 0; i < KEY_STORE_WAITERS_MAX; i++) {
+    for (size_t i = 0; i < CW_KEY_STORE_WAITERS_MAX; i++) {
         assert_true(many[i].woken == 1 && many[i].late);
     }
     free(many);
@@ -368,9 +368,9 @@ static void keys_that_never_came_leave_it_untold_not_refused(void **state)
     struct fixture *f = *state;
     struct waiter w;
 
-    assert_int_equal(ask(f, "one", &w), KEY_ANSWER_WAIT);
+    assert_int_equal(ask(f, "one", &w), CW_KEY_ANSWER_WAIT);
     world_answer(&f->world, 500, "x", "");
-    assert_int_equal(ask(f, "one", &w), KEY_ANSWER_UNAVAILABLE);
+    assert_int_equal(ask(f, "one", &w), CW_KEY_ANSWER_UNAVAILABLE);
 }
 
 static void closing_wakes_who_waits(void **state)
@@ -378,20 +378,20 @@ static void closing_wakes_who_waits(void **state)
     struct fixture *f = *state;
     struct waiter w;
 
-    assert_int_equal(ask(f, "one", &w), KEY_ANSWER_WAIT);
-    key_store_stop(f->store);
+    assert_int_equal(ask(f, "one", &w), CW_KEY_ANSWER_WAIT);
+    cw_key_store_stop(f->store);
     assert_true(w.woken == 1 && w.late);
 }
 
 /* ---- other sources ---- */
 
-static struct key_source *discovered(struct fixture *f)
+static struct cw_key_source *discovered(struct fixture *f)
 {
-    struct key_source_spec spec = spec_of(KEY_DISCOVERY, "");
+    struct cw_key_source_spec spec = spec_of(CW_KEY_DISCOVERY, "");
 
     fetch_good(f, f->one, "max-age=3600"); /* the fixture's own */
-    struct key_source *source = key_store_open(f->store, &spec);
-    key_store_tick(f->store);
+    struct cw_key_source *source = cw_key_store_open(f->store, &spec);
+    cw_key_store_tick(f->store);
     assert_int_equal(world_open(&f->world), 1);
     assert_string_equal(f->world.urls[1],
                         "https://issuer.example/.well-known/openid-configuration");
@@ -401,7 +401,7 @@ static struct key_source *discovered(struct fixture *f)
 static void discovery_finds_the_keys_of_the_issuer_that_was_asked(void **state)
 {
     struct fixture *f = *state;
-    struct key_source *source = discovered(f);
+    struct cw_key_source *source = discovered(f);
 
     world_answer(&f->world, 200,
                  "{\"issuer\":\"https://issuer.example/\",\"jwks_uri\":\"https://k.example/j\"}",
@@ -409,7 +409,7 @@ static void discovery_finds_the_keys_of_the_issuer_that_was_asked(void **state)
     assert_string_equal(f->world.urls[2], "https://k.example/j");
     world_answer(&f->world, 200, f->two, "");
     assert_int_equal(count(source), 1);
-    key_source_unref(source);
+    cw_key_source_unref(source);
 }
 
 static void discovery_documents_that_are_not_believed(void **state)
@@ -427,7 +427,7 @@ static void discovery_documents_that_are_not_believed(void **state)
         "<html>",
     };
     struct fixture *f = *state;
-    struct key_source *source = discovered(f);
+    struct cw_key_source *source = discovered(f);
 
     for (size_t i = 0; i < CW_ARRAY_SIZE(documents); i++) {
         unsigned before = f->world.n_urls;
@@ -437,33 +437,36 @@ static void discovery_documents_that_are_not_believed(void **state)
         run(f, 80 * 1000);
         assert_true(world_open(&f->world) >= 1);
     }
-    key_source_unref(source);
+    cw_key_source_unref(source);
 }
 
 static void inline_sets_are_published_confirmed_and_never_fetched(void **state)
 {
     struct fixture *f = *state;
-    struct key_source_spec spec = spec_of(KEY_INLINE, "");
-    struct key_source *source = key_store_open(f->store, &spec);
+    struct cw_key_source_spec spec = spec_of(CW_KEY_INLINE, "");
+    struct cw_key_source *source = cw_key_store_open(f->store, &spec);
     struct cw_str kid = CW_STR("two");
     struct waiter w = {.waiter = {.wake = woken}};
     char why[CW_JWK_WHY_SIZE];
     int64_t retry;
 
-    assert_int_equal(key_source_publish(source, cw_str(f->one), 0, why), CW_OK);
-    struct cw_jwks *set = key_source_get(source);
-    assert_int_equal(key_source_ask(source, set, &kid, &w.waiter, &retry), KEY_ANSWER_UNKNOWN);
+    assert_int_equal(cw_key_source_publish(source, cw_str(f->one), 0, why), CW_OK);
+    struct cw_jwks *set = cw_key_source_get(source);
+    assert_int_equal(cw_key_source_ask(source, set, &kid, &w.waiter, &retry),
+                     CW_KEY_ANSWER_UNKNOWN);
     world_pass(&f->world, 60 * 1000);
     /* The feed said nothing for a minute: there may be a newer set. */
-    assert_int_equal(key_source_ask(source, set, &kid, &w.waiter, &retry), KEY_ANSWER_UNAVAILABLE);
-    key_source_confirm(source);
-    assert_int_equal(key_source_ask(source, set, &kid, &w.waiter, &retry), KEY_ANSWER_UNKNOWN);
+    assert_int_equal(cw_key_source_ask(source, set, &kid, &w.waiter, &retry),
+                     CW_KEY_ANSWER_UNAVAILABLE);
+    cw_key_source_confirm(source);
+    assert_int_equal(cw_key_source_ask(source, set, &kid, &w.waiter, &retry),
+                     CW_KEY_ANSWER_UNKNOWN);
     cw_jwks_unref(set);
-    assert_int_equal(key_source_publish(source, cw_str("{}"), 0, why), CW_KEYS_UNAVAILABLE);
+    assert_int_equal(cw_key_source_publish(source, cw_str("{}"), 0, why), CW_KEYS_UNAVAILABLE);
     assert_int_equal(count(source), 1);
-    assert_int_equal(key_source_publish(source, cw_str(f->two), 0, why), CW_OK);
+    assert_int_equal(cw_key_source_publish(source, cw_str(f->two), 0, why), CW_OK);
     assert_int_equal(f->world.withdrawn, 1);
-    key_source_unref(source);
+    cw_key_source_unref(source);
 }
 
 static void remove_directory(const char *path)
@@ -483,63 +486,63 @@ static void the_last_good_set_survives_a_restart_with_its_age(void **state)
 {
     struct fixture *f = *state;
     char dir[] = "/tmp/cwXXXXXX";
-    struct key_source_spec spec = spec_of(KEY_URI, "https://issuer.example/other");
+    struct cw_key_source_spec spec = spec_of(CW_KEY_URI, "https://issuer.example/other");
 
     assert_non_null(mkdtemp(dir));
-    struct key_store *store = world_store(&f->world, dir);
-    struct key_source *source = key_store_open(store, &spec);
-    key_store_tick(store);
+    struct cw_key_store *store = world_store(&f->world, dir);
+    struct cw_key_source *source = cw_key_store_open(store, &spec);
+    cw_key_store_tick(store);
     world_answer(&f->world, 200, f->one, "");
-    key_source_unref(source);
-    key_store_stop(store);
-    key_store_free(store);
+    cw_key_source_unref(source);
+    cw_key_store_stop(store);
+    cw_key_store_free(store);
 
     /* The monotonic clock begins anew; the wall clock goes on. */
     f->world.wall_ms += 23 * 3600 * 1000;
     f->world.mono_ms = 1000;
     store = world_store(&f->world, dir);
-    source = key_store_open(store, &spec);
+    source = cw_key_store_open(store, &spec);
     assert_int_equal(count(source), 1);
     world_pass(&f->world, 3600 * 1000);
-    key_store_tick(store);
+    cw_key_store_tick(store);
     assert_int_equal(count(source), 0);
     world_break(&f->world, CW_UNAVAILABLE);
-    key_source_unref(source);
+    cw_key_source_unref(source);
 
     /* The same issuer at another tenant does not find it. */
     spec.tenant = "other";
-    source = key_store_open(store, &spec);
+    source = cw_key_store_open(store, &spec);
     assert_int_equal(count(source), 0);
-    key_source_unref(source);
-    key_store_stop(store);
-    key_store_free(store);
+    cw_key_source_unref(source);
+    cw_key_store_stop(store);
+    cw_key_store_free(store);
     remove_directory(dir);
 }
 
 static void the_same_specification_is_the_same_source(void **state)
 {
     struct fixture *f = *state;
-    struct key_source_spec spec = spec_of(KEY_URI, URI);
-    struct key_source *same = key_store_open(f->store, &spec);
+    struct cw_key_source_spec spec = spec_of(CW_KEY_URI, URI);
+    struct cw_key_source *same = cw_key_store_open(f->store, &spec);
 
     assert_ptr_equal(same, f->source);
-    key_source_unref(same);
+    cw_key_source_unref(same);
     spec.tenant = "other";
-    struct key_source *other = key_store_open(f->store, &spec);
+    struct cw_key_source *other = cw_key_store_open(f->store, &spec);
     assert_ptr_not_equal(other, f->source);
-    key_source_unref(other);
+    cw_key_source_unref(other);
 }
 
 static void an_operator_cannot_fetch_more_often_than_the_cooldown(void **state)
 {
     struct fixture *f = *state;
 
-    assert_true(key_source_refresh(f->source));
-    assert_false(key_source_refresh(f->source));
+    assert_true(cw_key_source_refresh(f->source));
+    assert_false(cw_key_source_refresh(f->source));
     world_answer(&f->world, 200, f->one, "");
-    assert_false(key_source_refresh(f->source));
+    assert_false(cw_key_source_refresh(f->source));
     world_pass(&f->world, 30 * 1000);
-    assert_true(key_source_refresh(f->source));
+    assert_true(cw_key_source_refresh(f->source));
 }
 
 static void addresses_that_keys_may_come_from(void **state)
@@ -569,7 +572,7 @@ static void addresses_that_keys_may_come_from(void **state)
 
     (void)state;
     for (size_t i = 0; i < CW_ARRAY_SIZE(cases); i++) {
-        if (key_fetch_url_ok(cw_str(cases[i].url), cases[i].plain) != cases[i].ok) {
+        if (cw_key_fetch_url_ok(cw_str(cases[i].url), cases[i].plain) != cases[i].ok) {
             fail_msg("%s", cases[i].url);
         }
     }

@@ -15,7 +15,7 @@
 
 struct fixture {
     struct world world;
-    struct key_store *keys;
+    struct cw_key_store *keys;
     struct tenants *tenants;
     unsigned changes;
     struct cw_buf problems;
@@ -45,8 +45,8 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     tenants_free(f->tenants);
-    key_store_stop(f->keys);
-    key_store_free(f->keys);
+    cw_key_store_stop(f->keys);
+    cw_key_store_free(f->keys);
     cw_buf_done(&f->problems);
     free(f);
     return 0;

@@ -16,17 +16,17 @@
 
 struct fixture {
     struct world world;
-    struct key_store *keys;
+    struct cw_key_store *keys;
     struct tenant *tenant;
     struct cache *cache;
     struct verify_context context;
-    struct key_waiter waiter;
+    struct cw_key_waiter waiter;
     int woken;
 };
 
 static struct fixture *fixture;
 
-static void woken(struct key_waiter *waiter, bool late)
+static void woken(struct cw_key_waiter *waiter, bool late)
 {
     (void)waiter;
     (void)late;
@@ -67,7 +67,7 @@ static int setup(void **state)
     f->tenant = make_tenant(f, 1, (struct cw_str){0});
     f->cache = cache_new(&config);
     f->context = (struct verify_context){f->cache, &f->world.clock, NULL};
-    f->waiter = (struct key_waiter){.wake = woken, .deadline_ms = INT64_MAX};
+    f->waiter = (struct cw_key_waiter){.wake = woken, .deadline_ms = INT64_MAX};
     *state = fixture = f;
     return 0;
 }
@@ -76,12 +76,12 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    key_store_stop(f->keys);
+    cw_key_store_stop(f->keys);
     while (world_open(&f->world)) {
         world_break(&f->world, CW_CANCELLED);
     }
     tenant_unref(f->tenant);
-    key_store_free(f->keys);
+    cw_key_store_free(f->keys);
     cache_free(f->cache);
     free(f);
     return 0;
@@ -92,7 +92,7 @@ static void give_keys(struct fixture *f, const char *kid, const char *more)
     const char *names[] = {kid, more};
     char *set = world_jwks(names, more ? 2 : 1);
 
-    key_store_tick(f->keys);
+    cw_key_store_tick(f->keys);
     world_answer(&f->world, 200, set, "");
     free(set);
 }
@@ -210,7 +210,7 @@ static void keys_that_cannot_be_had_leave_it_undecided(void **state)
     char *token = world_token("one", CLAIMS(""));
     struct verify_result result;
 
-    key_store_tick(f->keys);
+    cw_key_store_tick(f->keys);
     world_break(&f->world, CW_UNAVAILABLE);
     assert_int_equal(run(f, token, &result), VERIFY_DONE);
     assert_int_equal(result.err, CW_KEYS_UNAVAILABLE);
@@ -294,7 +294,7 @@ static void a_key_that_is_withdrawn_ends_its_cached_tokens(void **state)
     cw_buf_done(&result.blob);
     assert_true(is_cached(f, old) && is_cached(f, kept));
     world_pass(&f->world, 31 * 1000);
-    assert_true(key_source_refresh(f->tenant->issuers[0].keys));
+    assert_true(cw_key_source_refresh(f->tenant->issuers[0].keys));
     give_keys(f, "two", NULL);
     assert_false(is_cached(f, old));
     assert_true(is_cached(f, kept));

@@ -24,8 +24,8 @@ static enum cw_err zeros(void *ctx, void *bytes, size_t n)
     return CW_OK;
 }
 
-static void get(void *ctx, const char *url, const struct key_fetch_spec *spec, key_replied *replied,
-                void *arg)
+static void get(void *ctx, const char *url, const struct cw_key_fetch_spec *spec,
+                cw_key_replied *replied, void *arg)
 {
     struct world *world = ctx;
 
@@ -44,7 +44,7 @@ void world_init(struct world *world)
     world->mono_ms = 5000000;
     world->clock = (struct cw_clock){wall, mono, world};
     world->random = (struct cw_random){zeros, world};
-    world->getter = (struct key_getter){get, world};
+    world->getter = (struct cw_key_getter){get, world};
 }
 
 void world_pass(struct world *world, int64_t ms)
@@ -58,7 +58,7 @@ unsigned world_open(const struct world *world)
     return world->n_urls - world->n_answered;
 }
 
-static void reply(struct world *world, const struct key_reply *what)
+static void reply(struct world *world, const struct cw_key_reply *what)
 {
     assert_true(world_open(world) > 0);
     unsigned i = world->n_answered++;
@@ -67,15 +67,15 @@ static void reply(struct world *world, const struct key_reply *what)
 
 void world_answer(struct world *world, int status, const char *body, const char *cache_control)
 {
-    reply(world, &(struct key_reply){.status = status,
-                                     .body = cw_str(body),
-                                     .cache_control = cache_control,
-                                     .detail = ""});
+    reply(world, &(struct cw_key_reply){.status = status,
+                                        .body = cw_str(body),
+                                        .cache_control = cache_control,
+                                        .detail = ""});
 }
 
 void world_break(struct world *world, enum cw_err err)
 {
-    reply(world, &(struct key_reply){.err = err, .cache_control = "", .detail = "broken"});
+    reply(world, &(struct cw_key_reply){.err = err, .cache_control = "", .detail = "broken"});
 }
 
 static void withdrawn(void *ctx, size_t n)
@@ -99,9 +99,9 @@ static void fetched(void *ctx, const char *tenant, const char *issuer, bool good
     snprintf(world->why, sizeof(world->why), "%s", why);
 }
 
-struct key_store *world_store(struct world *world, const char *state_dir)
+struct cw_key_store *world_store(struct world *world, const char *state_dir)
 {
-    struct key_store_config config = {
+    struct cw_key_store_config config = {
         .clock = &world->clock,
         .random = &world->random,
         .getter = world->getter,
@@ -111,7 +111,7 @@ struct key_store *world_store(struct world *world, const char *state_dir)
         .fetched = fetched,
         .ctx = world,
     };
-    struct key_store *store = key_store_new(&config);
+    struct cw_key_store *store = cw_key_store_new(&config);
 
     assert_non_null(store);
     return store;

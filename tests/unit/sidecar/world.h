@@ -11,7 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
-#include "sidecar/keys/key_store.h"
+#include "common/keys/key_store.h"
 
 enum { WORLD_WALL_S = 1700000000, WORLD_URLS_MAX = 64 };
 
@@ -21,10 +21,10 @@ struct world {
     struct cw_clock clock;
     struct cw_random random; /* gives zeros: no jitter */
     /* The network: a GET stands here until it is answered. */
-    struct key_getter getter;
+    struct cw_key_getter getter;
     char urls[WORLD_URLS_MAX][256];
     unsigned n_urls;
-    key_replied *replied[WORLD_URLS_MAX];
+    cw_key_replied *replied[WORLD_URLS_MAX];
     void *args[WORLD_URLS_MAX];
     unsigned n_answered;
     /* What the store told. */
@@ -32,7 +32,7 @@ struct world {
     unsigned stale;
     unsigned good;
     unsigned failed;
-    char why[KEY_FETCH_WHY_SIZE];
+    char why[CW_KEY_FETCH_WHY_SIZE];
 };
 
 void world_init(struct world *world);
@@ -45,7 +45,7 @@ void world_break(struct world *world, enum cw_err err);
 unsigned world_open(const struct world *world);
 
 /* A store in this world; state_dir may be NULL. */
-struct key_store *world_store(struct world *world, const char *state_dir);
+struct cw_key_store *world_store(struct world *world, const char *state_dir);
 
 /* A key set with one key per name (kid), RS256; malloc'ed. The same name is the same key within a
  * program, at most 8 names. */

@@ -1,5 +1,5 @@
 /* Step 4c: what was fetched is kept, so that a restart does not depend on the issuer. */
-#include "sidecar/keys/key_disk.h"
+#include "common/keys/key_disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 #include "common/crypto/hex.h"
 #include "common/crypto/sha256.h"
 
-enum cw_err key_disk_path(const char *dir, const char *tenant, const char *issuer,
-                          const char *place, char ret_path[KEY_DISK_PATH_MAX])
+enum cw_err cw_key_disk_path(const char *dir, const char *tenant, const char *issuer,
+                             const char *place, char ret_path[CW_KEY_DISK_PATH_MAX])
 {
     struct cw_buf name CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(8192);
     unsigned char digest[CW_SHA256_SIZE];
@@ -25,13 +25,13 @@ enum cw_err key_disk_path(const char *dir, const char *tenant, const char *issue
     TRY(cw_buf_check(&name));
     TRY(cw_sha256(cw_buf_str(&name), digest));
     cw_hex_encode(digest, 16, hex);
-    int n = snprintf(ret_path, KEY_DISK_PATH_MAX, "%s/keys-%s.jwks", dir, hex);
-    return n > 0 && n < KEY_DISK_PATH_MAX ? CW_OK : CW_IO;
+    int n = snprintf(ret_path, CW_KEY_DISK_PATH_MAX, "%s/keys-%s.jwks", dir, hex);
+    return n > 0 && n < CW_KEY_DISK_PATH_MAX ? CW_OK : CW_IO;
 }
 
-enum cw_err key_disk_save(const char *path, struct cw_str bytes)
+enum cw_err cw_key_disk_save(const char *path, struct cw_str bytes)
 {
-    char temporary[KEY_DISK_PATH_MAX + 8];
+    char temporary[CW_KEY_DISK_PATH_MAX + 8];
     int n = snprintf(temporary, sizeof(temporary), "%s.new", path);
     ENSURE(n > 0 && (size_t)n < sizeof(temporary), CW_IO);
 
@@ -57,7 +57,7 @@ enum cw_err key_disk_save(const char *path, struct cw_str bytes)
     return CW_OK;
 }
 
-enum cw_err key_disk_load(const char *path, struct cw_buf *buf)
+enum cw_err cw_key_disk_load(const char *path, struct cw_buf *buf)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     char part[16 * 1024];
@@ -72,22 +72,22 @@ enum cw_err key_disk_load(const char *path, struct cw_buf *buf)
     return cw_buf_check(buf);
 }
 
-enum cw_err key_disk_write(const char *path, struct cw_str text, int64_t fetched_at)
+enum cw_err cw_key_disk_write(const char *path, struct cw_str text, int64_t fetched_at)
 {
     struct cw_buf file CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(text.n + 32);
 
     cw_buf_addf(&file, "%lld\n", (long long)fetched_at);
     cw_buf_add_str(&file, text);
     TRY(cw_buf_check(&file));
-    return key_disk_save(path, cw_buf_str(&file));
+    return cw_key_disk_save(path, cw_buf_str(&file));
 }
 
-enum cw_err key_disk_read(const char *path, struct cw_buf *buf, struct cw_str *ret_text,
-                          int64_t *ret_fetched_at)
+enum cw_err cw_key_disk_read(const char *path, struct cw_buf *buf, struct cw_str *ret_text,
+                             int64_t *ret_fetched_at)
 {
     uint64_t fetched_at = 0;
 
-    TRY(key_disk_load(path, buf));
+    TRY(cw_key_disk_load(path, buf));
     struct cw_str all = cw_buf_str(buf);
     size_t end = cw_str_find(all, '\n');
     ENSURE(end < all.n, CW_REQUEST_MALFORMED);

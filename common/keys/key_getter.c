@@ -1,6 +1,6 @@
 /* Key documents are fetched with the client's hostile-server settings: no redirects, certificates
  * verified, bounds on size and time. */
-#include "sidecar/main/getter.h"
+#include "common/keys/key_getter.h"
 
 #include <stdlib.h>
 
@@ -9,7 +9,7 @@
 enum { CONNECT_MS = 2000, TOTAL_MS = 5000 };
 
 struct get {
-    key_replied *replied;
+    cw_key_replied *replied;
     void *arg;
 };
 
@@ -17,7 +17,7 @@ static void fetched(void *ctx, const struct cw_http_result *result)
 {
     struct get *get = ctx;
 
-    get->replied(get->arg, &(struct key_reply){
+    get->replied(get->arg, &(struct cw_key_reply){
                                .err = result->err,
                                .status = result->status,
                                .body = result->body,
@@ -27,8 +27,8 @@ static void fetched(void *ctx, const struct cw_http_result *result)
     free(get);
 }
 
-static void start(void *ctx, const char *url, const struct key_fetch_spec *spec,
-                  key_replied *replied, void *arg)
+static void start(void *ctx, const char *url, const struct cw_key_fetch_spec *spec,
+                  cw_key_replied *replied, void *arg)
 {
     struct cw_http_client *client = ctx;
     struct get *get = malloc(sizeof(*get));
@@ -51,11 +51,11 @@ static void start(void *ctx, const char *url, const struct key_fetch_spec *spec,
     }
     if (err != CW_OK) {
         free(get);
-        replied(arg, &(struct key_reply){.err = err, .cache_control = "", .detail = ""});
+        replied(arg, &(struct cw_key_reply){.err = err, .cache_control = "", .detail = ""});
     }
 }
 
-struct key_getter getter_of(struct cw_http_client *client)
+struct cw_key_getter cw_key_getter_of(struct cw_http_client *client)
 {
-    return (struct key_getter){start, client};
+    return (struct cw_key_getter){start, client};
 }

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/keys/key_internal.h"
+#include "common/keys/key_internal.h"
 
 enum {
     BACKOFF_FIRST_MS = 1000,
@@ -20,7 +20,7 @@ enum {
 };
 
 /* A number of [0, 1024), for jitter. */
-static int64_t jitter(const struct key_store *store)
+static int64_t jitter(const struct cw_key_store *store)
 {
     uint16_t n = 0;
 
@@ -29,21 +29,21 @@ static int64_t jitter(const struct key_store *store)
 
 /* ---- sources ---- */
 
-static const char *source_place(const struct key_source *source)
+static const char *source_place(const struct cw_key_source *source)
 {
     switch (source->spec.kind) {
-    case KEY_INLINE:
+    case CW_KEY_INLINE:
         return "inline";
-    case KEY_DISCOVERY:
+    case CW_KEY_DISCOVERY:
         return "discovery";
-    case KEY_FILE:
-    case KEY_URI:
+    case CW_KEY_FILE:
+    case CW_KEY_URI:
     default:
         return source->location;
     }
 }
 
-static bool source_is(const struct key_source *source, const struct key_source_spec *spec)
+static bool source_is(const struct cw_key_source *source, const struct cw_key_source_spec *spec)
 {
     return source->spec.kind == spec->kind && source->spec.plain_loopback == spec->plain_loopback &&
            source->spec.required == spec->required && strcmp(source->tenant, spec->tenant) == 0 &&
@@ -52,7 +52,7 @@ static bool source_is(const struct key_source *source, const struct key_source_s
            strcmp(source->ca_file, spec->ca_file) == 0;
 }
 
-static void source_free(struct key_source *source)
+static void source_free(struct cw_key_source *source)
 {
     cw_jwks_unref(source->set);
     pthread_mutex_destroy(&source->lock);
@@ -64,7 +64,7 @@ static void source_free(struct key_source *source)
 }
 
 /* The set that was good before the restart. Its age goes on counting. */
-static void source_load(struct key_source *source)
+static void source_load(struct cw_key_source *source)
 {
     struct cw_buf buf CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(CW_JWKS_TEXT_MAX + 64);
     struct cw_jwks_options options = {0};
@@ -72,20 +72,21 @@ static void source_load(struct key_source *source)
     int64_t fetched_at = 0;
     int64_t age_ms = 0;
 
-    if (key_disk_read(source->path, &buf, &text, &fetched_at) != CW_OK ||
+    if (cw_key_disk_read(source->path, &buf, &text, &fetched_at) != CW_OK ||
         cw_jwks_parse(text, &options, &source->set, NULL) != CW_OK) {
         return;
     }
     age_ms = CW_MAX(cw_clock_wall_ms(source->store->config.clock) - fetched_at * 1000, 0);
     source->good = true;
-    source->good_began_ms = key_now_ms(source->store) - age_ms;
+    source->good_began_ms = cw_key_now_ms(source->store) - age_ms;
     source->fetched_at = fetched_at;
-    source->stale = age_ms >= KEY_STORE_STALE_MS;
+    source->stale = age_ms >= CW_KEY_STORE_STALE_MS;
 }
 
-static struct key_source *source_new(struct key_store *store, const struct key_source_spec *spec)
+static struct cw_key_source *source_new(struct cw_key_store *store,
+                                        const struct cw_key_source_spec *spec)
 {
-    struct key_source *source = calloc(1, sizeof(*source));
+    struct cw_key_source *source = calloc(1, sizeof(*source));
 
     if (!source) {
         return NULL;
@@ -106,23 +107,24 @@ static struct key_source *source_new(struct key_store *store, const struct key_s
     source->spec.issuer = source->issuer;
     source->spec.location = source->location;
     source->spec.ca_file = source->ca_file;
-    source->fetch_spec = (struct key_fetch_spec){spec->kind, source->issuer, source->location,
-                                                 source->ca_file, spec->plain_loopback};
-    source->next_ms = spec->kind == KEY_INLINE ? INT64_MAX : 0;
-    if (store->config.state_dir && (spec->kind == KEY_URI || spec->kind == KEY_DISCOVERY) &&
-        key_disk_path(store->config.state_dir, spec->tenant, spec->issuer, source_place(source),
-                      source->path) == CW_OK) {
+    source->fetch_spec = (struct cw_key_fetch_spec){spec->kind, source->issuer, source->location,
+                                                    source->ca_file, spec->plain_loopback};
+    source->next_ms = spec->kind == CW_KEY_INLINE ? INT64_MAX : 0;
+    if (store->config.state_dir && (spec->kind == CW_KEY_URI || spec->kind == CW_KEY_DISCOVERY) &&
+        cw_key_disk_path(store->config.state_dir, spec->tenant, spec->issuer, source_place(source),
+                         source->path) == CW_OK) {
         source_load(source);
     }
     return source;
 }
 
-struct key_source *key_store_open(struct key_store *store, const struct key_source_spec *spec)
+struct cw_key_source *cw_key_store_open(struct cw_key_store *store,
+                                        const struct cw_key_source_spec *spec)
 {
-    struct key_source *made = source_new(store, spec);
+    struct cw_key_source *made = source_new(store, spec);
 
     pthread_mutex_lock(&store->lock);
-    struct key_source *source = store->sources;
+    struct cw_key_source *source = store->sources;
     while (source && !source_is(source, spec)) {
         source = source->next;
     }
@@ -138,11 +140,11 @@ struct key_source *key_store_open(struct key_store *store, const struct key_sour
     if (made) {
         source_free(made);
     }
-    key_store_nudge(store);
+    cw_key_store_nudge(store);
     return source;
 }
 
-struct key_source *key_source_ref(struct key_source *source)
+struct cw_key_source *cw_key_source_ref(struct cw_key_source *source)
 {
     pthread_mutex_lock(&source->store->lock);
     source->refs++;
@@ -150,16 +152,16 @@ struct key_source *key_source_ref(struct key_source *source)
     return source;
 }
 
-void key_source_unref(struct key_source *source)
+void cw_key_source_unref(struct cw_key_source *source)
 {
     if (!source) {
         return;
     }
-    struct key_store *store = source->store;
+    struct cw_key_store *store = source->store;
     pthread_mutex_lock(&store->lock);
     bool last = --source->refs == 0;
     if (last) {
-        struct key_source **at = &store->sources;
+        struct cw_key_source **at = &store->sources;
         while (*at != source) {
             at = &(*at)->next;
         }
@@ -171,7 +173,7 @@ void key_source_unref(struct key_source *source)
     }
 }
 
-struct cw_jwks *key_source_get(struct key_source *source)
+struct cw_jwks *cw_key_source_get(struct cw_key_source *source)
 {
     pthread_mutex_lock(&source->lock);
     struct cw_jwks *set = source->set && !source->stale ? cw_jwks_ref(source->set) : NULL;
@@ -183,9 +185,9 @@ struct cw_jwks *key_source_get(struct key_source *source)
 
 /* Under the lock. A good set is asked for again between 80 and 95 % of its life, so that it never
  * runs out and the hosts of a fleet do not all come at once. */
-static void plan_good(struct key_source *source, int64_t max_age)
+static void plan_good(struct cw_key_source *source, int64_t max_age)
 {
-    int64_t life = source->spec.kind == KEY_FILE ? FILE_CHECK_MS : max_age * 1000;
+    int64_t life = source->spec.kind == CW_KEY_FILE ? FILE_CHECK_MS : max_age * 1000;
     int64_t part = 800 + jitter(source->store) * 150 / 1024;
 
     source->failures_in_row = 0;
@@ -193,21 +195,21 @@ static void plan_good(struct key_source *source, int64_t max_age)
 }
 
 /* Under the lock. Without a set, quickly at first: the issuer may just be starting. */
-static void plan_bad(struct key_source *source)
+static void plan_bad(struct cw_key_source *source)
 {
     unsigned shift = CW_MIN(source->failures_in_row, 6u);
     int64_t pause = CW_MIN((int64_t)BACKOFF_FIRST_MS << shift, BACKOFF_MAX_MS);
 
     if (source->set) {
-        pause = CW_MAX(pause, KEY_STORE_COOLDOWN_MS);
+        pause = CW_MAX(pause, CW_KEY_STORE_COOLDOWN_MS);
     }
     source->failures_in_row++;
-    source->next_ms = key_now_ms(source->store) + pause + pause * jitter(source->store) / 4096;
+    source->next_ms = cw_key_now_ms(source->store) + pause + pause * jitter(source->store) / 4096;
 }
 
 /* Parses against the present set, publishes, marks what is gone. Under the lock; the number of
  * withdrawn keys. */
-static enum cw_err publish(struct key_source *source, struct cw_str text, size_t *ret_withdrawn,
+static enum cw_err publish(struct cw_key_source *source, struct cw_str text, size_t *ret_withdrawn,
                            char ret_why[CW_JWK_WHY_SIZE])
 {
     struct cw_jwks_options options = {.previous = source->set};
@@ -225,10 +227,10 @@ static enum cw_err publish(struct key_source *source, struct cw_str text, size_t
     return CW_OK;
 }
 
-static void fetch_done(void *arg, const struct key_fetched *fetched)
+static void fetch_done(void *arg, const struct cw_key_fetched *fetched)
 {
-    struct key_source *source = arg;
-    struct key_store *store = source->store;
+    struct cw_key_source *source = arg;
+    struct cw_key_store *store = source->store;
     char why[CW_JWK_WHY_SIZE] = "";
     size_t withdrawn = 0;
     enum cw_err err = fetched->err;
@@ -246,20 +248,20 @@ static void fetch_done(void *arg, const struct key_fetched *fetched)
         snprintf(source->why, sizeof(source->why), "%s", why[0] ? why : fetched->why);
         plan_bad(source);
     }
-    char told[KEY_FETCH_WHY_SIZE];
+    char told[CW_KEY_FETCH_WHY_SIZE];
     memcpy(told, source->why, sizeof(told));
     int64_t fetched_at = source->fetched_at;
     source->fetching = false;
-    struct key_waiter *waiters = key_take_waiters(source);
+    struct cw_key_waiter *waiters = cw_key_take_waiters(source);
     pthread_mutex_unlock(&source->lock);
 
     atomic_fetch_sub(&store->fetching, 1);
     if (withdrawn && store->config.withdrawn) {
         store->config.withdrawn(store->config.ctx, withdrawn);
     }
-    key_wake_all(store, waiters, false);
+    cw_key_wake_all(store, waiters, false);
     if (err == CW_OK && source->path[0] &&
-        key_disk_write(source->path, fetched->text, fetched_at) != CW_OK) {
+        cw_key_disk_write(source->path, fetched->text, fetched_at) != CW_OK) {
         snprintf(told, sizeof(told), "fetched, but cannot be kept in %.100s",
                  store->config.state_dir);
     }
@@ -267,18 +269,18 @@ static void fetch_done(void *arg, const struct key_fetched *fetched)
         store->config.fetched(store->config.ctx, source->tenant, source->issuer, err == CW_OK,
                               told);
     }
-    key_store_nudge(store);
-    key_source_unref(source);
+    cw_key_store_nudge(store);
+    cw_key_source_unref(source);
 }
 
 /* Under the lock: whether a fetch may begin now; if so it is marked as begun and the caller must
  * call run_fetch after unlocking. */
-bool key_begin_fetch(struct key_source *source, int64_t now)
+bool cw_key_begin_fetch(struct cw_key_source *source, int64_t now)
 {
-    struct key_store *store = source->store;
+    struct cw_key_store *store = source->store;
 
-    if (source->fetching || source->spec.kind == KEY_INLINE || atomic_load(&store->closing) ||
-        atomic_load(&store->fetching) >= KEY_STORE_FETCHES_MAX) {
+    if (source->fetching || source->spec.kind == CW_KEY_INLINE || atomic_load(&store->closing) ||
+        atomic_load(&store->fetching) >= CW_KEY_STORE_FETCHES_MAX) {
         return false;
     }
     atomic_fetch_add(&store->fetching, 1);
@@ -289,24 +291,24 @@ bool key_begin_fetch(struct key_source *source, int64_t now)
     return true;
 }
 
-void key_run_fetch(struct key_source *source)
+void cw_key_run_fetch(struct cw_key_source *source)
 {
-    key_fetch_start(&source->fetch_spec, &source->store->config.getter, fetch_done,
-                    key_source_ref(source));
+    cw_key_fetch_start(&source->fetch_spec, &source->store->config.getter, fetch_done,
+                       cw_key_source_ref(source));
 }
 
 /* ---- sets that come with the tenant ---- */
 
-enum cw_err key_source_publish(struct key_source *source, struct cw_str text, int64_t age_ms,
-                               char ret_why[CW_JWK_WHY_SIZE])
+enum cw_err cw_key_source_publish(struct cw_key_source *source, struct cw_str text, int64_t age_ms,
+                                  char ret_why[CW_JWK_WHY_SIZE])
 {
-    struct key_store *store = source->store;
+    struct cw_key_store *store = source->store;
     size_t withdrawn = 0;
 
     pthread_mutex_lock(&source->lock);
     enum cw_err err = publish(source, text, &withdrawn, ret_why);
     if (err == CW_OK) {
-        source->good_began_ms = key_now_ms(store) - age_ms;
+        source->good_began_ms = cw_key_now_ms(store) - age_ms;
         source->fetched_at -= age_ms / 1000;
     } else {
         source->failed = true;
@@ -320,14 +322,14 @@ enum cw_err key_source_publish(struct key_source *source, struct cw_str text, in
     return err;
 }
 
-void key_source_confirm(struct key_source *source)
+void cw_key_source_confirm(struct cw_key_source *source)
 {
-    if (source->spec.kind != KEY_INLINE) {
+    if (source->spec.kind != CW_KEY_INLINE) {
         return;
     }
     pthread_mutex_lock(&source->lock);
     if (source->set && !source->failed) {
-        source->good_began_ms = key_now_ms(source->store);
+        source->good_began_ms = cw_key_now_ms(source->store);
         source->fetched_at = cw_clock_wall_s(source->store->config.clock);
         source->stale = false;
     }
@@ -336,26 +338,26 @@ void key_source_confirm(struct key_source *source)
 
 /* ---- for operators ---- */
 
-bool key_source_refresh(struct key_source *source)
+bool cw_key_source_refresh(struct cw_key_source *source)
 {
-    int64_t now = key_now_ms(source->store);
+    int64_t now = cw_key_now_ms(source->store);
 
     pthread_mutex_lock(&source->lock);
-    bool begin = (!source->began || now - source->began_ms >= KEY_STORE_COOLDOWN_MS) &&
-                 key_begin_fetch(source, now);
+    bool begin = (!source->began || now - source->began_ms >= CW_KEY_STORE_COOLDOWN_MS) &&
+                 cw_key_begin_fetch(source, now);
     pthread_mutex_unlock(&source->lock);
     if (begin) {
-        key_run_fetch(source);
+        cw_key_run_fetch(source);
     }
     return begin;
 }
 
-void key_source_describe(struct key_source *source, struct key_source_info *ret_info)
+void cw_key_source_describe(struct cw_key_source *source, struct cw_key_source_info *ret_info)
 {
-    int64_t now = key_now_ms(source->store);
+    int64_t now = cw_key_now_ms(source->store);
 
     pthread_mutex_lock(&source->lock);
-    *ret_info = (struct key_source_info){
+    *ret_info = (struct cw_key_source_info){
         .tenant = source->tenant,
         .issuer = source->issuer,
         .place = source_place(source),

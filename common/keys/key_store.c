@@ -1,20 +1,20 @@
 /* Step 4a, from the outside: all sources, the thread that looks after them, and who waits. */
-#include "sidecar/keys/key_store.h"
+#include "common/keys/key_store.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "sidecar/keys/key_internal.h"
+#include "common/keys/key_internal.h"
 
 enum {
     TICK_MS = 1000,
     TICK_WAITING_MS = 20, /* while somebody waits */
 };
 
-struct key_store *key_store_new(const struct key_store_config *config)
+struct cw_key_store *cw_key_store_new(const struct cw_key_store_config *config)
 {
-    struct key_store *store = calloc(1, sizeof(*store));
+    struct cw_key_store *store = calloc(1, sizeof(*store));
     pthread_condattr_t attr;
 
     if (!store) {
@@ -30,7 +30,7 @@ struct key_store *key_store_new(const struct key_store_config *config)
     return store;
 }
 
-void key_store_nudge(struct key_store *store)
+void cw_key_store_nudge(struct cw_key_store *store)
 {
     pthread_mutex_lock(&store->wake_lock);
     store->woken = true;
@@ -40,10 +40,10 @@ void key_store_nudge(struct key_store *store)
 
 static void *store_run(void *arg)
 {
-    struct key_store *store = arg;
+    struct cw_key_store *store = arg;
 
     while (!atomic_load(&store->closing)) {
-        int64_t wait = key_store_tick(store);
+        int64_t wait = cw_key_store_tick(store);
         struct timespec until;
 
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -63,17 +63,17 @@ static void *store_run(void *arg)
     return NULL;
 }
 
-enum cw_err key_store_start(struct key_store *store)
+enum cw_err cw_key_store_start(struct cw_key_store *store)
 {
     ENSURE(pthread_create(&store->thread, NULL, store_run, store) == 0, CW_UNAVAILABLE);
     store->started = true;
     return CW_OK;
 }
 
-void key_wake_all(struct key_store *store, struct key_waiter *waiter, bool late)
+void cw_key_wake_all(struct cw_key_store *store, struct cw_key_waiter *waiter, bool late)
 {
     while (waiter) {
-        struct key_waiter *next = waiter->next;
+        struct cw_key_waiter *next = waiter->next;
         atomic_fetch_sub(&store->waiting, 1);
         waiter->wake(waiter, late);
         waiter = next;
@@ -81,9 +81,9 @@ void key_wake_all(struct key_store *store, struct key_waiter *waiter, bool late)
 }
 
 /* Under the source's lock. */
-struct key_waiter *key_take_waiters(struct key_source *source)
+struct cw_key_waiter *cw_key_take_waiters(struct cw_key_source *source)
 {
-    struct key_waiter *waiters = source->waiters;
+    struct cw_key_waiter *waiters = source->waiters;
 
     source->waiters = NULL;
     source->n_waiters = 0;
@@ -91,17 +91,17 @@ struct key_waiter *key_take_waiters(struct key_source *source)
 }
 
 /* All sources with a reference each; the caller unrefs and frees. */
-static struct key_source **list_sources(struct key_store *store, size_t *ret_n)
+static struct cw_key_source **list_sources(struct cw_key_store *store, size_t *ret_n)
 {
     size_t n = 0;
 
     pthread_mutex_lock(&store->lock);
-    for (struct key_source *s = store->sources; s; s = s->next) {
+    for (struct cw_key_source *s = store->sources; s; s = s->next) {
         n++;
     }
-    struct key_source **list = calloc(n + 1, sizeof(struct key_source *));
+    struct cw_key_source **list = calloc(n + 1, sizeof(struct cw_key_source *));
     size_t i = 0;
-    for (struct key_source *s = store->sources; list && s; s = s->next) {
+    for (struct cw_key_source *s = store->sources; list && s; s = s->next) {
         s->refs++;
         list[i++] = s;
     }
@@ -110,35 +110,35 @@ static struct key_source **list_sources(struct key_store *store, size_t *ret_n)
     return list;
 }
 
-static void free_sources(struct key_source **list, size_t n)
+static void free_sources(struct cw_key_source **list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        key_source_unref(list[i]);
+        cw_key_source_unref(list[i]);
     }
     free((void *)list);
 }
 
-void key_store_stop(struct key_store *store)
+void cw_key_store_stop(struct cw_key_store *store)
 {
     size_t n = 0;
 
     atomic_store(&store->closing, true);
     if (store->started) {
-        key_store_nudge(store);
+        cw_key_store_nudge(store);
         pthread_join(store->thread, NULL);
         store->started = false;
     }
-    struct key_source **list = list_sources(store, &n);
+    struct cw_key_source **list = list_sources(store, &n);
     for (size_t i = 0; i < n; i++) {
         pthread_mutex_lock(&list[i]->lock);
-        struct key_waiter *waiters = key_take_waiters(list[i]);
+        struct cw_key_waiter *waiters = cw_key_take_waiters(list[i]);
         pthread_mutex_unlock(&list[i]->lock);
-        key_wake_all(store, waiters, true);
+        cw_key_wake_all(store, waiters, true);
     }
     free_sources(list, n);
 }
 
-void key_store_free(struct key_store *store)
+void cw_key_store_free(struct cw_key_store *store)
 {
     if (!store) {
         return;
@@ -150,13 +150,13 @@ void key_store_free(struct key_store *store)
 }
 
 /* Under the lock: waiters whose time is over leave the list. */
-static struct key_waiter *take_late(struct key_source *source, int64_t now)
+static struct cw_key_waiter *take_late(struct cw_key_source *source, int64_t now)
 {
-    struct key_waiter *late = NULL;
-    struct key_waiter **at = &source->waiters;
+    struct cw_key_waiter *late = NULL;
+    struct cw_key_waiter **at = &source->waiters;
 
     while (*at) {
-        struct key_waiter *waiter = *at;
+        struct cw_key_waiter *waiter = *at;
         if (waiter->deadline_ms <= now) {
             *at = waiter->next;
             waiter->next = late;
@@ -169,52 +169,52 @@ static struct key_waiter *take_late(struct key_source *source, int64_t now)
     return late;
 }
 
-static void tick_source(struct key_source *source, int64_t now)
+static void tick_source(struct cw_key_source *source, int64_t now)
 {
-    struct key_store *store = source->store;
+    struct cw_key_store *store = source->store;
     bool stale = false;
 
     pthread_mutex_lock(&source->lock);
-    struct key_waiter *late = take_late(source, now);
-    bool begin = now >= source->next_ms && key_begin_fetch(source, now);
+    struct cw_key_waiter *late = take_late(source, now);
+    bool begin = now >= source->next_ms && cw_key_begin_fetch(source, now);
     /* A file is this host's own; its set has no age. */
-    if (source->set && !source->stale && source->spec.kind != KEY_FILE &&
-        now - source->good_began_ms >= KEY_STORE_STALE_MS) {
+    if (source->set && !source->stale && source->spec.kind != CW_KEY_FILE &&
+        now - source->good_began_ms >= CW_KEY_STORE_STALE_MS) {
         source->stale = stale = true;
     }
     pthread_mutex_unlock(&source->lock);
-    key_wake_all(store, late, true);
+    cw_key_wake_all(store, late, true);
     if (stale && store->config.stale) {
         store->config.stale(store->config.ctx);
     }
     if (begin) {
-        key_run_fetch(source);
+        cw_key_run_fetch(source);
     }
 }
 
-int64_t key_store_tick(struct key_store *store)
+int64_t cw_key_store_tick(struct cw_key_store *store)
 {
     size_t n = 0;
-    struct key_source **list = list_sources(store, &n);
+    struct cw_key_source **list = list_sources(store, &n);
 
     for (size_t i = 0; i < n; i++) {
-        tick_source(list[i], key_now_ms(store));
+        tick_source(list[i], cw_key_now_ms(store));
     }
     free_sources(list, n);
     return atomic_load(&store->waiting) ? TICK_WAITING_MS : TICK_MS;
 }
 
-void key_store_each(struct key_store *store,
-                    void (*each)(void *ctx, struct key_source *source,
-                                 const struct key_source_info *info),
-                    void *ctx)
+void cw_key_store_each(struct cw_key_store *store,
+                       void (*each)(void *ctx, struct cw_key_source *source,
+                                    const struct cw_key_source_info *info),
+                       void *ctx)
 {
     size_t n = 0;
-    struct key_source **list = list_sources(store, &n);
+    struct cw_key_source **list = list_sources(store, &n);
 
     for (size_t i = 0; i < n; i++) {
-        struct key_source_info info;
-        key_source_describe(list[i], &info);
+        struct cw_key_source_info info;
+        cw_key_source_describe(list[i], &info);
         each(ctx, list[i], &info);
         cw_jwks_unref(info.set);
     }

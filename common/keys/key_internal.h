@@ -1,29 +1,29 @@
 /* What the files of this directory share. */
-#ifndef SIDECAR_KEYS_KEY_INTERNAL_H
-#define SIDECAR_KEYS_KEY_INTERNAL_H
+#ifndef CW_KEYS_KEY_INTERNAL_H
+#define CW_KEYS_KEY_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "sidecar/keys/key_disk.h"
-#include "sidecar/keys/key_store.h"
+#include "common/keys/key_disk.h"
+#include "common/keys/key_store.h"
 
 struct unknown_kid {
     uint64_t hash;
     int64_t first_ms;
 };
 
-struct key_source {
-    struct key_store *store;
-    struct key_source *next; /* of the store; its lock */
-    unsigned refs;           /* the store's lock */
+struct cw_key_source {
+    struct cw_key_store *store;
+    struct cw_key_source *next; /* of the store; its lock */
+    unsigned refs;              /* the store's lock */
     char *tenant;
     char *issuer;
     char *location;
     char *ca_file;
-    struct key_source_spec spec;
-    struct key_fetch_spec fetch_spec;
-    char path[KEY_DISK_PATH_MAX]; /* "": not kept on disk */
+    struct cw_key_source_spec spec;
+    struct cw_key_fetch_spec fetch_spec;
+    char path[CW_KEY_DISK_PATH_MAX]; /* "": not kept on disk */
 
     pthread_mutex_t lock; /* for all below */
     struct cw_jwks *set;
@@ -39,17 +39,17 @@ struct key_source {
     int64_t fetched_at; /* wall clock, seconds */
     uint64_t fetches;
     uint64_t failures;
-    char why[KEY_FETCH_WHY_SIZE];
-    struct unknown_kid unknown[KEY_STORE_UNKNOWN_MAX];
+    char why[CW_KEY_FETCH_WHY_SIZE];
+    struct unknown_kid unknown[CW_KEY_STORE_UNKNOWN_MAX];
     unsigned unknown_next;
-    struct key_waiter *waiters;
+    struct cw_key_waiter *waiters;
     unsigned n_waiters;
 };
 
-struct key_store {
-    struct key_store_config config;
+struct cw_key_store {
+    struct cw_key_store_config config;
     pthread_mutex_t lock; /* the list and the references */
-    struct key_source *sources;
+    struct cw_key_source *sources;
     _Atomic unsigned fetching;
     _Atomic unsigned waiting;
     _Atomic bool closing;
@@ -61,23 +61,23 @@ struct key_store {
     bool woken;
 };
 
-static inline int64_t key_now_ms(const struct key_store *store)
+static inline int64_t cw_key_now_ms(const struct cw_key_store *store)
 {
     return cw_clock_monotonic_ms(store->config.clock);
 }
 
 /* Has the store's thread look again. */
-void key_store_nudge(struct key_store *store);
+void cw_key_store_nudge(struct cw_key_store *store);
 /* Calls them; no lock is held. */
-void key_wake_all(struct key_store *store, struct key_waiter *waiter, bool late);
+void cw_key_wake_all(struct cw_key_store *store, struct cw_key_waiter *waiter, bool late);
 /* Under the source's lock. */
-struct key_waiter *key_take_waiters(struct key_source *source);
+struct cw_key_waiter *cw_key_take_waiters(struct cw_key_source *source);
 
 /* Under the source's lock: whether a fetch may begin now; if so it is marked as begun and the
- * caller must call key_run_fetch after unlocking. */
-bool key_begin_fetch(struct key_source *source, int64_t now);
-void key_run_fetch(struct key_source *source);
+ * caller must call cw_key_run_fetch after unlocking. */
+bool cw_key_begin_fetch(struct cw_key_source *source, int64_t now);
+void cw_key_run_fetch(struct cw_key_source *source);
 
-void key_source_describe(struct key_source *source, struct key_source_info *ret_info);
+void cw_key_source_describe(struct cw_key_source *source, struct cw_key_source_info *ret_info);
 
 #endif

@@ -1,6 +1,6 @@
 /* Step 4b: an issuer's keys are fetched, from the address that the configuration names or that the
  * issuer's own discovery document names. Never on the way of a request. */
-#include "sidecar/keys/key_fetch.h"
+#include "common/keys/key_fetch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,25 +13,25 @@
 #include "common/base/buf.h"
 #include "common/jose/jwks.h"
 
-struct key_fetch {
-    const struct key_fetch_spec *spec;
-    const struct key_getter *getter;
-    key_fetch_done *done;
+struct cw_key_fetch {
+    const struct cw_key_fetch_spec *spec;
+    const struct cw_key_getter *getter;
+    cw_key_fetch_done *done;
     void *arg;
 };
 
-static void finish(struct key_fetch *fetch, const struct key_fetched *fetched)
+static void finish(struct cw_key_fetch *fetch, const struct cw_key_fetched *fetched)
 {
     fetch->done(fetch->arg, fetched);
     free(fetch);
 }
 
-static void fail(struct key_fetch *fetch, const char *what, const char *detail)
+static void fail(struct cw_key_fetch *fetch, const char *what, const char *detail)
 {
-    char why[KEY_FETCH_WHY_SIZE];
+    char why[CW_KEY_FETCH_WHY_SIZE];
 
     snprintf(why, sizeof(why), "%s%s%s", what, detail[0] ? ": " : "", detail);
-    finish(fetch, &(struct key_fetched){.err = CW_KEYS_UNAVAILABLE, .why = why});
+    finish(fetch, &(struct cw_key_fetched){.err = CW_KEYS_UNAVAILABLE, .why = why});
 }
 
 /* The host part of an http URL is loopback; names other than localhost are not looked up. */
@@ -51,12 +51,12 @@ static bool is_loopback(struct cw_str rest)
     return false;
 }
 
-bool key_fetch_url_ok(struct cw_str url, bool plain_loopback)
+bool cw_key_fetch_url_ok(struct cw_str url, bool plain_loopback)
 {
     struct cw_str https = CW_STR("https://");
     struct cw_str http = CW_STR("http://");
 
-    ENSURE(url.n < KEY_FETCH_URL_MAX, false);
+    ENSURE(url.n < CW_KEY_FETCH_URL_MAX, false);
     for (size_t i = 0; i < url.n; i++) {
         ENSURE((unsigned char)url.p[i] > 0x20 && (unsigned char)url.p[i] < 0x7f, false);
     }
@@ -69,29 +69,29 @@ bool key_fetch_url_ok(struct cw_str url, bool plain_loopback)
            is_loopback(cw_str_slice(url, http.n, url.n));
 }
 
-int64_t key_fetch_max_age(const char *cache_control)
+int64_t cw_key_fetch_max_age(const char *cache_control)
 {
     struct cw_str all = cw_str(cache_control);
     struct cw_str part;
-    int64_t age = KEY_FETCH_AGE_DEFAULT;
+    int64_t age = CW_KEY_FETCH_AGE_DEFAULT;
 
     while (cw_str_word(&all, ',', &part)) {
         struct cw_str name = cw_str_trim(part);
         uint64_t seconds = 0;
         if (cw_str_eq_nocase(name, CW_STR("no-store")) ||
             cw_str_eq_nocase(name, CW_STR("no-cache"))) {
-            return KEY_FETCH_AGE_MIN;
+            return CW_KEY_FETCH_AGE_MIN;
         }
         if (name.n > 8 && strncasecmp(name.p, "max-age=", 8) == 0 &&
             cw_str_to_u64(cw_str_slice(name, 8, name.n), INT32_MAX, &seconds) == CW_OK) {
             age = (int64_t)seconds;
         }
     }
-    return CW_MIN(CW_MAX(age, KEY_FETCH_AGE_MIN), KEY_FETCH_AGE_MAX);
+    return CW_MIN(CW_MAX(age, CW_KEY_FETCH_AGE_MIN), CW_KEY_FETCH_AGE_MAX);
 }
 
 /* An answer without a body that can be read is a failure, whatever its kind. */
-static bool reply_ok(struct key_fetch *fetch, const struct key_reply *reply)
+static bool reply_ok(struct cw_key_fetch *fetch, const struct cw_key_reply *reply)
 {
     char status[32];
 
@@ -111,26 +111,27 @@ static bool reply_ok(struct key_fetch *fetch, const struct key_reply *reply)
     return true;
 }
 
-static void set_replied(void *arg, const struct key_reply *reply)
+static void set_replied(void *arg, const struct cw_key_reply *reply)
 {
-    struct key_fetch *fetch = arg;
+    struct cw_key_fetch *fetch = arg;
 
     if (reply_ok(fetch, reply)) {
-        finish(fetch, &(struct key_fetched){.err = CW_OK,
-                                            .text = reply->body,
-                                            .max_age = key_fetch_max_age(reply->cache_control),
-                                            .why = ""});
+        finish(fetch,
+               &(struct cw_key_fetched){.err = CW_OK,
+                                        .text = reply->body,
+                                        .max_age = cw_key_fetch_max_age(reply->cache_control),
+                                        .why = ""});
     }
 }
 
 /* OpenID Connect Discovery 1.0 §4.3: the document's issuer is the one that was asked, exactly. */
-static void discovery_replied(void *arg, const struct key_reply *reply)
+static void discovery_replied(void *arg, const struct cw_key_reply *reply)
 {
-    struct key_fetch *fetch = arg;
+    struct cw_key_fetch *fetch = arg;
     json_t *document = NULL;
     struct cw_str issuer;
     struct cw_str uri;
-    char url[KEY_FETCH_URL_MAX];
+    char url[CW_KEY_FETCH_URL_MAX];
 
     if (!reply_ok(fetch, reply)) {
         return;
@@ -142,7 +143,7 @@ static void discovery_replied(void *arg, const struct key_reply *reply)
     if (!cw_json_get_str(document, "issuer", &issuer) || !cw_str_is(issuer, fetch->spec->issuer)) {
         fail(fetch, "discovery document names another issuer", "");
     } else if (!cw_json_get_str(document, "jwks_uri", &uri) ||
-               !key_fetch_url_ok(uri, fetch->spec->plain_loopback)) {
+               !cw_key_fetch_url_ok(uri, fetch->spec->plain_loopback)) {
         fail(fetch, "discovery document has no jwks_uri that is https", "");
     } else {
         snprintf(url, sizeof(url), "%.*s", CW_STR_ARG(uri));
@@ -151,7 +152,7 @@ static void discovery_replied(void *arg, const struct key_reply *reply)
     json_decref(document);
 }
 
-static void read_file(struct key_fetch *fetch)
+static void read_file(struct cw_key_fetch *fetch)
 {
     int fd = open(fetch->spec->location, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     size_t n = 0;
@@ -167,8 +168,8 @@ static void read_file(struct key_fetch *fetch)
         if (got < 0 || n > CW_JWKS_TEXT_MAX) {
             fail(fetch, got < 0 ? "cannot read file" : "file is too large", "");
         } else {
-            finish(fetch, &(struct key_fetched){
-                              .text = {text, n}, .max_age = KEY_FETCH_AGE_MIN, .why = ""});
+            finish(fetch, &(struct cw_key_fetched){
+                              .text = {text, n}, .max_age = CW_KEY_FETCH_AGE_MIN, .why = ""});
         }
     }
     if (fd >= 0) {
@@ -177,40 +178,40 @@ static void read_file(struct key_fetch *fetch)
     free(text);
 }
 
-void key_fetch_start(const struct key_fetch_spec *spec, const struct key_getter *getter,
-                     key_fetch_done *done, void *arg)
+void cw_key_fetch_start(const struct cw_key_fetch_spec *spec, const struct cw_key_getter *getter,
+                        cw_key_fetch_done *done, void *arg)
 {
-    struct key_fetch *fetch = malloc(sizeof(*fetch));
+    struct cw_key_fetch *fetch = malloc(sizeof(*fetch));
     struct cw_str issuer = cw_str(spec->issuer);
-    char url[KEY_FETCH_URL_MAX];
+    char url[CW_KEY_FETCH_URL_MAX];
 
     if (!fetch) {
-        done(arg, &(struct key_fetched){.err = CW_KEYS_UNAVAILABLE, .why = "out of memory"});
+        done(arg, &(struct cw_key_fetched){.err = CW_KEYS_UNAVAILABLE, .why = "out of memory"});
         return;
     }
-    *fetch = (struct key_fetch){spec, getter, done, arg};
+    *fetch = (struct cw_key_fetch){spec, getter, done, arg};
     switch (spec->kind) {
-    case KEY_FILE:
+    case CW_KEY_FILE:
         read_file(fetch);
         return;
-    case KEY_URI:
+    case CW_KEY_URI:
         snprintf(url, sizeof(url), "%s", spec->location);
         break;
-    case KEY_DISCOVERY:
+    case CW_KEY_DISCOVERY:
         if (issuer.n > 0 && issuer.p[issuer.n - 1] == '/') {
             issuer.n--;
         }
         snprintf(url, sizeof(url), "%.*s/.well-known/openid-configuration", CW_STR_ARG(issuer));
         break;
-    case KEY_INLINE:
+    case CW_KEY_INLINE:
     default:
         fail(fetch, "nothing to fetch", "");
         return;
     }
-    if (!key_fetch_url_ok(cw_str(url), spec->plain_loopback)) {
+    if (!cw_key_fetch_url_ok(cw_str(url), spec->plain_loopback)) {
         fail(fetch, "address is not https", "");
         return;
     }
-    getter->get(getter->ctx, url, spec, spec->kind == KEY_URI ? set_replied : discovery_replied,
+    getter->get(getter->ctx, url, spec, spec->kind == CW_KEY_URI ? set_replied : discovery_replied,
                 fetch);
 }
