@@ -22,6 +22,7 @@ enum {
     RECEIVE_MEMORY = 64 << 20, /* of one core server: read buffers under attack */
     MAX_LISTENERS = 32,
     IDLE_MS = 100,
+    LAST_WORDS_MS = 1000,
 };
 
 /* ---- counting ---- */
@@ -418,11 +419,23 @@ static void wait_until(struct cw_rpc_server *server, int64_t ms)
     pthread_cond_timedwait(&server->changed, &server->lock, &until);
 }
 
+/* Until the streams are over: what they said last has been written, and goes before the GOAWAY. The
+ * core closes a connection as soon as its last stream has ended after the GOAWAY; a client that
+ * writes at that moment gets EPIPE, and with it loses what it has not read yet. */
+static void wait_streams(struct cw_rpc_server *server, int64_t end)
+{
+    pthread_mutex_lock(&server->lock);
+    while (server->streams && now_ms() < end) {
+        wait_until(server, end);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
 /* Until the core has shut down, the grace is over, or nothing has been live for a moment: a client
  * that merely keeps the object of an ended call would hold the core up for the whole grace. */
-static void wait_closed(struct cw_rpc_server *server, unsigned grace_ms)
+static void wait_closed(struct cw_rpc_server *server, int64_t end)
 {
-    int64_t end = now_ms() + grace_ms, idle_end = INT64_MAX;
+    int64_t idle_end = INT64_MAX;
     pthread_mutex_lock(&server->lock);
     while (server->closing > 0 && now_ms() < CW_MIN(end, idle_end)) {
         if (server->live > 0) {
@@ -448,6 +461,9 @@ void cw_rpc_server_stop(struct cw_rpc_server *server, unsigned grace_ms)
     cw_rpc_accept_stop(server->accept);
     server->accept = NULL;
     listeners_close(server);
+    int64_t end = now_ms() + grace_ms;
+    cw_rpc_streams_stop(server);
+    wait_streams(server, CW_MIN(end, now_ms() + LAST_WORDS_MS));
     for (size_t i = 0; i < server->n_listening; i++) {
         struct cw_rpc_listening *l = &server->listening[i];
         l->shut = CW_RPC_TAG(listening_shut);
@@ -455,8 +471,7 @@ void cw_rpc_server_stop(struct cw_rpc_server *server, unsigned grace_ms)
     }
     server->refusing_shut = CW_RPC_TAG(refusing_shut);
     core_shutdown(server, server->refusing, &server->refusing_shut);
-    cw_rpc_streams_stop(server);
-    wait_closed(server, grace_ms);
+    wait_closed(server, end);
     for (size_t i = 0; i < server->n_listening; i++) { /* nothing to do where all has ended */
         grpc_server_cancel_all_calls(server->listening[i].core);
     }

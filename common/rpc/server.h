@@ -138,7 +138,8 @@ CW_MUST_USE enum cw_err cw_rpc_server_start(struct cw_rpc_server *server, struct
 /* Health of one service ("package.Service"), or of all and of the server itself with NULL. Nothing
  * is SERVING before the first call; ignored after stop has begun. Any thread. */
 void cw_rpc_server_set_serving(struct cw_rpc_server *server, const char *service, bool serving);
-/* Health to NOT_SERVING, no new calls, then waits until live calls and streams are gone; after
+/* Health to NOT_SERVING, no new connections; streams are told (on_stop) and get up to a second for
+ * their last words; then no new calls, and it waits until live calls and streams are gone. After
  * grace_ms those left are cancelled (their on_close comes). Deferred calls must still be answered
  * by their owners. Once; not on a poller. */
 void cw_rpc_server_stop(struct cw_rpc_server *server, unsigned grace_ms);

@@ -283,6 +283,9 @@ static void stream_over(struct cw_rpc_stream *stream)
         if (stream->next) {
             stream->next->link = stream->link;
         }
+        if (!server->streams) {
+            pthread_cond_broadcast(&server->changed);
+        }
         pthread_mutex_unlock(&server->lock);
         stream_settle(stream);
     }

@@ -130,12 +130,16 @@ static const struct cw_rpc_method methods[] = {
 
 struct watch {
     struct cw_rpc_subscription *subscription;
-    unsigned to_send; /* entries in the first message */
-    atomic_int starts, messages, ends, err;
+    unsigned to_send;   /* entries in the first message */
+    atomic_bool insist; /* sends in on_start until it is refused for good */
+    atomic_int starts, messages, ends, err, start_err, first_end;
+    atomic_bool first_end_known;
     atomic_uint_fast64_t last_id, results, order_broken;
 };
 
-static void send_entries(struct cw_rpc_subscription *subscription, uint64_t first, unsigned n)
+/* On a poller: no assertions here, they only end a test on the test's own thread. */
+static enum cw_err send_entries(struct cw_rpc_subscription *subscription, uint64_t first,
+                                unsigned n)
 {
     Clinicwave__Token__V1__ValidateEntry entries[256], *list[256];
     for (unsigned i = 0; i < n; i++) {
@@ -146,16 +150,22 @@ static void send_entries(struct cw_rpc_subscription *subscription, uint64_t firs
     request_message request = CLINICWAVE__TOKEN__V1__VALIDATE_STREAM_REQUEST__INIT;
     request.n_entries = n;
     request.entries = list;
-    assert_int_equal(cw_rpc_subscription_send(subscription, &request.base), CW_OK);
+    return cw_rpc_subscription_send(subscription, &request.base);
 }
 
 static void on_start(struct cw_rpc_subscription *subscription, void *ctx)
 {
     struct watch *w = ctx;
     atomic_fetch_add(&w->starts, 1);
+    enum cw_err err = CW_OK;
     if (w->to_send) {
-        send_entries(subscription, 1, w->to_send);
+        err = send_entries(subscription, 1, w->to_send);
     }
+    for (int i = 0; i < 20000 && atomic_load(&w->insist) && err != CW_UNAVAILABLE; i++) {
+        usleep(1000);
+        err = send_entries(subscription, 1, 1);
+    }
+    atomic_store(&w->start_err, err);
 }
 
 static void on_answer(struct cw_rpc_subscription *subscription, const ProtobufCMessage *message,
@@ -181,6 +191,10 @@ static void on_end(struct cw_rpc_subscription *subscription, const struct cw_rpc
     struct watch *w = ctx;
     (void)subscription;
     atomic_store(&w->err, how->err);
+    if (!atomic_load(&w->first_end_known)) {
+        atomic_store(&w->first_end, how->err);
+        atomic_store(&w->first_end_known, true);
+    }
     atomic_fetch_add(&w->ends, 1);
 }
 
@@ -236,7 +250,8 @@ static void answers_come_in_order_and_a_half_close_ends_it_well(void **state)
     struct watch w = {.to_send = 200};
     subscribe(kit, &echo, &w);
     UNTIL(atomic_load(&w.results) == 200);
-    send_entries(w.subscription, 300, 256);
+    assert_int_equal(send_entries(w.subscription, 300, 256), CW_OK);
+    assert_int_equal(atomic_load(&w.start_err), CW_OK);
     UNTIL(atomic_load(&w.results) == 456);
     /* 456 answers of one result each were sent; those that waited were merged */
     assert_true(atomic_load(&w.messages) < 456);
@@ -368,6 +383,19 @@ static void a_full_outbox_says_so_and_stops_reading(void **state)
     cw_rpc_stream_unref(atomic_load(&seen.held));
 }
 
+/* A free that comes while on_start runs: what on_start still sends is refused. */
+static void a_free_during_the_start_refuses_what_is_sent(void **state)
+{
+    struct kit *kit = *state;
+    struct watch w = {.to_send = 1, .insist = true};
+    subscribe(kit, &echo, &w);
+    UNTIL(atomic_load(&w.starts) == 1);
+    cw_rpc_subscription_free(w.subscription, 5000);
+    assert_int_equal(atomic_load(&w.start_err), CW_UNAVAILABLE);
+    assert_int_equal(atomic_load(&w.starts), 1);
+    assert_int_equal(atomic_load(&w.ends), 1);
+}
+
 static void *send_loop(void *arg)
 {
     struct cw_rpc_stream *stream = arg;
@@ -417,6 +445,46 @@ static void stopping_lets_a_stream_say_its_last(void **state)
     UNTIL(atomic_load(&seen.closed) == 2);
     cw_rpc_subscription_free(w.subscription, 0);
     cw_rpc_subscription_free(kept.subscription, 0);
+}
+
+/* A connection that were closed with the last stream would take answers along that the client has
+ * not read yet. */
+static void the_last_words_reach_every_client(void **state)
+{
+    enum { CLIENTS = 48 };
+    struct kit *kit = *state;
+    static struct watch w[CLIENTS], kept[CLIENTS];
+    struct cw_rpc_channel *channels[CLIENTS];
+    for (size_t i = 0; i < CLIENTS; i++) {
+        w[i] = kept[i] = (struct watch){.to_send = 1};
+        channels[i] = kit_channel(kit->open_path);
+        assert_int_equal(cw_rpc_subscription_new(kit->runtime, channels[i], &stopping, &w[i],
+                                                 &w[i].subscription),
+                         CW_OK);
+        assert_int_equal(cw_rpc_subscription_new(kit->runtime, channels[i], &echo, &kept[i],
+                                                 &kept[i].subscription),
+                         CW_OK);
+    }
+    for (size_t i = 0; i < CLIENTS; i++) {
+        UNTIL(atomic_load(&w[i].results) == 1 && atomic_load(&kept[i].results) == 1);
+    }
+    cw_rpc_server_stop(kit->server, 20000);
+    unsigned heard = 0, ended_well = 0;
+    for (size_t i = 0; i < CLIENTS; i++) {
+        UNTIL(atomic_load(&w[i].first_end_known) && atomic_load(&kept[i].first_end_known));
+        heard += atomic_load(&w[i].results) == 2;
+        ended_well += atomic_load(&w[i].first_end) == CW_OK;
+        ended_well += atomic_load(&kept[i].first_end) == CW_SHUTTING_DOWN;
+    }
+    for (size_t i = 0; i < CLIENTS; i++) { /* first: they use the channels */
+        cw_rpc_subscription_free(w[i].subscription, 0);
+        cw_rpc_subscription_free(kept[i].subscription, 0);
+    }
+    for (size_t i = 0; i < CLIENTS; i++) {
+        cw_rpc_channel_free(channels[i]);
+    }
+    assert_int_equal(heard, CLIENTS);
+    assert_int_equal(ended_well, 2 * CLIENTS);
 }
 
 static void a_stopped_server_uses_no_cpu_and_a_new_one_is_found_within_a_second(void **state)
@@ -477,8 +545,10 @@ int main(int argc, char **argv)
         CASE(a_refusal_in_on_open_reaches_the_client_which_then_pauses),
         CASE(a_server_stream_takes_one_message_and_lives_on),
         CASE(a_full_outbox_says_so_and_stops_reading),
+        CASE(a_free_during_the_start_refuses_what_is_sent),
         CASE(several_threads_may_send_at_once),
         CASE(stopping_lets_a_stream_say_its_last),
+        CASE(the_last_words_reach_every_client),
         CASE(a_stopped_server_uses_no_cpu_and_a_new_one_is_found_within_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
