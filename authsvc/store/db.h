@@ -1,5 +1,6 @@
 /* The seam between the store's statements (statements.def) and a database. A driver knows how to
- * run them; it knows nothing of users and sessions. SQLite is the embedded driver. */
+ * run them; it knows nothing of users and sessions. SQLite is the embedded driver, PostgreSQL the
+ * one that several cw-authsvc share. */
 #ifndef AUTHSVC_STORE_DB_H
 #define AUTHSVC_STORE_DB_H
 
@@ -41,6 +42,17 @@ static inline struct db_value db_bytes(const void *p, size_t n)
 /* How much a commit must survive: the process (LAZY) or the machine too (DURABLE). */
 enum db_durability { DB_DURABLE = 0, DB_LAZY };
 
+/* What no row lock can guard, because the row may not be there yet. Held until the transaction's
+ * end. Taken first, in this order; a driver with one writer needs none. */
+enum db_lock { DB_LOCK_SCHEMA = 1, DB_LOCK_SETTINGS, DB_LOCK_KEYS };
+
+/* What other processes on the same database are told of, once the transaction is committed. */
+enum db_topic { DB_TOPIC_REVOCATIONS = 0, DB_TOPIC_TENANTS, DB_TOPIC_KEYS, DB_TOPIC_COUNT };
+
+/* Something may have changed: a hint, which may come late, twice or for nothing. On a thread of
+ * the driver; it may not call the database. */
+typedef void db_notice_fn(void *ctx, enum db_topic topic);
+
 /* Called once a row; the columns live until it returns. An error ends the statement with it. */
 typedef enum cw_err db_row_fn(void *ctx, const struct db_value *columns, size_t n);
 
@@ -56,33 +68,60 @@ struct db {
 /* A transaction holds one connection; it is used by one thread and ended by commit or rollback. */
 struct db_tx {
     struct db *db;
+    bool failed; /* a statement did: nothing but rollback is left */
+};
+
+struct db_options {
+    struct cw_str url;            /* sqlite:PATH, sqlite::memory:, postgresql://… */
+    const char *password_file;    /* of a server; read for each connection; may be NULL */
+    unsigned connections;         /* at most; 0: 8 */
+    int64_t connect_timeout_ms;   /* 0: 3000 */
+    int64_t statement_timeout_ms; /* also for a connection to become free; 0: 5000 */
 };
 
 struct db_driver {
-    const char *scheme; /* of the store's URL */
-    /* ret_message gets a sentence for people on failure. */
-    enum cw_err (*open)(struct cw_str location, struct cw_buf *ret_message, struct db **ret_db);
+    /* location: the URL after its scheme. ret_message gets a sentence for people on failure. */
+    enum cw_err (*open)(const struct db_options *options, struct cw_str location,
+                        struct cw_buf *ret_message, struct db **ret_db);
     void (*close)(struct db *db);
     enum cw_err (*begin)(struct db *db, enum db_durability durability, struct db_tx **ret_tx);
     enum cw_err (*commit)(struct db_tx *tx);
     void (*rollback)(struct db_tx *tx);
     /* Several statements without arguments: migrations. */
     enum cw_err (*script)(struct db_tx *tx, const char *sql);
-    /* row may be NULL; ret_changes (rows inserted, changed or deleted) may be NULL.
-     * CW_CONFLICT: a unique key exists. CW_STORE_UNAVAILABLE: the database failed. */
+    /* row may be NULL; ret_changes (rows inserted, changed or deleted) may be NULL. */
     enum cw_err (*run)(struct db_tx *tx, enum db_statement statement, const struct db_value *args,
                        size_t n, db_row_fn *row, void *ctx, int64_t *ret_changes);
+    /* Prepares a statement without running it. */
+    enum cw_err (*check)(struct db_tx *tx, enum db_statement statement);
+    /* The rest may be NULL: one process has this database, and its transactions are one by one. */
+    /* The transaction is one SELECT. */
+    void (*single_read)(struct db_tx *tx);
+    enum cw_err (*lock)(struct db_tx *tx, enum db_lock lock);
+    void (*notify)(struct db_tx *tx, enum db_topic topic);
+    enum cw_err (*listen)(struct db *db, db_notice_fn *notice, void *ctx);
 };
 
 extern const struct db_driver db_sqlite;
+extern const struct db_driver db_postgresql;
 
-/* The SQL of a statement; $1 … $n are its arguments. */
+/* The SQL of a statement; $1 … $n are its arguments, and what stands in a comment that begins with
+ * `pg` is for PostgreSQL only. */
 const char *db_statement_sql(enum db_statement statement);
+/* Whether it is a SELECT: it leaves nothing behind. */
+bool db_statement_reads(enum db_statement statement);
 
-/* Opens by URL (`sqlite:PATH`, `sqlite::memory:`). */
-CW_MUST_USE enum cw_err db_open(struct cw_str url, struct cw_buf *ret_message, struct db **ret_db);
+CW_MUST_USE enum cw_err db_open(const struct db_options *options, struct cw_buf *ret_message,
+                                struct db **ret_db);
 void db_close(struct db *db);
 
+/* Errors of everything below:
+ *   CW_STORE_UNAVAILABLE  the database failed; nothing was changed
+ *   CW_STORE_CONTENDED    it broke a deadlock; nothing was changed, and again may succeed
+ *   CW_STORE_UNCERTAIN    (db_end) it went away during the commit: changed or not, nobody knows
+ *   CW_CONFLICT           (db_run) a unique key exists
+ *   CW_REQUEST_MALFORMED  (db_run) a text that is not UTF-8 or holds a NUL
+ * After any error of db_run or db_script the transaction can only be ended. */
 CW_MUST_USE enum cw_err db_begin(struct db *db, enum db_durability durability,
                                  struct db_tx **ret_tx);
 /* Commits when err is CW_OK, rolls back otherwise; returns err, or the commit's error. */
@@ -90,9 +129,22 @@ CW_MUST_USE enum cw_err db_end(struct db_tx *tx, enum cw_err err);
 CW_MUST_USE enum cw_err db_run(struct db_tx *tx, enum db_statement statement,
                                const struct db_value *args, size_t n, db_row_fn *row, void *ctx,
                                int64_t *ret_changes);
+/* One statement as a transaction of its own. */
+CW_MUST_USE enum cw_err db_run_alone(struct db *db, enum db_durability durability,
+                                     enum db_statement statement, const struct db_value *args,
+                                     size_t n, db_row_fn *row, void *ctx, int64_t *ret_changes);
 CW_MUST_USE enum cw_err db_script(struct db_tx *tx, const char *sql);
+CW_MUST_USE enum cw_err db_lock(struct db_tx *tx, enum db_lock lock);
+/* Tells the other processes when the transaction is committed. */
+void db_notify(struct db_tx *tx, enum db_topic topic);
+/* Calls `notice` for what other processes (and this one) have changed, until db_close; once a
+ * database, before other threads use it. Does nothing where no other process can be. */
+CW_MUST_USE enum cw_err db_listen(struct db *db, db_notice_fn *notice, void *ctx);
+/* Prepares every statement, so that a mistake in one is told with its text. */
+CW_MUST_USE enum cw_err db_check_statements(struct db *db);
 
-/* Brings the schema to this version; a newer one is refused with a message. */
+/* Brings the schema to this version, one process at a time; a newer one is refused with a
+ * message. */
 CW_MUST_USE enum cw_err db_migrate(struct db *db, int64_t now, struct cw_buf *ret_message);
 
 #endif

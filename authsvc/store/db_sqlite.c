@@ -132,9 +132,10 @@ static enum cw_err make_file(const char *path, struct cw_buf *ret_message)
     return CW_OK;
 }
 
-static enum cw_err sqlite_open(struct cw_str location, struct cw_buf *ret_message,
-                               struct db **ret_db)
+static enum cw_err sqlite_open(const struct db_options *options, struct cw_str location,
+                               struct cw_buf *ret_message, struct db **ret_db)
 {
+    (void)options; /* only servers have any */
     struct sqlite_db *s = calloc(1, sizeof(*s));
     char *path = cw_str_dup(location);
     if (s == NULL || path == NULL) {
@@ -226,6 +227,12 @@ static enum cw_err prepare(struct sqlite_db *s, enum db_statement statement,
     }
     *ret_stmt = s->statements[statement];
     return CW_OK;
+}
+
+static enum cw_err sqlite_check(struct db_tx *tx, enum db_statement statement)
+{
+    sqlite3_stmt *stmt = NULL;
+    return prepare(sqlite_of(tx->db), statement, &stmt);
 }
 
 static int bind_value(sqlite3_stmt *stmt, int index, const struct db_value *v)
@@ -321,7 +328,6 @@ static enum cw_err sqlite_run(struct db_tx *tx, enum db_statement statement,
 }
 
 const struct db_driver db_sqlite = {
-    .scheme = "sqlite",
     .open = sqlite_open,
     .close = sqlite_close,
     .begin = sqlite_begin,
@@ -329,4 +335,5 @@ const struct db_driver db_sqlite = {
     .rollback = sqlite_rollback,
     .script = sqlite_script,
     .run = sqlite_run,
+    .check = sqlite_check,
 };

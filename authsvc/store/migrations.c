@@ -110,45 +110,50 @@ static enum cw_err read_version(void *ctx, const struct db_value *columns, size_
     return CW_OK;
 }
 
-static enum cw_err current_version(struct db *db, int64_t *ret_version)
+/* In the transaction that holds the schema's lock: another process may have been faster. */
+static enum cw_err version_in(struct db_tx *tx, int64_t *ret_version)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(db, DB_DURABLE, &tx));
-    enum cw_err err = db_script(tx, create_migration_table);
-    if (err == CW_OK) {
-        err = db_run(tx, DB_MIGRATION_VERSION, NULL, 0, read_version, ret_version, NULL);
-    }
-    return db_end(tx, err);
+    TRY(db_lock(tx, DB_LOCK_SCHEMA));
+    TRY(db_script(tx, create_migration_table));
+    return db_run(tx, DB_MIGRATION_VERSION, NULL, 0, read_version, ret_version, NULL);
 }
 
-static enum cw_err apply(struct db *db, const struct migration *m, int64_t now)
+/* The first step that is missing, if there is one. */
+static enum cw_err advance_in(struct db_tx *tx, int64_t now, int64_t *ret_version)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(db, DB_DURABLE, &tx));
-    enum cw_err err = db_script(tx, m->sql);
-    if (err == CW_OK) {
-        const struct db_value args[] = {db_int(m->version), db_text(cw_str(m->name)), db_int(now)};
-        err = db_run(tx, DB_MIGRATION_ADD, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL);
+    TRY(version_in(tx, ret_version));
+    for (size_t i = 0; i < CW_ARRAY_SIZE(migrations); i++) {
+        const struct migration *m = &migrations[i];
+        if (m->version > *ret_version) {
+            const struct db_value args[] = {db_int(m->version), db_text(cw_str(m->name)),
+                                            db_int(now)};
+            TRY(db_script(tx, m->sql));
+            TRY(db_run(tx, DB_MIGRATION_ADD, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL));
+            *ret_version = m->version;
+            return CW_OK;
+        }
     }
-    return db_end(tx, err);
+    return CW_OK;
 }
 
 enum cw_err db_migrate(struct db *db, int64_t now, struct cw_buf *ret_message)
 {
     int64_t version = 0;
     int64_t newest = migrations[CW_ARRAY_SIZE(migrations) - 1].version;
-    enum cw_err err = current_version(db, &version);
+    enum cw_err err = CW_OK;
+    while (err == CW_OK && version < newest) {
+        struct db_tx *tx = NULL;
+        err = db_begin(db, DB_DURABLE, &tx);
+        if (err == CW_OK) {
+            err = db_end(tx, advance_in(tx, now, &version));
+        }
+    }
     if (err == CW_OK && version > newest) {
         cw_buf_addf(ret_message,
                     "the database has schema version %lld, this program knows up to %lld: it was "
                     "written by a newer cw-authsvc",
                     (long long)version, (long long)newest);
         return CW_CONFIG_INVALID;
-    }
-    for (size_t i = 0; err == CW_OK && i < CW_ARRAY_SIZE(migrations); i++) {
-        if (migrations[i].version > version) {
-            err = apply(db, &migrations[i], now);
-        }
     }
     if (err != CW_OK) {
         cw_buf_addf(ret_message, "the database's schema could not be brought to version %lld",

@@ -34,7 +34,14 @@ enum cw_err store_open(const struct store_options *options, struct cw_buf *ret_m
     struct store *store = calloc(1, sizeof(*store));
     ENSURE(store != NULL, CW_NO_MEMORY);
     store->clock = options->clock;
-    enum cw_err err = db_open(options->url, ret_message, &store->db);
+    const struct db_options db = {
+        .url = options->url,
+        .password_file = options->password_file,
+        .connections = options->connections,
+        .connect_timeout_ms = options->connect_timeout_ms,
+        .statement_timeout_ms = options->statement_timeout_ms,
+    };
+    enum cw_err err = db_open(&db, ret_message, &store->db);
     if (err == CW_OK) {
         store->db->on_error = options->on_error;
         store->db->on_error_ctx = options->ctx;
@@ -65,9 +72,11 @@ enum cw_err store_do(struct store *store, enum db_durability durability,
                      enum db_statement statement, const struct db_value *args, size_t n,
                      db_row_fn *row, void *ctx, int64_t *ret_changes)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, durability, &tx));
-    return db_end(tx, db_run(tx, statement, args, n, row, ctx, ret_changes));
+    enum cw_err err = CW_STORE_CONTENDED;
+    for (int i = 0; i < STORE_TRIES && err == CW_STORE_CONTENDED; i++) {
+        err = db_run_alone(store->db, durability, statement, args, n, row, ctx, ret_changes);
+    }
+    return err;
 }
 
 enum cw_err store_check(struct store *store)
@@ -77,6 +86,7 @@ enum cw_err store_check(struct store *store)
 
 static enum cw_err epoch_in(struct db_tx *tx, struct cw_buf *epoch)
 {
+    TRY(db_lock(tx, DB_LOCK_SETTINGS));
     TRY(setting_get(tx, "epoch", epoch));
     if (epoch->n == 0) {
         uint8_t random[STORE_EPOCH_SIZE / 2];
@@ -108,6 +118,7 @@ static enum cw_err generation_in(struct db_tx *tx, struct cw_str fingerprint,
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf known = CW_BUF_INIT(4096);
     CW_CLEANUP(cw_buf_done) struct cw_buf number = CW_BUF_INIT(64);
+    TRY(db_lock(tx, DB_LOCK_SETTINGS));
     TRY(setting_get(tx, "tenants.fingerprint", &known));
     TRY(setting_get(tx, "tenants.generation", &number));
     uint64_t generation = 0;

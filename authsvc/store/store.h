@@ -1,6 +1,8 @@
 /* What authsvc remembers: settings, tenants' names, users, sessions with their refresh tokens,
  * signing keys, throttle counters. Every call is one transaction and safe from any thread.
- * CW_STORE_UNAVAILABLE: the database failed; nothing was changed. Times are Unix milliseconds. */
+ * CW_STORE_UNAVAILABLE: the database failed; nothing was changed. CW_STORE_CONTENDED: the same,
+ * and trying again may help. CW_STORE_UNCERTAIN: it went away while it committed; the change was
+ * made, or was not. Times are Unix milliseconds. */
 #ifndef AUTHSVC_STORE_STORE_H
 #define AUTHSVC_STORE_STORE_H
 
@@ -11,7 +13,12 @@
 struct store;
 
 struct store_options {
-    struct cw_str url; /* sqlite:PATH or sqlite::memory: */
+    struct cw_str url; /* sqlite:PATH, sqlite::memory: or postgresql://… */
+    /* Of a server; see struct db_options. 0 and NULL: as usual. */
+    const char *password_file;
+    unsigned connections;
+    int64_t connect_timeout_ms;
+    int64_t statement_timeout_ms;
     const struct cw_clock *clock;
     /* Told of database failures, for the log; may be NULL. */
     void (*on_error)(void *ctx, const char *operation, const char *message);

@@ -12,6 +12,23 @@ struct store {
     const struct cw_clock *clock;
 };
 
+enum { STORE_TRIES = 4 }; /* of a transaction that the database ended to break a deadlock */
+
+/* BODY, an expression that uses `tx`, as one transaction: begun, ended, and done again where the
+ * database asks for that. So it must not leave anything behind when it fails. */
+#define STORE_TRANSACTION(db, durability, tx, body)                                                \
+    ({                                                                                             \
+        enum cw_err err_ = CW_STORE_CONTENDED;                                                     \
+        for (int try_ = 0; try_ < STORE_TRIES && err_ == CW_STORE_CONTENDED; try_++) {             \
+            struct db_tx *tx = NULL;                                                               \
+            err_ = db_begin(db, durability, &(tx));                                                \
+            if (err_ == CW_OK) {                                                                   \
+                err_ = db_end(tx, body);                                                           \
+            }                                                                                      \
+        }                                                                                          \
+        err_;                                                                                      \
+    })
+
 /* One statement as one transaction. */
 CW_MUST_USE enum cw_err store_do(struct store *store, enum db_durability durability,
                                  enum db_statement statement, const struct db_value *args, size_t n,

@@ -21,13 +21,14 @@
 #include "authsvc/keys/keyring.h"
 #include "authsvc/token/token.h"
 #include "tests/unit/authsvc/clock_fake.h"
+#include "tests/unit/authsvc/databases.h"
 
 #define TENANT CW_STR("clinicwave")
 
 struct world {
     char dir[32];
     char kek[64];
-    char url[64];
+    char url[160];
     struct store *store;
     struct keyring *ring;
 };
@@ -65,7 +66,11 @@ static int setup(void **state)
     snprintf(w->dir, sizeof(w->dir), "/tmp/cwXXXXXX");
     assert_non_null(mkdtemp(w->dir));
     snprintf(w->kek, sizeof(w->kek), "%s/kek", w->dir);
-    snprintf(w->url, sizeof(w->url), "sqlite:%s/a.db", w->dir);
+    if (databases_is_postgresql()) {
+        snprintf(w->url, sizeof(w->url), "%s", databases_fresh_url());
+    } else {
+        snprintf(w->url, sizeof(w->url), "sqlite:%s/a.db", w->dir);
+    }
     open_store(w);
     assert_int_equal(open_ring(w, ""), CW_OK);
     *state = w;
@@ -403,5 +408,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_wrong_or_the_missing_kek_is_told_and_not_replaced,
                                         setup, teardown),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return DATABASES_RUN(tests);
 }

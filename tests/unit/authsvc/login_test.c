@@ -13,6 +13,7 @@
 
 #include "authsvc/login/login.h"
 #include "tests/unit/authsvc/clock_fake.h"
+#include "tests/unit/authsvc/databases.h"
 
 #define TENANT CW_STR("clinicwave")
 #define HOST CW_STR("clinicwave.localhost:8443")
@@ -106,7 +107,8 @@ static int setup(void **state)
     assert_non_null(mkdtemp(w->dir));
     snprintf(w->kek, sizeof(w->kek), "%s/kek", w->dir);
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
-    const struct store_options options = {.url = CW_STR("sqlite::memory:"), .clock = &fake_clock};
+    const struct store_options options = {.url = cw_str(databases_fresh_url()),
+                                          .clock = &fake_clock};
     assert_int_equal(store_open(&options, &message, &w->store), CW_OK);
     assert_int_equal(store_tenant_add(w->store, TENANT), CW_OK);
     assert_int_equal(keyring_open(w->store, w->kek, &message, &w->keys), CW_OK);
@@ -391,5 +393,5 @@ int main(void)
         CASE(a_user_has_only_so_many_sessions),
     };
 #undef CASE
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return DATABASES_RUN(tests);
 }

@@ -1,4 +1,5 @@
-/* The store over SQLite: users, sessions, refresh rotation, throttle, keys, one process a file. */
+/* The store over each database: users, sessions, refresh rotation, throttle, keys, one process a
+ * file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 
 #include "authsvc/store/store.h"
 #include "tests/unit/authsvc/clock_fake.h"
+#include "tests/unit/authsvc/databases.h"
 
 #define TENANT CW_STR("clinicwave")
 
@@ -29,7 +31,7 @@ static struct store *open_at(const char *url, enum cw_err want)
 
 static int setup(void **state)
 {
-    struct store *store = open_at("sqlite::memory:", CW_OK);
+    struct store *store = open_at(databases_fresh_url(), CW_OK);
     assert_int_equal(store_tenant_add(store, TENANT), CW_OK);
     assert_int_equal(store_tenant_add(store, CW_STR("other")), CW_OK);
     *state = store;
@@ -481,8 +483,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_generation_moves_only_with_the_fingerprint, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(keys_are_listed_per_tenant, setup, teardown),
+    };
+    const struct CMUnitTest files[] = {
         cmocka_unit_test(a_file_serves_one_process_and_keeps_what_it_was_told),
         cmocka_unit_test(an_unknown_scheme_or_a_missing_folder_is_told),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return DATABASES_RUN(tests) + cmocka_run_group_tests(files, NULL, NULL);
 }
