@@ -12,6 +12,8 @@ enum command_exit {
     COMMAND_USAGE = 64,
 };
 
+struct ask;
+
 struct command {
     const char *group; /* "token" */
     const char *name;  /* "verify"; NULL where the group is the command */
@@ -20,6 +22,7 @@ struct command {
     const char *text;    /* more for --help, may be NULL */
     /* argv begins behind the command's name. */
     int (*run)(const struct command *command, int argc, char **argv);
+    const struct ask *ask; /* where run is ask_run (ask.h) */
 };
 
 extern const struct command command_token_verify;

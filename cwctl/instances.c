@@ -1,7 +1,7 @@
 /* `cwctl instances`: what the registry knows, and why an instance gets no traffic. */
 #include <string.h>
 
-#include "cwctl/remote.h"
+#include "cwctl/ask.h"
 #include "proto/clinicwave/discovery/v1/discovery.pb-c.h"
 
 static const char *status_name(Clinicwave__Discovery__V1__InstanceStatus status)
@@ -28,8 +28,10 @@ static void print_instance(const Clinicwave__Discovery__V1__Instance *instance)
     printf("\n");
 }
 
-static void print_all(const Clinicwave__Discovery__V1__LookupResponse *response)
+static void print_all(const ProtobufCMessage *message)
 {
+    const Clinicwave__Discovery__V1__LookupResponse *response =
+        (const Clinicwave__Discovery__V1__LookupResponse *)message;
     for (size_t i = 0; i < response->n_applications; i++) {
         const Clinicwave__Discovery__V1__Application *application = response->applications[i];
         printf("%s\n", REMOTE_CLEAN(application->name));
@@ -45,46 +47,19 @@ static void print_all(const Clinicwave__Discovery__V1__LookupResponse *response)
     }
 }
 
-static int run(const struct command *command, int argc, char **argv)
-{
-    const char *run_dir = NULL;
-    bool json = false;
-    const struct option_row rows[] = {
-        {"--json", OPTION_FLAG, NULL, "one JSON object as answer", &json},
-        REMOTE_RUN_DIR_OPTION(&run_dir),
-        {NULL, 0, NULL, NULL, NULL},
-    };
-    struct operands operands;
-    int code;
-    if (!command_options(command, rows, argc, argv, &operands, &code)) {
-        return code;
-    }
-    if (operands.n > 1) {
-        return command_usage(command, "one application, please");
-    }
-    Clinicwave__Discovery__V1__LookupRequest request;
-    clinicwave__discovery__v1__lookup_request__init(&request);
-    if (operands.n) {
-        request.application = operands.items[0];
-    }
-    struct cw_rpc_answer answer;
-    code = COMMAND_OK;
-    if (remote_call(run_dir, "admin.sock", "/clinicwave.discovery.v1.DiscoveryService/Lookup",
-                    &request.base, &clinicwave__discovery__v1__lookup_response__descriptor,
-                    &answer) != CW_OK) {
-        code = remote_failed(command, run_dir, "admin.sock", &answer);
-    } else if (json) {
-        remote_print_json(answer.response);
-    } else {
-        print_all((const Clinicwave__Discovery__V1__LookupResponse *)answer.response);
-    }
-    cw_rpc_answer_done(&answer);
-    return code;
-}
+static const struct ask lookup = {
+    .socket = "admin.sock",
+    .method = "/clinicwave.discovery.v1.DiscoveryService/Lookup",
+    .request = &clinicwave__discovery__v1__lookup_request__descriptor,
+    .response = &clinicwave__discovery__v1__lookup_response__descriptor,
+    .arguments = {{"application", NULL, "APPLICATION", NULL, false}},
+    .print = print_all,
+};
 
 const struct command command_instances = {
     .group = "instances",
     .arguments = "[APPLICATION]",
     .summary = "Registered instances of services.",
-    .run = run,
+    .run = ask_run,
+    .ask = &lookup,
 };

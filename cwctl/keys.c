@@ -1,7 +1,7 @@
 /* `cwctl keys list` and `cwctl keys refresh`: which keys the sidecar holds, and fetching them now.
  */
 #include "common/base/clock.h"
-#include "cwctl/remote.h"
+#include "cwctl/ask.h"
 #include "proto/clinicwave/token/v1/admin.pb-c.h"
 
 #define ADMIN "/clinicwave.token.v1.TokenAdminService/"
@@ -35,99 +35,56 @@ static void print_issuer(const Clinicwave__Token__V1__IssuerKeys *issuer)
     }
 }
 
-static int run_list(const struct command *command, int argc, char **argv)
+static void print_all(const ProtobufCMessage *response)
 {
-    const char *run_dir = NULL, *tenant = NULL;
-    bool json = false;
-    const struct option_row rows[] = {
-        {"--tenant", OPTION_TEXT, "NAME", "only this tenant's issuers", &tenant},
-        {"--json", OPTION_FLAG, NULL, "one JSON object as answer", &json},
-        REMOTE_RUN_DIR_OPTION(&run_dir),
-        {NULL, 0, NULL, NULL, NULL},
-    };
-    struct operands operands;
-    int code;
-    if (!command_options(command, rows, argc, argv, &operands, &code)) {
-        return code;
+    const Clinicwave__Token__V1__ListKeysResponse *all =
+        (const Clinicwave__Token__V1__ListKeysResponse *)response;
+    for (size_t i = 0; i < all->n_issuers; i++) {
+        print_issuer(all->issuers[i]);
     }
-    if (operands.n) {
-        return command_usage(command, "takes no argument");
-    }
-    Clinicwave__Token__V1__ListKeysRequest request;
-    clinicwave__token__v1__list_keys_request__init(&request);
-    char name[256];
-    if (tenant) {
-        snprintf(name, sizeof name, "%s", tenant);
-        request.tenant = name;
-    }
-    struct cw_rpc_answer answer;
-    if (remote_call(run_dir, "admin.sock", ADMIN "ListKeys", &request.base,
-                    &clinicwave__token__v1__list_keys_response__descriptor, &answer) != CW_OK) {
-        code = remote_failed(command, run_dir, "admin.sock", &answer);
-    } else if (json) {
-        remote_print_json(answer.response);
-        code = COMMAND_OK;
-    } else {
-        const Clinicwave__Token__V1__ListKeysResponse *list =
-            (const Clinicwave__Token__V1__ListKeysResponse *)answer.response;
-        for (size_t i = 0; i < list->n_issuers; i++) {
-            print_issuer(list->issuers[i]);
-        }
-        code = COMMAND_OK;
-    }
-    cw_rpc_answer_done(&answer);
-    return code;
 }
 
-static int run_refresh(const struct command *command, int argc, char **argv)
+static void print_begun(const ProtobufCMessage *response)
 {
-    const char *run_dir = NULL, *issuer = NULL;
-    bool json = false;
-    const struct option_row rows[] = {
-        {"--issuer", OPTION_TEXT, "ISSUER", "only this issuer's keys", &issuer},
-        {"--json", OPTION_FLAG, NULL, "one JSON object as answer", &json},
-        REMOTE_RUN_DIR_OPTION(&run_dir),
-        {NULL, 0, NULL, NULL, NULL},
-    };
-    struct operands operands;
-    int code;
-    if (!command_options(command, rows, argc, argv, &operands, &code)) {
-        return code;
-    }
-    if (operands.n) {
-        return command_usage(command, "takes no argument");
-    }
-    Clinicwave__Token__V1__RefreshKeysRequest request;
-    clinicwave__token__v1__refresh_keys_request__init(&request);
-    char name[2048];
-    if (issuer) {
-        snprintf(name, sizeof name, "%s", issuer);
-        request.issuer = name;
-    }
-    struct cw_rpc_answer answer;
-    if (remote_call(run_dir, "admin.sock", ADMIN "RefreshKeys", &request.base,
-                    &clinicwave__token__v1__refresh_keys_response__descriptor, &answer) != CW_OK) {
-        code = remote_failed(command, run_dir, "admin.sock", &answer);
-    } else {
-        const Clinicwave__Token__V1__RefreshKeysResponse *response =
-            (const Clinicwave__Token__V1__RefreshKeysResponse *)answer.response;
-        if (json) {
-            remote_print_json(answer.response);
-        } else {
-            printf("%u begun, %u not yet again\n", response->started, response->limited);
-        }
-        code = response->started || response->limited ? COMMAND_OK : COMMAND_REFUSED;
-    }
-    cw_rpc_answer_done(&answer);
-    return code;
+    const Clinicwave__Token__V1__RefreshKeysResponse *begun =
+        (const Clinicwave__Token__V1__RefreshKeysResponse *)response;
+    printf("%u begun, %u not yet again\n", begun->started, begun->limited);
 }
+
+/* No issuer of that name. */
+static int exit_of_refresh(const ProtobufCMessage *response)
+{
+    const Clinicwave__Token__V1__RefreshKeysResponse *begun =
+        (const Clinicwave__Token__V1__RefreshKeysResponse *)response;
+    return begun->started || begun->limited ? COMMAND_OK : COMMAND_REFUSED;
+}
+
+static const struct ask list = {
+    .socket = "admin.sock",
+    .method = ADMIN "ListKeys",
+    .request = &clinicwave__token__v1__list_keys_request__descriptor,
+    .response = &clinicwave__token__v1__list_keys_response__descriptor,
+    .arguments = {{"tenant", "--tenant", "NAME", "only this tenant's issuers", false}},
+    .print = print_all,
+};
+
+static const struct ask refresh = {
+    .socket = "admin.sock",
+    .method = ADMIN "RefreshKeys",
+    .request = &clinicwave__token__v1__refresh_keys_request__descriptor,
+    .response = &clinicwave__token__v1__refresh_keys_response__descriptor,
+    .arguments = {{"issuer", "--issuer", "ISSUER", "only this issuer's keys", false}},
+    .print = print_begun,
+    .exit_code = exit_of_refresh,
+};
 
 const struct command command_keys_list = {
     .group = "keys",
     .name = "list",
     .arguments = "[OPTION...]",
     .summary = "The keys that the sidecar holds, per issuer.",
-    .run = run_list,
+    .run = ask_run,
+    .ask = &list,
 };
 
 const struct command command_keys_refresh = {
@@ -135,5 +92,6 @@ const struct command command_keys_refresh = {
     .name = "refresh",
     .arguments = "[--issuer ISSUER]",
     .summary = "Fetches keys now, within the limits that guard the issuer.",
-    .run = run_refresh,
+    .run = ask_run,
+    .ask = &refresh,
 };

@@ -123,6 +123,20 @@ def test_the_cache_is_counted_and_flushed(cwctl, sidecar, good):
     assert cwctl.json("token", "verify", good)["cached"] is False
 
 
+@pytest.mark.parametrize("words", [["cache", "stats", "x"], ["cache", "flush", "--bogus"], ["keys", "list", "--tenant"], ["tenants", "x"],
+                                   ["instances", "a", "b"], ["instances", "--json=1"], ["health", "x"]])
+def test_words_that_a_command_does_not_take_are_usage(cwctl, words):
+    done = cwctl(*words)
+    assert done.returncode == 64 and not done.stdout and "usage: cwctl " + words[0] in done.stderr
+
+
+def test_the_options_of_a_question_are_in_its_help(cwctl):
+    assert "--tenant NAME" in cwctl("cache", "flush", "--help").stdout
+    for words in (["cache", "stats"], ["keys", "list"], ["keys", "refresh"], ["tenants"], ["instances"]):
+        text = cwctl(*words, "--help").stdout
+        assert "--json" in text and "--run-dir DIR" in text and text.startswith("usage: cwctl " + " ".join(words))
+
+
 def test_tenants_are_listed(cwctl, sidecar, issuer):
     [tenant] = cwctl.json("tenants")["tenants"]
     assert tenant["name"] == "clinicwave" and "clinicwave.localhost" in tenant["domains"] and tenant["issuers"] == [issuer.url]
