@@ -1,7 +1,7 @@
 """
 usage: ./dev test [LANE…] [--quick] [--junit DIR]
 
-Runs the tests and closes with one line over all lanes: N passed, N failed, N skipped.
+Runs the tests and closes with the logs of what failed and one line over all lanes: N passed, N failed, N skipped.
 Without a lane: everything that CI runs. A lane that cannot run is a failure.
 
   unit      modules, with clock, random and network injected
@@ -32,8 +32,36 @@ import house
 import lint
 from house import BIN, ROOT, RUN, Failure, say, step
 
-Case = collections.namedtuple("Case", "suite name result detail")  # result: passed, failed, skipped
+# result: passed, failed, skipped; log: on one failed case of a target, what its programs wrote
+Case = collections.namedtuple("Case", "suite name result detail log", defaults=[""])
 FUZZ_SECONDS = 5
+LOG_LINES, REPORT_LINES, LOGS_SHOWN = 100, 60, 30  # of a failed target's log: its end, a sanitizer's report; targets
+REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: |== ERROR: libFuzzer")
+
+
+def excerpt(text):
+    """The end of a log and, where it stands further up, the first report of a sanitizer."""
+    lines = text.splitlines()
+    start = max(0, len(lines) - LOG_LINES)
+    report = next((i for i, line in enumerate(lines) if REPORT.search(line)), start)
+    head = lines[report:min(report + REPORT_LINES, start)] if report < start else []
+    left_out = start - len(head)
+    return "\n".join(head + ([f"[… {left_out} lines left out …]"] if left_out else []) + lines[start:])
+
+
+def with_log(cases, text):
+    """The first failed case carries the target's log."""
+    first = next((i for i, c in enumerate(cases) if c.result == "failed"), None)
+    return cases if first is None else cases[:first] + [cases[first]._replace(log=text)] + cases[first + 1:]
+
+
+def say_logs(cases):
+    logged = [c for c in cases if c.log]
+    for case in logged[:LOGS_SHOWN]:
+        step(f"log of {case.suite}")
+        say(excerpt(case.log))
+    if len(logged) > LOGS_SHOWN:
+        say(f"[… {len(logged) - LOGS_SHOWN} logs more …]")
 
 
 def cases_of_pytest(label, path):
@@ -77,9 +105,13 @@ def read_events(path):
         key = event["id"]
         if "testResult" in event:
             label = key["testResult"]["label"]
+            good = event["testResult"].get("status") == "PASSED"
             for out in event["testResult"].get("testActionOutput", []):
                 file = urllib.parse.unquote(out.get("uri", "")[len("file://"):])
-                {"test.log": logs, "test.xml": xmls}.get(out["name"], collections.defaultdict(list))[label].append(file)
+                if out["name"] == "test.log":
+                    logs[label].insert(len(logs[label]) if good else 0, file)  # what failed of several runs comes first
+                elif out["name"] == "test.xml":
+                    xmls[label].append(file)
         elif "testSummary" in event:
             status[key["testSummary"]["label"]] = event["testSummary"]["overallStatus"]
         elif "completed" in event and not event["completed"].get("success"):
@@ -107,12 +139,13 @@ def bazel_tests(what, targets, *flags):
                 cases.append(Case(label, "build", "failed", "does not build"))
                 continue
             found = [c for path in xmls[label] for c in cases_of_pytest(label, path) or []]
+            texts = [pathlib.Path(p).read_text(errors="replace") for p in logs[label] if os.path.exists(p)]
             if not found:
-                text = "\n".join(pathlib.Path(p).read_text(errors="replace") for p in logs[label] if os.path.exists(p))
+                text = "\n".join(texts)
                 found = cases_of_log(label, text, passed)
             elif not passed and not any(c.result == "failed" for c in found):
                 found.append(Case(label, "the program", "failed", result))
-            cases += found
+            cases += found if passed else with_log(found, texts[0] if texts else f"({result}, no log)")
         if code not in (0, 3) and not any(c.result == "failed" for c in cases):
             cases.append(Case(what, "bazel", "failed", "; ".join(aborted)[:300] or f"bazel ended with {code}, no test ran"))
         return cases
@@ -147,10 +180,8 @@ def fuzz():
                     shutil.copy(file, os.path.join(corpus, f"{len(os.listdir(corpus))}-{file.name}"))
             r = subprocess.run([BIN / package / name, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048",
                                 f"-artifact_prefix={RUN}/fuzz-{name}-", corpus], capture_output=True, text=True, errors="replace")
-        if r.returncode:
-            say(r.stderr[-3000:])
         cases.append(Case(target, f"{FUZZ_SECONDS} seconds of new inputs", "failed" if r.returncode else "passed",
-                          f"the input is kept below {RUN}" if r.returncode else ""))
+                          f"the input is kept below {RUN}" if r.returncode else "", r.stderr if r.returncode else ""))
         say(f"  {target}: {'failed' if r.returncode else 'fine'}")
     return cases
 
@@ -174,7 +205,7 @@ def sanitize():
 
 
 def lint_lane():
-    return [Case("lint", name, "failed" if problems else "passed", problems[0] if problems else "")
+    return [Case("lint", name, "failed" if problems else "passed", problems[0] if problems else "", "\n".join(problems))
             for name, problems in lint.check_all()]
 
 
@@ -240,6 +271,7 @@ def main():
         rows.append(f"  {lane:9} {totals(cases):40} {took:5.0f} s")
         say(rows[-1])
 
+    say_logs(everything)
     step("all lanes")
     for row in rows:
         say(row)

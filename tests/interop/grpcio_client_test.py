@@ -40,7 +40,7 @@ def validated(sidecar, token):
         except grpc.RpcError as e:
             assert e.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE), e
             return None
-    return until("the tenant is known", ask, 15)
+    return until("the tenant is known", ask)
 
 
 def test_login_then_validate(authsvc, sidecar):

@@ -52,7 +52,7 @@ def route(directory, authority, provider, ending):
 
 def test_its_tokens_open_the_door_of_their_tenant_and_no_other(route, provider):
     bob = provider.token(grant_type="password", username="bob@abott.com", password="a password of this test")
-    until("the service is found", lambda: route.gateway.get("/api/storage/files", bob, host=ABOTT).status == 200, 20)
+    until("the service is found", lambda: route.gateway.get("/api/storage/files", bob, host=ABOTT).status == 200)
     assert route.gateway.put("/api/storage/files/a.txt", bob, host=ABOTT, content=b"abott's").status == 201
     assert route.gateway.get("/api/storage/files/a.txt", bob, host=ABOTT).text == "abott's"
 
@@ -65,7 +65,7 @@ def test_its_tokens_open_the_door_of_their_tenant_and_no_other(route, provider):
 
 def test_a_machine_client_of_it_is_let_in_by_its_scope(route, provider):
     machine = provider.token(grant_type="client_credentials", scope="files:read")
-    until("the service is found", lambda: route.gateway.get("/api/storage/files", machine, host=ABOTT).status == 200, 20)
+    until("the service is found", lambda: route.gateway.get("/api/storage/files", machine, host=ABOTT).status == 200)
 
 
 def test_the_sidecar_reads_its_namespaced_roles(route, provider):

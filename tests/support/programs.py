@@ -36,7 +36,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def until(what, condition, seconds=10):
+def until(what, condition, seconds=30):
     """Waits for CONDITION, patiently but not forever; what it returned."""
     deadline = time.monotonic() + seconds
     while True:

@@ -59,8 +59,8 @@ class Route:
         self.authsvc.start().until_ready(lambda: listening(self.ports["AUTHSVC_REST"]) and self.ready("AUTHSVC"))
         self.storage.start().until_ready(lambda: listening(self.ports["STORAGE"]))
         self.gateway.start()
-        until("the gateway can decide", lambda: self.gateway.get("/healthz").status == 200, 20)
-        until("the sidecar knows authsvc's tenant", lambda: self.gateway.get("/api/storage/files", "no.token.yet").status == 401, 20)
+        until("the gateway can decide", lambda: self.gateway.get("/healthz").status == 200)
+        until("the sidecar knows authsvc's tenant", lambda: self.gateway.get("/api/storage/files", "no.token.yet").status == 401)
         return self
 
     def login(self, username="anna@clinicwave.com", password=None, **kwargs):
@@ -71,7 +71,7 @@ class Route:
         answer = self.login(username)
         assert answer.status == 200, answer
         token = answer.json["access_token"]
-        until("the service is found", lambda: self.gateway.get("/api/storage/files", token, https=True).status == 200, 20)
+        until("the service is found", lambda: self.gateway.get("/api/storage/files", token, https=True).status == 200)
         return token
 
     def stub(self, service, socket):

@@ -93,6 +93,6 @@ def test_a_silent_feed_is_no_feed(authsvc, sidecar):
     t = d.login().tokens
     allowed(sidecar, t["access_token"])
     authsvc.process.pause()
-    until("nothing is decided any more", lambda: reason(sidecar, t["access_token"]) == "undecided: feed_stale", seconds=20)
+    until("nothing is decided any more", lambda: reason(sidecar, t["access_token"]) == "undecided: feed_stale")
     authsvc.process.go_on()
-    until("the feed is back", lambda: reason(sidecar, t["access_token"]) == "allow", seconds=20)
+    until("the feed is back", lambda: reason(sidecar, t["access_token"]) == "allow")

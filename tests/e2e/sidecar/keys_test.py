@@ -87,7 +87,7 @@ def test_tokens_that_wait_are_answered_when_the_keys_arrive(issuer, started):
         body = issuer.jwks()
         issuer.script = lambda request: issuer.send(request, body)
         issuer.released.set()
-        until("the next fetch is good", lambda: keys_of(sidecar).keys, 15)
+        until("the next fetch is good", lambda: keys_of(sidecar).keys)
         codes = set()
         for a in answers:
             try:

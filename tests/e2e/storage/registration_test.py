@@ -48,7 +48,7 @@ def test_it_comes_back_by_itself_when_the_sidecar_comes_back(directory, agent, e
     agent.process.kill()
     until("it noticed", lambda: storage.health("/readiness")["status"] == "OUT_OF_SERVICE")
     agent.start()
-    until("it is registered again", lambda: storage.health("/readiness")["status"] == "UP" and instances(agent), seconds=20)
+    until("it is registered again", lambda: storage.health("/readiness")["status"] == "UP" and instances(agent))
     assert instances(agent) == [("127.0.0.1", storage.port, UP)]
 
 

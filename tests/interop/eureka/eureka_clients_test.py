@@ -63,22 +63,22 @@ def test_a_stock_service_is_reached_through_the_gateway(sidecar, directory, endi
     until(f"{application} is reached", reached, 60)
     assert status(sidecar, application) == ["UP"]
     # its heartbeats are believed: it outlives its lease of a few seconds, and it reads the registry itself
-    until("it has found another", lambda: "127.0.0.1:7777" in gateway.get(f"/g{seen}FIXED").body.decode(), 20)
+    until("it has found another", lambda: "127.0.0.1:7777" in gateway.get(f"/g{seen}FIXED").body.decode())
 
     # the registry is restarted and has forgotten it: it registers again
     sidecar.process.kill()
     (directory / "state/registry.json").unlink(missing_ok=True)
     sidecar.start()
     until("it is back", lambda: status(sidecar, application) == ["UP"], 30)
-    until("and reached", reached, 20)
+    until("and reached", reached)
 
     assert service.stop(30) in (0, 143)  # a JVM that SIGTERM ends says 143
     assert status(sidecar, application) == []
-    until("it has left", lambda: gateway.get("/g/hello").reason == "no_instance", 10)
+    until("it has left", lambda: gateway.get("/g/hello").reason == "no_instance")
 
 
 def test_a_service_that_dies_leaves_with_its_lease(sidecar, directory, ending):
     service = ending(Program("greeter-py", python(free_port(), sidecar.registry_port), directory).start())
-    until("it is registered", lambda: status(sidecar, "GREETER-PY") == ["UP"], 20)
+    until("it is registered", lambda: status(sidecar, "GREETER-PY") == ["UP"])
     service.kill()
-    until("its lease is over", lambda: status(sidecar, "GREETER-PY") == [], 15)
+    until("its lease is over", lambda: status(sidecar, "GREETER-PY") == [])

@@ -1,14 +1,14 @@
 """./dev itself: help and usage, ports and their holders, processes that are ours, and how cases are counted."""
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
-from tests.support.programs import free_port, source
+from tests.support.programs import free_port, source, until
 
 ROOT = source("dev").parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -92,10 +92,11 @@ def test_a_process_that_got_a_reused_id_is_left_alone(part):
         stranger.wait()
 
 
-def test_a_part_that_does_not_end_is_killed(part):
-    part.argv = ["bash", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
+def test_a_part_that_does_not_end_is_killed(part, tmp_path):
+    trapped = tmp_path / "trapped"
+    part.argv = ["bash", "-c", f"trap '' TERM; touch {trapped}; while :; do sleep 0.1; done"]
     process = part.start()
-    time.sleep(0.3)
+    until("the trap", trapped.exists)
     assert part.stop(seconds=0.5)
     assert process.poll() == -signal.SIGKILL
 
@@ -142,6 +143,69 @@ def test_a_program_that_dies_is_a_failed_case_however_many_passed():
 
 def test_a_replayed_corpus_counts_its_inputs():
     assert lanes.totals(lanes.cases_of_log("//t", "[==========] 7 test(s) run.\n", True)) == "7 passed, 0 failed, 0 skipped"
+
+
+def events(tmp_path, *results):
+    """A file of Bazel's build events: one test target per (label, text of its log, status)."""
+    lines = []
+    for i, (label, text, status) in enumerate(results):
+        log = tmp_path / f"{i}.log"
+        log.write_text(text)
+        lines.append({"id": {"testResult": {"label": label}},
+                      "testResult": {"status": status, "testActionOutput": [{"name": "test.log", "uri": f"file://{log}"}]}})
+        lines.append({"id": {"testSummary": {"label": label}}, "testSummary": {"overallStatus": status}})
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def run_lane(monkeypatch, capsys, tmp_path, *results, code=3):
+    """`./dev test` of one lane whose Bazel ends with these results; its exit code and all that it says."""
+    def bazel(*argv, quiet=False):
+        path = next(a.split("=", 1)[1] for a in argv if a.startswith("--build_event_json_file="))
+        with open(path, "w") as f:
+            f.write(events(tmp_path, *results))
+        return code
+    monkeypatch.setattr(house, "bazel", bazel)
+    monkeypatch.setattr(house, "run", lambda *argv, **kwargs: subprocess.CompletedProcess(argv, 0))
+    monkeypatch.setattr(lanes, "LANES", {"unit": lanes.unit, "sanitize": lanes.sanitize})
+    monkeypatch.setattr(sys, "argv", ["test", "unit"])
+    return lanes.main(), capsys.readouterr().out
+
+
+ASAN = "==12==ERROR: AddressSanitizer: heap-use-after-free on address 0x60\n    #0 0x55 in pause_watch subscription.c:126\n"
+
+
+def test_the_log_of_what_failed_is_shown_before_the_totals(monkeypatch, capsys, tmp_path):
+    code, out = run_lane(monkeypatch, capsys, tmp_path, ("//t:good", "[       OK ] fine\nquiet please\n", "PASSED"),
+                         ("//t:bad", "[ RUN      ] x\n" + ASAN, "FAILED"))
+    assert code == 1 and out.endswith("1 passed, 1 failed, 0 skipped\n")
+    assert "== log of //t:bad" in out and ASAN in out
+    assert out.index(ASAN) < out.index("== all lanes")
+    assert "quiet please" not in out
+
+
+def test_nothing_failed_shows_no_log(monkeypatch, capsys, tmp_path):
+    code, out = run_lane(monkeypatch, capsys, tmp_path, ("//t:good", "[       OK ] fine\nquiet please\n", "PASSED"), code=0)
+    assert code == 0 and "log of" not in out and "quiet please" not in out
+
+
+def test_of_several_runs_the_failed_one_is_shown(monkeypatch, capsys, tmp_path):
+    _, out = run_lane(monkeypatch, capsys, tmp_path, ("//t:x", "the good run\n", "PASSED"), ("//t:x", "the bad run\n", "FAILED"))
+    assert "the bad run" in out and "the good run" not in out
+
+
+def test_a_long_log_is_cut_to_its_end_and_the_sanitizers_report():
+    text = "begin\n" + ASAN + "".join(f"line {i}\n" for i in range(1000))
+    shown = lanes.excerpt(text)
+    assert "AddressSanitizer" in shown and "pause_watch" in shown and "line 999" in shown
+    assert "begin" not in shown and "line 500" not in shown and len(shown.splitlines()) <= lanes.LOG_LINES + lanes.REPORT_LINES + 1
+    assert lanes.excerpt("a\nb\n") == "a\nb"
+    assert "left out" in lanes.excerpt("x\n" * 500)
+
+
+def test_every_case_of_lint_and_fuzz_carries_its_log(monkeypatch):
+    monkeypatch.setattr(lint, "check_all", lambda: [("format", ["a.c", "b.c"]), ("marks", [])])
+    bad, good = lanes.lint_lane()
+    assert bad.result == "failed" and bad.log == "a.c\nb.c" and good.result == "passed" and not good.log
 
 
 def test_comments_and_strings_are_no_code():
