@@ -55,9 +55,13 @@ static enum cw_err signing_input(const struct mint_key *key, const char *typ, co
                                  struct cw_buf *out)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf header = CW_BUF_INIT(1024);
-    cw_buf_addf(&header, "{\"alg\":\"%s\",\"kid\":", key->algorithm);
-    cw_buf_add_json(&header, cw_str(key->kid));
-    cw_buf_addf(&header, ",\"typ\":\"%s\"}", typ);
+    cw_buf_addf(&header, "{\"alg\":\"%s\",", key->algorithm);
+    if (key->kid[0] != '\0') {
+        cw_buf_add_cstr(&header, "\"kid\":");
+        cw_buf_add_json(&header, cw_str(key->kid));
+        cw_buf_add_char(&header, ',');
+    }
+    cw_buf_addf(&header, "\"typ\":\"%s\"}", typ);
     TRY(cw_buf_check(&header));
     add_base64url(out, header.p, header.n);
     cw_buf_add_char(out, '.');

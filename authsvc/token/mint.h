@@ -6,8 +6,8 @@
 
 struct mint_key {
     const char *algorithm; /* RS256 or ES256 */
-    const char *kid;
-    struct cw_str pem; /* private key, PKCS #8 */
+    const char *kid;       /* "": none */
+    struct cw_str pem;     /* private key, PKCS #8 */
 };
 
 /* A compact JWS of `claims` (a JSON object) with header alg, kid and typ, in that key's name. The

@@ -359,6 +359,7 @@ static void finish(struct transfer *transfer, CURLcode code)
     result.cache_control = answer_header(transfer, "Cache-Control");
     result.etag = answer_header(transfer, "ETag");
     result.retry_after = answer_header(transfer, "Retry-After");
+    result.ratelimit_reset = answer_header(transfer, "X-RateLimit-Reset");
     result.detail = *transfer->error ? transfer->error : curl_easy_strerror(code);
     cw_buf_add_char(&transfer->body, '\0');
     if (transfer->body.failed && result.err == CW_OK) {

@@ -43,7 +43,8 @@ struct cw_http_result {
     const char *cache_control;
     const char *etag;
     const char *retry_after;
-    const char *detail; /* the library's sentence for the log; never for an answer */
+    const char *ratelimit_reset; /* X-RateLimit-Reset */
+    const char *detail;          /* the library's sentence for the log; never for an answer */
     int64_t duration_ms;
 };
 

@@ -51,4 +51,10 @@ CW_MUST_USE enum cw_err cw_token_verify(const struct cw_token *token,
                                         const struct cw_checks *checks, struct cw_arena *arena,
                                         struct cw_claims *ret_claims, struct cw_jwk **ret_key);
 
+/* The name of a token for a revocation where it has no jti: `sha256:` and base64url of the SHA-256
+ * of header.payload, which is not malleable as the signature is. CW_NO_MEMORY. Any thread. */
+enum { CW_TOKEN_DIGEST_SIZE = 51 }; /* with the NUL */
+CW_MUST_USE enum cw_err cw_token_digest(const struct cw_jws *jws,
+                                        char ret_name[CW_TOKEN_DIGEST_SIZE]);
+
 #endif
