@@ -232,6 +232,21 @@ enum cw_err keyring_load(struct keyring *ring, struct cw_str tenant, const char 
     return publish(ring, set);
 }
 
+void keyring_forget(struct keyring *ring, struct cw_str tenant)
+{
+    struct key_set *old = NULL;
+    pthread_rwlock_wrlock(&ring->lock);
+    bool found = false;
+    size_t at = position(ring, tenant, &found);
+    if (found) {
+        old = ring->sets[at];
+        ring->n--;
+        memmove(&ring->sets[at], &ring->sets[at + 1], (ring->n - at) * sizeof(struct key_set *));
+    }
+    pthread_rwlock_unlock(&ring->lock);
+    key_set_free(old);
+}
+
 /* --- use -------------------------------------------------------------------------------- */
 
 enum cw_err keyring_signer(struct keyring *ring, struct cw_str tenant, struct signing_key **ret_key)

@@ -20,6 +20,9 @@ CW_MUST_USE enum cw_err keyring_load(struct keyring *ring, struct cw_str tenant,
                                      const char *algorithm, unsigned rsa_bits,
                                      struct cw_buf *ret_message);
 
+/* The tenant is gone, and its keys with it. Any thread. */
+void keyring_forget(struct keyring *ring, struct cw_str tenant);
+
 /* The key that signs; one reference to the caller. CW_KEYS_UNAVAILABLE: the tenant has none. Any
  * thread. */
 CW_MUST_USE enum cw_err keyring_signer(struct keyring *ring, struct cw_str tenant,

@@ -13,6 +13,7 @@ enum { JWKS_MAX = 64 * 1024, SESSIONS_MAX = 1000, LEEWAY_S = 5 };
 struct owner {
     struct login *login;
     const struct login_bearer *bearer;
+    struct cw_str tenant_name; /* chooses the tenant where the bearer has no domain */
     struct tenant_set *set;
     const struct tenant *tenant;
     struct cw_arena arena; /* holds what follows */
@@ -20,14 +21,19 @@ struct owner {
     struct cw_str session_id;
     struct cw_str client_id;
     struct cw_str scope;
+    bool administers;
     struct login_event event;
 };
 
 static enum cw_err open_tenant(struct owner *o)
 {
     o->set = tenant_current_get(o->login->deps.tenants);
-    o->tenant = tenant_set_by_host(o->set, o->bearer->domain);
-    ENSURE(o->tenant != NULL, CW_TENANT_UNKNOWN);
+    if (o->bearer->domain.n > 0 || o->tenant_name.n == 0) {
+        TRY(tenant_set_open(o->set, o->bearer->domain, &o->tenant));
+    } else {
+        o->tenant = tenant_set_by_name(o->set, o->tenant_name);
+        ENSURE(o->tenant != NULL && !o->tenant->disabled, CW_SUBJECT_FORBIDDEN);
+    }
     o->event.tenant = o->tenant->name;
     return CW_OK;
 }
@@ -46,6 +52,9 @@ static enum cw_err keep_claims(struct owner *o, const struct cw_claims *claims)
     TRY(keep(o, claims->subject, &o->subject));
     TRY(keep(o, claims->session_id, &o->session_id));
     TRY(keep(o, claims->client_id, &o->client_id));
+    for (size_t i = 0; i < claims->roles.n && o->tenant->admin_role.n > 0; i++) {
+        o->administers = o->administers || cw_str_eq(claims->roles.items[i], o->tenant->admin_role);
+    }
     CW_CLEANUP(cw_buf_done) struct cw_buf scope = CW_BUF_INIT(16 * 1024);
     for (size_t i = 0; i < claims->scopes.n; i++) {
         cw_buf_add_cstr(&scope, i > 0 ? " " : "");
@@ -134,6 +143,31 @@ static enum cw_err end(struct owner *o, struct cw_str session_id, const char *re
         login_revoked(o->login);
     }
     return err;
+}
+
+/* --- administrators --------------------------------------------------------------------- */
+
+static enum cw_err administrator(struct owner *o, struct cw_arena *arena,
+                                 struct cw_str *ret_subject)
+{
+    TRY(open_bearer(o));
+    ENSURE(o->administers, CW_SUBJECT_FORBIDDEN);
+    char *copy = cw_arena_dup(arena, o->subject);
+    ENSURE(copy != NULL, CW_NO_MEMORY);
+    *ret_subject = (struct cw_str){copy, o->subject.n};
+    return CW_OK;
+}
+
+enum cw_err login_administrator(struct login *login, struct cw_str tenant,
+                                const struct login_bearer *bearer, struct cw_arena *arena,
+                                struct cw_str *ret_subject)
+{
+    struct owner o = owner_of(login, bearer);
+    o.tenant_name = tenant;
+    enum cw_err err = tenant.n > 0 ? administrator(&o, arena, ret_subject) : CW_SUBJECT_FORBIDDEN;
+    owner_done(&o);
+    /* A good token of another tenant is not bad, it only counts for nothing here. */
+    return err == CW_ISSUER_UNKNOWN || err == CW_TENANT_MISMATCH ? CW_SUBJECT_FORBIDDEN : err;
 }
 
 /* --- logout ----------------------------------------------------------------------------- */

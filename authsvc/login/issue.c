@@ -52,8 +52,7 @@ enum cw_err login_scene_open(struct login *login, struct cw_str domain, struct c
 {
     struct login_scene scene = {.set = tenant_current_get(login->deps.tenants)};
     *ret_scene = scene;
-    scene.tenant = tenant_set_by_host(scene.set, domain);
-    ENSURE(scene.tenant != NULL, CW_TENANT_UNKNOWN);
+    TRY(tenant_set_open(scene.set, domain, &scene.tenant));
     ret_scene->tenant = scene.tenant;
     scene.client = tenant_client_find(scene.tenant, client_id);
     ENSURE(scene.client != NULL, CW_CLIENT_UNKNOWN);

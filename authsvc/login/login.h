@@ -124,6 +124,12 @@ struct login_bearer {
 /* All of these: CW_TENANT_UNKNOWN; what is wrong with the access token (category TOKEN),
  * CW_TOKEN_REVOKED where its session has ended; CW_STORE_UNAVAILABLE, CW_NO_MEMORY. */
 
+/* Whether the token is an administrator's of the tenant of this name: CW_SUBJECT_FORBIDDEN where it
+ * lacks the tenant's admin_role, or is of another tenant. The subject is put into the arena. */
+enum cw_err login_administrator(struct login *login, struct cw_str tenant,
+                                const struct login_bearer *bearer, struct cw_arena *arena,
+                                struct cw_str *ret_subject);
+
 /* Ends the session. CW_REFRESH_INVALID for a refresh token that was never given out; one whose
  * session is over already is fine. */
 enum cw_err login_logout(struct login *login, const struct login_bearer *bearer);

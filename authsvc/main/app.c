@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "authsvc/admin/book.h"
 #include "authsvc/main/events.h"
 #include "authsvc/rest/rest.h"
+#include "authsvc/rpc/admin.h"
 #include "authsvc/rpc/feed.h"
 #include "authsvc/rpc/identity.h"
 #include "authsvc/rpc/revocations.h"
@@ -18,7 +20,10 @@
 enum {
     GRACE_MS = 5000,
     REVOKED_WAIT_MS = 100,
+    ADMIN_THREADS = 2,
+    ADMIN_QUEUE = 256,
     UIDS_MAX = 64,
+    MESSAGE_MAX = 512 * 1024,       /* a tenant's document */
     FEED_OUTBOX = 16 * 1024 * 1024, /* bytes: a snapshot of very many tenants */
     KEEP_MS = 7 * 24 * 3600 * 1000, /* ended sessions stay for the audit of a week */
 };
@@ -31,11 +36,14 @@ struct app {
     struct store *store;
     struct keyring *keys;
     struct password_hasher *hasher;
-    struct tenant_current *tenants;
+    struct book *book;
     struct login *login;
     struct cw_work *logins;
     struct cw_work *refreshes;
     struct cw_work *idp_work;
+    struct cw_work *admin_work;
+    struct admin *admin;
+    struct admin_door admin_door;
     struct feed *feed;
     struct revocations *revocations;
     struct rest *rest;
@@ -44,6 +52,7 @@ struct app {
     uid_t service_uids[2 * UIDS_MAX]; /* with the gateway's behind them */
     struct identity identity;
     char *socket;
+    char *admin_socket;
     struct cw_rpc_runtime *runtime;
     struct cw_rpc_server *rpc_server;
     bool rpc_started;
@@ -102,42 +111,29 @@ static enum cw_err start_store(struct app *app, struct cw_buf *message)
     return err;
 }
 
-/* Every tenant has a row and its keys before anybody can ask for them. */
-static enum cw_err load_tenants(struct app *app, const struct cw_config *config,
-                                struct cw_buf *message, struct tenant_set **ret_set)
+static enum cw_err on_tenants(void *ctx, const struct tenant_set *set, unsigned wait_ms)
 {
-    struct cw_config_at root = cw_config_root(config);
-    unsigned rsa_bits = (unsigned)cw_config_int(&root, "authsvc.keys.rsa-bits");
-    struct tenant_set *set = NULL;
-    TRY(authsvc_tenants(config, message, &set));
-    enum cw_err err = CW_OK;
-    for (size_t i = 0; err == CW_OK && i < set->n; i++) {
-        const struct tenant *tenant = set->tenants[i];
-        err = store_tenant_add(app->store, tenant->name);
-        if (err == CW_OK && tenant->login == TENANT_LOGIN_DATABASE) {
-            err = keyring_load(app->keys, tenant->name, tenant->algorithm, rsa_bits, message);
-        }
-    }
-    if (err != CW_OK) {
-        tenant_set_unref(set);
-        return err;
-    }
-    *ret_set = set;
-    return CW_OK;
+    struct app *app = ctx;
+    (void)wait_ms;
+    return feed_publish(app->feed, set);
 }
 
 static enum cw_err start_tenants(struct app *app, struct cw_buf *message)
 {
-    struct tenant_set *set = NULL;
-    TRY(load_tenants(app, app->config, message, &set));
-    app->tenants = tenant_current_new(set);
-    if (app->tenants == NULL) {
-        tenant_set_unref(set);
-        return CW_NO_MEMORY;
-    }
-    TRY(revocations_new(app->store, app->tenants, &app->revocations));
+    struct cw_config_at root = cw_config_root(app->config);
+    const struct book_deps deps = {
+        .store = app->store,
+        .keys = app->keys,
+        .rsa_bits = (unsigned)cw_config_int(&root, "authsvc.keys.rsa-bits"),
+        .publish = on_tenants,
+        .on_problem = events_on_tenant_problem,
+        .ctx = app,
+    };
     TRY(feed_new(app->store, app->keys, &app->feed));
-    return feed_publish(app->feed, set);
+    TRY(book_new(&deps, &app->book));
+    TRY(book_configure(app->book, app->config, message));
+    TRY(revocations_new(app->store, book_current(app->book), &app->revocations));
+    return book_follow(app->book);
 }
 
 /* A logout's answer waits so long for the sidecars (DESIGN 10). */
@@ -159,7 +155,7 @@ static enum cw_err start_login(struct app *app)
     TRY(cw_work_new("idp", (unsigned)cw_config_int(&root, "authsvc.idp.threads"),
                     (size_t)cw_config_int(&root, "authsvc.idp.queue"), &app->idp_work));
     const struct login_deps deps = {
-        .tenants = app->tenants,
+        .tenants = book_current(app->book),
         .store = app->store,
         .keys = app->keys,
         .hasher = app->hasher,
@@ -197,7 +193,7 @@ static enum cw_err start_rest(struct app *app, struct cw_buf *message)
     const char *const *proxies = cw_config_list(&root, "authsvc.rest.trusted-proxies", &n_proxies);
     const struct rest_options rest = {
         .login = app->login,
-        .tenants = app->tenants,
+        .tenants = book_current(app->book),
         .keys = app->keys,
         .logins = app->logins,
         .refreshes = app->refreshes,
@@ -218,6 +214,26 @@ static enum cw_err start_rest(struct app *app, struct cw_buf *message)
         .done_ctx = app->metrics,
     };
     return start_http(&options, message, &app->rest_server);
+}
+
+static enum cw_err start_admin(struct app *app)
+{
+    const struct admin_deps deps = {
+        .book = app->book,
+        .store = app->store,
+        .keys = app->keys,
+        .login = app->login,
+        .hasher = app->hasher,
+        .clock = &cw_clock_system,
+        .on_event = events_on_admin,
+        .on_revoked = on_revoked,
+        .on_revoked_ctx = app,
+    };
+    app->admin = admin_new(&deps);
+    ENSURE(app->admin != NULL, CW_NO_MEMORY);
+    TRY(cw_work_new("admin", ADMIN_THREADS, ADMIN_QUEUE, &app->admin_work));
+    app->admin_door = (struct admin_door){.admin = app->admin, .work = app->admin_work};
+    return CW_OK;
 }
 
 static size_t read_uids(const struct cw_config *config, const char *key, uid_t uids[UIDS_MAX])
@@ -252,27 +268,32 @@ static enum cw_err start_rpc(struct app *app, struct cw_buf *message)
     gid_t group = 0;
     TRY(authsvc_socket_group(app->config, &group));
     app->socket = authsvc_path(app->config, "authsvc.run-dir", "authsvc.sock");
-    ENSURE(app->socket != NULL, CW_NO_MEMORY);
-    const struct cw_rpc_listener listeners[] = {{
-        .name = "authsvc",
-        .bit = LISTENER_AUTHSVC,
-        .path = app->socket,
-        .group = group,
-        .any_uid = any_uid,
-        .uids = app->service_uids,
-        .n_uids = n_service,
-    }};
+    app->admin_socket = authsvc_path(app->config, "authsvc.run-dir", "authsvc-admin.sock");
+    ENSURE(app->socket != NULL && app->admin_socket != NULL, CW_NO_MEMORY);
+    const struct cw_rpc_listener listeners[] = {
+        {
+            .name = "authsvc",
+            .bit = LISTENER_AUTHSVC,
+            .path = app->socket,
+            .group = group,
+            .any_uid = any_uid,
+            .uids = app->service_uids,
+            .n_uids = n_service,
+        },
+        {.name = "admin", .bit = LISTENER_ADMIN, .path = app->admin_socket},
+    };
     const struct cw_rpc_server_config config = {
         .listeners = listeners,
         .n_listeners = CW_ARRAY_SIZE(listeners),
-        .max_message = 64 * 1024,
+        .max_message = MESSAGE_MAX,
         .outbox_bytes = FEED_OUTBOX,
         .descriptors = authsvc_descriptors,
-        .reflection = LISTENER_AUTHSVC,
+        .reflection = LISTENER_AUTHSVC | LISTENER_ADMIN,
     };
     TRY(cw_rpc_runtime_new(1, &app->runtime));
     TRY(cw_rpc_server_new(app->runtime, &config, &app->rpc_server));
     TRY(cw_rpc_server_add(app->rpc_server, identity_methods, identity_n_methods, &app->identity));
+    TRY(cw_rpc_server_add(app->rpc_server, admin_methods, admin_n_methods, &app->admin_door));
     TRY(cw_rpc_server_add(app->rpc_server, feed_methods, feed_n_methods, app->feed));
     TRY(cw_rpc_server_add(app->rpc_server, revocations_methods, revocations_n_methods,
                           app->revocations));
@@ -293,7 +314,7 @@ static enum cw_health check_database(void *ctx, json_t *details)
 static enum cw_health check_tenants(void *ctx, json_t *details)
 {
     struct app *app = ctx;
-    struct tenant_set *set = tenant_current_get(app->tenants);
+    struct tenant_set *set = tenant_current_get(book_current(app->book));
     json_object_set_new(details, "tenants", json_integer((json_int_t)set->n));
     tenant_set_unref(set);
     json_object_set_new(details, "watchers", json_integer((json_int_t)feed_watchers(app->feed)));
@@ -345,12 +366,13 @@ static enum cw_err start(struct app *app, struct cw_buf *message)
     TRY(start_store(app, message));
     TRY(start_tenants(app, message));
     TRY(start_login(app));
+    TRY(start_admin(app));
     TRY(start_rpc(app, message));
     TRY(start_management(app, message));
     TRY(start_rest(app, message));
-    static const char *const services[] = {NULL, "clinicwave.identity.v1.IdentityService",
-                                           "clinicwave.identity.v1.TenantService",
-                                           "clinicwave.identity.v1.RevocationService"};
+    static const char *const services[] = {
+        NULL, "clinicwave.identity.v1.IdentityService", "clinicwave.identity.v1.AdminService",
+        "clinicwave.identity.v1.TenantService", "clinicwave.identity.v1.RevocationService"};
     for (size_t i = 0; i < CW_ARRAY_SIZE(services); i++) {
         cw_rpc_server_set_serving(app->rpc_server, services[i], true);
     }
@@ -374,15 +396,7 @@ enum cw_err app_start(const struct cw_config *config, struct cw_buf *ret_message
 
 enum cw_err app_reload(struct app *app, const struct cw_config *config, struct cw_buf *ret_message)
 {
-    struct tenant_set *set = NULL;
-    TRY(load_tenants(app, config, ret_message, &set));
-    enum cw_err err = feed_publish(app->feed, set);
-    if (err != CW_OK) {
-        tenant_set_unref(set);
-        return err;
-    }
-    tenant_current_swap(app->tenants, set);
-    return CW_OK;
+    return book_configure(app->book, config, ret_message);
 }
 
 void app_clean(struct app *app)
@@ -409,16 +423,19 @@ void app_stop(struct app *app)
     cw_work_free(app->logins);
     cw_work_free(app->refreshes);
     cw_work_free(app->idp_work);
+    cw_work_free(app->admin_work);
     cw_rpc_server_free(app->rpc_server);
     cw_rpc_runtime_free(app->runtime);
     free(app->socket);
+    free(app->admin_socket);
     cw_http_server_stop(app->management, 0);
     cw_actuator_free(app->actuator);
     rest_free(app->rest);
+    admin_free(app->admin);
     login_free(app->login);
-    feed_free(app->feed);
     revocations_free(app->revocations);
-    tenant_current_free(app->tenants);
+    book_free(app->book); /* its thread publishes to the feed */
+    feed_free(app->feed);
     password_hasher_free(app->hasher);
     keyring_free(app->keys);
     store_close(app->store);

@@ -71,6 +71,7 @@ static const struct cw_config_key keys[] = {
     {"authsvc.throttle.tenant.per-minute", CW_CONFIG_INT, "1000", 1, 100000, NULL, 0,
      "Of those, so many are forgotten a minute."},
 
+    /* The last of the table, and all that a tenant has: they judge the database's tenants, too. */
     {"tenants[].name", CW_CONFIG_STRING, NULL, 0, 0, NULL,
      CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE, "Name of the tenant."},
     {"tenants[].domains", CW_CONFIG_LIST, NULL, 1, 1000, NULL,
@@ -96,6 +97,8 @@ static const struct cw_config_key keys[] = {
      CW_CONFIG_RELOADABLE, "How long a used refresh token is answered with the same successor."},
     {"tenants[].sessions-max", CW_CONFIG_INT, "200", 1, 10000, NULL, CW_CONFIG_RELOADABLE,
      "Sessions of one user; the oldest end first."},
+    {"tenants[].admin-role", CW_CONFIG_STRING, NULL, 0, 0, NULL, CW_CONFIG_RELOADABLE,
+     "Role whose bearers may administer the tenant's users by AdminService; absent: nobody."},
     {"tenants[].clients[].id", CW_CONFIG_STRING, NULL, 0, 0, NULL,
      CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE,
      "Client of the tenant; the first one is the default."},
@@ -157,6 +160,27 @@ const struct cw_config_schema authsvc_schema = {
     .n_keys = CW_ARRAY_SIZE(keys),
     .check = check,
 };
+
+static void check_tenant(const struct cw_config *config, struct cw_buf *problems)
+{
+    struct cw_config_at root = cw_config_root(config);
+    struct cw_config_at tenant = cw_config_item(&root, "tenants", 0);
+    tenant_config_check(&tenant, problems);
+}
+
+struct cw_config_schema authsvc_tenant_schema(void)
+{
+    size_t first = 0;
+    while (!cw_str_starts(cw_str(keys[first].key), CW_STR("tenants[]."))) {
+        first++;
+    }
+    return (struct cw_config_schema){
+        .program = "cw-authsvc",
+        .keys = &keys[first],
+        .n_keys = CW_ARRAY_SIZE(keys) - first,
+        .check = check_tenant,
+    };
+}
 
 /* --- values that follow ----------------------------------------------------------------- */
 
@@ -259,7 +283,9 @@ enum cw_err authsvc_tenants(const struct cw_config *config, struct cw_buf *probl
     while (err == CW_OK && made < n) {
         struct cw_config_at tenant = cw_config_item(&root, "tenants", made);
         err = tenant_config_read(&tenant, &list[made]);
-        made += err == CW_OK;
+        if (err == CW_OK) {
+            list[made++]->configured = true;
+        }
     }
     struct tenant_conflict conflict;
     if (err == CW_OK) {

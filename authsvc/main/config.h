@@ -10,6 +10,9 @@
 
 extern const struct cw_config_schema authsvc_schema;
 
+/* The rows below `tenants[]` alone, for a tenant that stands in no file (`tenants[0]`). */
+struct cw_config_schema authsvc_tenant_schema(void);
+
 /* The tenants section as a set that is ready for use; one reference to the caller. CW_CONFLICT with
  * a line in `problems`; the schema's check has refused what cannot become a set. */
 CW_MUST_USE enum cw_err authsvc_tenants(const struct cw_config *config, struct cw_buf *problems,

@@ -54,6 +54,20 @@ struct cw_log_event events[EVENT_COUNT] = {
         {"session-ended", CW_LOG_INFO, "a user has ended a session", "authentication", 0, {0}},
     [EVENT_LOGOUT_FAILED] =
         {"logout-failed", CW_LOG_INFO, "a logout was refused", "authentication", 100, {0}},
+    [EVENT_TENANT_REFUSED] = {"tenant-refused",
+                              CW_LOG_ERROR,
+                              "a tenant of the database cannot be used",
+                              "configuration",
+                              100,
+                              {0}},
+    [EVENT_ADMINISTERED] =
+        {"administered", CW_LOG_INFO, "an administrator has changed something", "iam", 0, {0}},
+    [EVENT_ADMIN_REFUSED] = {"administration-refused",
+                             CW_LOG_WARN,
+                             "an administrator's change was refused",
+                             "iam",
+                             100,
+                             {0}},
 };
 
 enum { METRIC_LOGINS, METRIC_LOGIN_SECONDS, METRIC_REFRESHES, METRIC_LOGOUTS, METRIC_HTTP };
@@ -156,4 +170,23 @@ void events_on_http(void *ctx, const struct cw_http_done *done)
     snprintf(status, sizeof(status), "%d", done->status);
     struct cw_str labels[] = {cw_str(done->route != NULL ? done->route : "none"), cw_str(status)};
     cw_series_add(cw_metrics_series(ctx, METRIC_HTTP, labels), 1);
+}
+
+void events_on_tenant_problem(void *ctx, struct cw_str tenant, struct cw_str text)
+{
+    (void)ctx;
+    CW_LOG(&events[EVENT_TENANT_REFUSED], cw_log_str("organization.name", tenant),
+           cw_log_str("error.message", text));
+}
+
+void events_on_admin(void *ctx, const struct admin_event *e)
+{
+    (void)ctx;
+    CW_LOG(&events[e->outcome == CW_OK ? EVENT_ADMINISTERED : EVENT_ADMIN_REFUSED],
+           cw_log_cstr("clinicwave.action", e->action),
+           cw_log_cstr("event.outcome", e->outcome == CW_OK ? "success" : "failure"),
+           cw_log_err(e->outcome), cw_log_str("organization.name", e->tenant),
+           cw_log_str("user.target.name", e->target), cw_log_str("user.id", e->subject),
+           cw_log_int("user.effective.id", (int64_t)e->uid),
+           cw_log_str("error.message", e->detail));
 }

@@ -2,6 +2,7 @@
 #ifndef AUTHSVC_MAIN_EVENTS_H
 #define AUTHSVC_MAIN_EVENTS_H
 
+#include "authsvc/admin/admin.h"
 #include "authsvc/login/login.h"
 #include "common/http/server.h"
 #include "common/log/log.h"
@@ -24,6 +25,9 @@ enum event {
     EVENT_REFRESHED,
     EVENT_SESSION_ENDED,
     EVENT_LOGOUT_FAILED,
+    EVENT_TENANT_REFUSED,
+    EVENT_ADMINISTERED,
+    EVENT_ADMIN_REFUSED,
     EVENT_COUNT,
 };
 
@@ -36,6 +40,10 @@ struct cw_metrics *events_metrics_new(void);
 void events_on_login(void *ctx, const struct login_event *event);
 /* store_options.on_error; ctx is not used. */
 void events_on_store_error(void *ctx, const char *operation, const char *message);
+/* book_deps.on_problem; ctx is not used. */
+void events_on_tenant_problem(void *ctx, struct cw_str tenant, struct cw_str text);
+/* admin_deps.on_event; ctx is not used. */
+void events_on_admin(void *ctx, const struct admin_event *event);
 /* cw_http_server_options.done; ctx is the struct cw_metrics. */
 void events_on_http(void *ctx, const struct cw_http_done *done);
 

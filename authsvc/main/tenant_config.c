@@ -161,6 +161,8 @@ static enum cw_err fill(const struct cw_config_at *at, struct tenant *tenant)
     tenant->refresh_idle_ms = cw_config_ms(at, "refresh-token-idle");
     tenant->refresh_absolute_ms = cw_config_ms(at, "refresh-token-life");
     tenant->refresh_grace_ms = cw_config_ms(at, "refresh-token-grace");
+    const char *admin_role = cw_config_string(at, "admin-role");
+    TRY(copy(arena, cw_str(admin_role != NULL ? admin_role : ""), &tenant->admin_role));
     tenant->sessions_max = cw_config_int(at, "sessions-max");
     if (tenant->login == TENANT_LOGIN_IDP) {
         TRY(idp_config_read(arena, at, &tenant->idp));

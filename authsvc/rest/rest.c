@@ -345,10 +345,12 @@ static void document(struct cw_http_request *request, struct rest *rest,
     CW_CLEANUP(cw_buf_done) struct cw_buf json = CW_BUF_INIT(DOCUMENT_MAX);
     enum cw_err err = read_host(rest, request, &host);
     if (err == CW_OK) {
-        const struct tenant *tenant = tenant_set_by_host(set, host);
-        err = tenant == NULL                           ? CW_TENANT_UNKNOWN
-              : tenant->login == TENANT_LOGIN_DATABASE ? write(tenant, rest->options.keys, &json)
-                                                       : CW_NOT_FOUND; /* its provider has them */
+        const struct tenant *tenant = NULL;
+        err = tenant_set_open(set, host, &tenant);
+        if (err == CW_OK) {
+            err = tenant->login == TENANT_LOGIN_DATABASE ? write(tenant, rest->options.keys, &json)
+                                                         : CW_NOT_FOUND; /* its provider has them */
+        }
     }
     if (err == CW_OK) {
         cw_http_set_header(request, "Cache-Control", CW_STR("public, max-age=300"));

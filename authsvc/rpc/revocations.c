@@ -82,6 +82,32 @@ static char *copy(struct batch *b, const char *text)
     return cw_arena_dup(&b->arena, cw_str(text));
 }
 
+static enum cw_err set_target(struct batch *b, const struct store_revocation *r,
+                              revocation_message *m)
+{
+    char *value = cw_arena_dup(&b->arena, r->value);
+    ENSURE(value != NULL, CW_NO_MEMORY);
+    switch (r->kind) {
+    case STORE_REVOKED_SESSION:
+        m->target_case = CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET_SESSION_ID;
+        m->session_id = value;
+        return CW_OK;
+    case STORE_REVOKED_TOKEN:
+        m->target_case = CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET_TOKEN_ID;
+        m->token_id = value;
+        return CW_OK;
+    case STORE_REVOKED_SUBJECT:
+        m->target_case = CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET_SUBJECT;
+        m->subject = value;
+        return CW_OK;
+    case STORE_REVOKED_TENANT:
+    default:
+        m->target_case = CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET_ALL;
+        m->all = true;
+        return CW_OK;
+    }
+}
+
 static enum cw_err add(void *ctx, const struct store_revocation *r)
 {
     struct batch *b = ctx;
@@ -95,10 +121,10 @@ static enum cw_err add(void *ctx, const struct store_revocation *r)
     ENSURE(m != NULL, CW_NO_MEMORY);
     clinicwave__identity__v1__revocation__init(m);
     m->issuer = copy(b, issuer);
-    m->target_case = CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET_SESSION_ID;
-    m->session_id = cw_arena_dup(&b->arena, r->session_id);
+    m->issued_until = r->issued_until;
     m->expires_at = r->expires_at / 1000 + 1;
-    ENSURE(m->issuer != NULL && m->session_id != NULL, CW_NO_MEMORY);
+    TRY(set_target(b, r, m));
+    ENSURE(m->issuer != NULL, CW_NO_MEMORY);
     b->message.revocations[b->message.n_revocations++] = m;
     return CW_OK;
 }

@@ -100,6 +100,23 @@ static const struct migration migrations[] = {
      " issued_until BIGINT NOT NULL,"
      " expires_at BIGINT NOT NULL);"
      "CREATE INDEX revocation_expiry ON revocation (expires_at);"},
+    {3, "tenants that are added at run time",
+     "INSERT INTO counter (name, value) VALUES ('tenant', 0);"
+
+     "CREATE TABLE tenant_config ("
+     " tenant TEXT PRIMARY KEY REFERENCES tenant (name),"
+     " version BIGINT NOT NULL," /* of the counter at the last change */
+     " issuer TEXT NOT NULL UNIQUE,"
+     " document TEXT NOT NULL," /* JSON: its settings */
+     " secrets BYTEA,"          /* sealed JSON, NULL: none */
+     " disabled_at BIGINT,"
+     " created_at BIGINT NOT NULL,"
+     " updated_at BIGINT NOT NULL);"
+
+     "CREATE TABLE tenant_domain ("
+     " domain TEXT PRIMARY KEY," /* normalised */
+     " tenant TEXT NOT NULL REFERENCES tenant_config (tenant));"
+     "CREATE INDEX tenant_domain_tenant ON tenant_domain (tenant);"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

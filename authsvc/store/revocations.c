@@ -15,16 +15,55 @@ static enum cw_err read_number(void *ctx, const struct db_value *columns, size_t
     return CW_OK;
 }
 
-enum cw_err store_revoke_session(struct db_tx *tx, struct cw_str tenant, struct cw_str id,
-                                 int64_t now)
+static const char *const kinds[] = {
+    [STORE_REVOKED_SESSION] = "session",
+    [STORE_REVOKED_TOKEN] = "token",
+    [STORE_REVOKED_SUBJECT] = "subject",
+    [STORE_REVOKED_TENANT] = "tenant",
+};
+
+static enum cw_err add(struct db_tx *tx, struct cw_str tenant, enum store_revocation_kind kind,
+                       struct cw_str value, int64_t issued_until, int64_t expires_at)
 {
     int64_t number = 0;
     TRY(db_run(tx, DB_REVOCATION_NEXT, NULL, 0, read_number, &number, NULL));
     const struct db_value args[] = {
-        db_int(number), db_text(tenant), db_text(CW_STR("session")),
-        db_text(id),    db_int(0),       db_int(now + KEEP_MS),
+        db_int(number), db_text(tenant),      db_text(cw_str(kinds[kind])),
+        db_text(value), db_int(issued_until), db_int(expires_at),
     };
     return db_run(tx, DB_REVOCATION_ADD, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL);
+}
+
+enum cw_err store_revoke_session(struct db_tx *tx, struct cw_str tenant, struct cw_str id,
+                                 int64_t now)
+{
+    return add(tx, tenant, STORE_REVOKED_SESSION, id, 0, now + KEEP_MS);
+}
+
+static enum cw_err revoke(struct db_tx *tx, struct cw_str tenant, enum store_revocation_kind kind,
+                          struct cw_str value, int64_t now, int64_t keep_ms, int64_t *ret_ended)
+{
+    const struct db_value subject[] = {db_text(tenant), db_text(value), db_int(now),
+                                       db_text(CW_STR("revoked"))};
+    const struct db_value all[] = {db_text(tenant), db_int(now), db_text(CW_STR("revoked"))};
+    *ret_ended = 0;
+    if (kind == STORE_REVOKED_SUBJECT) {
+        TRY(db_run(tx, DB_SESSION_END_OF_SUBJECT, subject, 4, NULL, NULL, ret_ended));
+    } else if (kind == STORE_REVOKED_TENANT) {
+        TRY(db_run(tx, DB_SESSION_END_OF_TENANT, all, 3, NULL, NULL, ret_ended));
+    }
+    /* The token itself is meant whenever it was issued. */
+    int64_t until = kind == STORE_REVOKED_TOKEN ? 0 : now / 1000;
+    return add(tx, tenant, kind, kind == STORE_REVOKED_TENANT ? CW_STR("") : value, until,
+               now + keep_ms);
+}
+
+enum cw_err store_revoke(struct store *store, struct cw_str tenant, enum store_revocation_kind kind,
+                         struct cw_str value, int64_t keep_ms, int64_t *ret_sessions_ended)
+{
+    int64_t now = cw_clock_wall_ms(store->clock);
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx,
+                             revoke(tx, tenant, kind, value, now, keep_ms, ret_sessions_ended));
 }
 
 static enum cw_err collect_id(void *ctx, const struct db_value *columns, size_t n)
@@ -75,10 +114,17 @@ static enum cw_err read_revocation(void *ctx, const struct db_value *c, size_t n
 {
     const struct revocation_list *list = ctx;
     ENSURE(n == 6, CW_INTERNAL);
+    size_t kind = 0;
+    while (kind < CW_ARRAY_SIZE(kinds) && !cw_str_is(c[2].s, kinds[kind])) {
+        kind++;
+    }
+    ENSURE(kind < CW_ARRAY_SIZE(kinds), CW_STORE_UNAVAILABLE); /* never passed over */
     const struct store_revocation revocation = {
         .number = (uint64_t)c[0].i,
         .tenant = c[1].s,
-        .session_id = c[3].s,
+        .kind = (enum store_revocation_kind)kind,
+        .value = c[3].s,
+        .issued_until = c[4].i,
         .expires_at = c[5].i,
     };
     return list->each(list->ctx, &revocation);

@@ -48,6 +48,45 @@ CW_MUST_USE enum cw_err store_generation(struct store *store, struct cw_str fing
 /* Makes the tenant known; nothing happens where it is. */
 CW_MUST_USE enum cw_err store_tenant_add(struct store *store, struct cw_str tenant);
 
+/* --- tenants that were added at run time ------------------------------------------------- */
+
+struct store_tenant {
+    struct cw_str name;
+    uint64_t version; /* of its last change; rises over all tenants */
+    struct cw_str issuer;
+    const struct cw_str *domains; /* normalised; for writing only */
+    size_t n_domains;
+    struct cw_str document; /* JSON */
+    struct cw_str secrets;  /* sealed; empty: none */
+    bool disabled;
+    int64_t created_at;
+    int64_t updated_at;
+};
+
+/* The number of the newest change, 0 before the first. */
+CW_MUST_USE enum cw_err store_tenant_version(struct store *store, uint64_t *ret_version);
+/* CW_CONFLICT: the name, the issuer or a domain is another one's; CW_PRECONDITION_FAILED: with
+ * `if_version` above 0 the tenant is replaced, and is of another version by now (or gone). */
+CW_MUST_USE enum cw_err store_tenant_put(struct store *store, const struct store_tenant *tenant,
+                                         uint64_t if_version);
+/* CW_NOT_FOUND. */
+CW_MUST_USE enum cw_err store_tenant_set_disabled(struct store *store, struct cw_str name,
+                                                  bool disabled);
+/* Deletes a disabled tenant and everything of it: users, sessions, keys, revocations, throttles.
+ * CW_NOT_FOUND: there is no such one, or it is enabled. */
+CW_MUST_USE enum cw_err store_tenant_remove(struct store *store, struct cw_str name);
+/* Strings are put into the arena. CW_NOT_FOUND. */
+CW_MUST_USE enum cw_err store_tenant_get(struct store *store, struct cw_str name,
+                                         struct cw_arena *arena, struct store_tenant *ret_tenant);
+/* Calls `each` per tenant that was changed after `version`, by name; it may not call the store. */
+CW_MUST_USE enum cw_err
+store_tenant_since(struct store *store, uint64_t version,
+                   enum cw_err (*each)(void *ctx, const struct store_tenant *tenant), void *ctx);
+/* Calls `each` per name, in their order. */
+CW_MUST_USE enum cw_err store_tenant_names(struct store *store,
+                                           enum cw_err (*each)(void *ctx, struct cw_str name),
+                                           void *ctx);
+
 /* --- users ------------------------------------------------------------------------------ */
 
 struct store_user {
@@ -72,6 +111,15 @@ CW_MUST_USE enum cw_err store_user_by_name(struct store *store, struct cw_str te
 CW_MUST_USE enum cw_err store_user_by_subject(struct store *store, struct cw_str tenant,
                                               struct cw_str subject, struct cw_arena *arena,
                                               struct store_user *ret_user);
+/* Calls `each` per user whose name comes after `after`, by name, at most `max`; it may not call the
+ * store. */
+CW_MUST_USE enum cw_err
+store_user_list(struct store *store, struct cw_str tenant, struct cw_str after, int64_t max,
+                enum cw_err (*each)(void *ctx, const struct store_user *user), void *ctx);
+/* Writes name, email, email_verified, roles and permissions of the user of that name.
+ * CW_NOT_FOUND. */
+CW_MUST_USE enum cw_err store_user_update(struct store *store, struct cw_str tenant,
+                                          const struct store_user *user);
 /* Replaces old_hash by new_hash of the same password; does nothing if the hash is another by now.
  */
 CW_MUST_USE enum cw_err store_user_rehash(struct store *store, struct cw_str tenant,
@@ -167,13 +215,28 @@ CW_MUST_USE enum cw_err store_family_find(struct store *store, struct cw_str ten
 
 /* --- revocations ------------------------------------------------------------------------ */
 
+enum store_revocation_kind {
+    STORE_REVOKED_SESSION = 0,
+    STORE_REVOKED_TOKEN,
+    STORE_REVOKED_SUBJECT,
+    STORE_REVOKED_TENANT, /* all of it */
+};
+
 struct store_revocation {
     uint64_t number; /* rises in the order of commits */
     struct cw_str tenant;
-    struct cw_str session_id;
-    int64_t expires_at; /* no token that it is about lives longer */
+    enum store_revocation_kind kind;
+    struct cw_str value;  /* session id, token id, subject; empty for a tenant */
+    int64_t issued_until; /* Unix seconds: only what was issued up to then; 0: all */
+    int64_t expires_at;   /* no token that it is about lives longer */
 };
 
+/* Revokes in one transaction, and ends the sessions that are about a subject or tenant; `keep_ms`
+ * is how long it stays in effect. A session is ended by store_session_end instead. The value of the
+ * tenant's revocation is not read. */
+CW_MUST_USE enum cw_err store_revoke(struct store *store, struct cw_str tenant,
+                                     enum store_revocation_kind kind, struct cw_str value,
+                                     int64_t keep_ms, int64_t *ret_sessions_ended);
 /* The number of the newest one, 0 before the first. */
 CW_MUST_USE enum cw_err store_revocation_number(struct store *store, uint64_t *ret_number);
 /* Calls `each` per revocation after `after` that is still in effect; it may not call the store. */

@@ -1,6 +1,8 @@
 /* Users of database tenants. */
 #include "authsvc/store/store_impl.h"
 
+enum { USER_ARENA = 256 * 1024 };
+
 enum cw_err store_user_add(struct store *store, struct cw_str tenant, const struct store_user *user)
 {
     const struct db_value args[] = {
@@ -56,6 +58,50 @@ enum cw_err store_user_by_subject(struct store *store, struct cw_str tenant, str
                                   struct cw_arena *arena, struct store_user *ret_user)
 {
     return find(store, DB_USER_BY_SUBJECT, tenant, subject, arena, ret_user);
+}
+
+struct user_list {
+    enum cw_err (*each)(void *ctx, const struct store_user *user);
+    void *ctx;
+};
+
+static enum cw_err list_one(void *ctx, const struct db_value *columns, size_t n)
+{
+    const struct user_list *list = ctx;
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(USER_ARENA);
+    struct store_user user = {0};
+    struct store_user_read read = {.arena = &arena, .user = &user};
+    TRY(store_user_read_row(&read, columns, n));
+    return list->each(list->ctx, &user);
+}
+
+enum cw_err store_user_list(struct store *store, struct cw_str tenant, struct cw_str after,
+                            int64_t max,
+                            enum cw_err (*each)(void *ctx, const struct store_user *user),
+                            void *ctx)
+{
+    const struct db_value args[] = {db_text(tenant), db_text(after), db_int(max)};
+    struct user_list list = {.each = each, .ctx = ctx};
+    return store_do(store, DB_LAZY, DB_USER_LIST, args, CW_ARRAY_SIZE(args), list_one, &list, NULL);
+}
+
+enum cw_err store_user_update(struct store *store, struct cw_str tenant,
+                              const struct store_user *user)
+{
+    const struct db_value args[] = {
+        db_text(tenant),
+        db_text(user->username),
+        db_text(user->name),
+        db_text(user->email),
+        db_int(user->email_verified),
+        db_text(user->roles),
+        db_text(user->permissions),
+        db_int(cw_clock_wall_ms(store->clock)),
+    };
+    int64_t changes = 0;
+    TRY(store_do(store, DB_DURABLE, DB_USER_UPDATE, args, CW_ARRAY_SIZE(args), NULL, NULL,
+                 &changes));
+    return changes == 1 ? CW_OK : CW_NOT_FOUND;
 }
 
 enum cw_err store_user_rehash(struct store *store, struct cw_str tenant, struct cw_str subject,

@@ -163,16 +163,24 @@ enum cw_err tenant_set_new(struct tenant *const *tenants, size_t n,
 
 /* --- finding ---------------------------------------------------------------------------- */
 
-const struct tenant *tenant_set_by_host(const struct tenant_set *set, struct cw_str host)
+enum cw_err tenant_set_open(const struct tenant_set *set, struct cw_str host,
+                            const struct tenant **ret_tenant)
 {
     char name[CW_DOMAIN_MAX + 1];
-    if (cw_domain_normalize(host, name) != CW_OK) {
-        return NULL;
-    }
+    ENSURE(cw_domain_normalize(host, name) == CW_OK, CW_TENANT_UNKNOWN);
     const struct tenant_domain key = {.domain = cw_str(name)};
     const struct tenant_domain *found =
         bsearch(&key, set->index, set->n_index, sizeof(key), compare_domains);
-    return found != NULL ? found->tenant : NULL;
+    ENSURE(found != NULL, CW_TENANT_UNKNOWN);
+    ENSURE(!found->tenant->disabled, CW_TENANT_DISABLED);
+    *ret_tenant = found->tenant;
+    return CW_OK;
+}
+
+const struct tenant *tenant_set_by_host(const struct tenant_set *set, struct cw_str host)
+{
+    const struct tenant *tenant = NULL;
+    return tenant_set_open(set, host, &tenant) == CW_OK ? tenant : NULL;
 }
 
 const struct tenant *tenant_set_by_name(const struct tenant_set *set, struct cw_str name)

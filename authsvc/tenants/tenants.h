@@ -65,6 +65,8 @@ enum { TENANT_ARENA_MAX = 1024 * 1024 }; /* bytes of one tenant */
 struct tenant {
     _Atomic unsigned refs;
     struct cw_arena arena; /* holds what the members below point to */
+    bool configured;       /* by the configuration file: not to be changed at run time */
+    bool disabled;         /* nothing of it counts until it is enabled again */
     struct cw_str name;
     enum tenant_login login;
     struct tenant_idp *idp;       /* NULL unless `login` says so */
@@ -81,6 +83,7 @@ struct tenant {
     int64_t refresh_absolute_ms;
     int64_t refresh_grace_ms;
     int64_t sessions_max;                /* of one user */
+    struct cw_str admin_role;            /* that administers its users; empty: none does */
     const struct tenant_client *clients; /* the first one is the default */
     size_t n_clients;
 };
@@ -121,10 +124,13 @@ struct tenant_set *tenant_set_ref(struct tenant_set *set);
 /* NULL is fine. */
 void tenant_set_unref(struct tenant_set *set);
 
-/* The tenant of a Host header or of a domain field; NULL where nobody has it. Borrowed from the
- * set. */
+/* The tenant of a Host header or of a domain field, borrowed from the set. CW_TENANT_UNKNOWN:
+ * nobody has it; CW_TENANT_DISABLED. */
+CW_MUST_USE enum cw_err tenant_set_open(const struct tenant_set *set, struct cw_str host,
+                                        const struct tenant **ret_tenant);
+/* The same where the reason does not matter; NULL also for a disabled one. */
 const struct tenant *tenant_set_by_host(const struct tenant_set *set, struct cw_str host);
-/* NULL where there is none. Borrowed from the set. */
+/* By name, disabled or not; NULL where there is none. Borrowed from the set. */
 const struct tenant *tenant_set_by_name(const struct tenant_set *set, struct cw_str name);
 /* The client with this id, the default one for an empty id, or NULL. */
 const struct tenant_client *tenant_client_find(const struct tenant *tenant, struct cw_str id);

@@ -70,8 +70,13 @@ void config_where(const struct cw_config *config, enum config_source source, uns
     case CONFIG_ARG:
         cw_buf_add_cstr(out, "command line: ");
         break;
+    case CONFIG_SETTING:
+        break; /* the key says it all */
     case CONFIG_DEFAULT:
     default:
+        if (config->input.n_settings > 0) {
+            break;
+        }
         cw_buf_addf(out, "%s: ", file);
         break;
     }
@@ -198,6 +203,9 @@ enum cw_err cw_config_secret(const struct cw_config_at *at, const char *key,
 {
     const struct config_entry *entry = typed(at, key, CW_CONFIG_SECRET);
     ENSURE(entry->value, CW_NOT_FOUND);
+    if (entry->source == CONFIG_SETTING) {
+        return cw_secret_init(ret_secret, cw_str(entry->value));
+    }
     return cw_secret_read(ret_secret, entry->value);
 }
 
@@ -222,6 +230,20 @@ bool cw_config_pair(const struct cw_config_at *at, const char *key, size_t i, co
     }
     *ret_name = at->config->entries[found].key + n;
     *ret_value = at->config->entries[found].value;
+    return true;
+}
+
+bool cw_config_value(const struct cw_config *config, size_t i, struct cw_config_value *ret_value)
+{
+    if (i >= config->n_entries) {
+        return false;
+    }
+    const struct config_entry *entry = &config->entries[i];
+    *ret_value = (struct cw_config_value){.key = entry->key,
+                                          .type = entry->row->type,
+                                          .value = entry->value,
+                                          .items = entry->items,
+                                          .n_items = entry->n_items};
     return true;
 }
 

@@ -77,9 +77,18 @@ int cw_config_start(const struct cw_config_schema *schema, int argc, char **argv
 
 /* ---- loading ---- */
 
+/* A value that was set by a program, not written into a file. */
+struct cw_config_setting {
+    const char *key;   /* concrete: tenants[0].domains[1] */
+    const char *value; /* of a CW_CONFIG_SECRET the secret itself, which is not copied */
+};
+
 struct cw_config_input {
-    const char *file;       /* NULL: none */
-    struct cw_str text;     /* used instead of the file's content where .p is set (tests) */
+    const char *file;   /* NULL: none */
+    struct cw_str text; /* used instead of the file's content where .p is set */
+    const char *prefix; /* NULL, or the key that all of file or text lies below: tenants[0] */
+    const struct cw_config_setting *settings; /* win over the file */
+    size_t n_settings;
     char *const *env;       /* NULL-terminated "NAME=value", or NULL */
     char *const *overrides; /* "--KEY=VALUE" */
     size_t n_overrides;
@@ -135,6 +144,17 @@ bool cw_config_has(const struct cw_config_at *at, const char *key);
 /* Names and values below a `*` row ("metadata" for "registry.metadata.*"): the i-th, or false. */
 bool cw_config_pair(const struct cw_config_at *at, const char *key, size_t i, const char **ret_name,
                     const char **ret_value);
+
+/* One value that a source other than the defaults has. Borrowed from the snapshot. */
+struct cw_config_value {
+    const char *key; /* concrete */
+    enum cw_config_type type;
+    const char *value;        /* as it was written; NULL for a list */
+    const char *const *items; /* of a list */
+    size_t n_items;
+};
+/* The i-th of them in the order of keys, or false. */
+bool cw_config_value(const struct cw_config *config, size_t i, struct cw_config_value *ret_value);
 
 /* Adds "file:line: key: text" to `problems`; `key` may be absent or a list. Secrets do not belong
  * into the text. */

@@ -8,7 +8,7 @@
 #include "common/config/config.h"
 
 /* Rising: a later one wins. */
-enum config_source { CONFIG_DEFAULT = 0, CONFIG_FILE, CONFIG_ENV, CONFIG_ARG };
+enum config_source { CONFIG_DEFAULT = 0, CONFIG_FILE, CONFIG_SETTING, CONFIG_ENV, CONFIG_ARG };
 
 enum { CONFIG_SCALAR = -1, CONFIG_EMPTY_LIST = -2 };
 

@@ -105,7 +105,8 @@ void config_add(struct config_loader *loader, const char *key, struct cw_str val
         raw.index = CONFIG_EMPTY_LIST;
     }
     raw.key = cw_arena_dup(arena, cw_str(key));
-    raw.value = cw_arena_dup(arena, value.p ? value : CW_STR(""));
+    bool secret = source == CONFIG_SETTING && raw.row->type == CW_CONFIG_SECRET;
+    raw.value = secret ? value.p : cw_arena_dup(arena, value.p ? value : CW_STR(""));
     if (!raw.key || !raw.value) {
         loader->no_memory = true;
         return;
@@ -204,6 +205,15 @@ static void add_environment(struct config_loader *loader)
     }
 }
 
+static void add_settings(struct config_loader *loader)
+{
+    const struct cw_config_input *input = &loader->config->input;
+    for (size_t i = 0; i < input->n_settings; i++) {
+        config_add(loader, input->settings[i].key, cw_str(input->settings[i].value), CONFIG_SETTING,
+                   0, NULL, false);
+    }
+}
+
 static void add_overrides(struct config_loader *loader)
 {
     const struct cw_config_input *input = &loader->config->input;
@@ -243,7 +253,9 @@ static void report_value(struct config_loader *loader, const struct config_entry
                          const char *problem)
 {
     struct cw_buf text = CW_BUF_INIT(4096);
-    if (!(entry->row->flags & CW_CONFIG_HIDDEN) && entry->value) {
+    bool secret = entry->row->type == CW_CONFIG_SECRET && entry->source == CONFIG_SETTING;
+    bool hidden = secret || (entry->row->flags & CW_CONFIG_HIDDEN);
+    if (!hidden && entry->value) {
         cw_buf_add_json(&text, cw_str_slice(cw_str(entry->value), 0, 80));
         cw_buf_add_char(&text, ' ');
     }
@@ -296,7 +308,7 @@ static void merge_scalar(struct config_loader *loader, struct config_entry *entr
     /* the command line may repeat a key, a file may not */
     const struct config_raw *raw = raws[0].source == CONFIG_ARG ? &raws[n - 1] : &raws[0];
     entry->value = raw->value;
-    if (n > 1 && raw->source == CONFIG_FILE) {
+    if (n > 1 && (raw->source == CONFIG_FILE || raw->source == CONFIG_SETTING)) {
         entry->line = raws[n - 1].line;
         report_value(loader, entry, "comes twice");
         return;
@@ -304,7 +316,8 @@ static void merge_scalar(struct config_loader *loader, struct config_entry *entr
     const char *problem = config_value_parse(entry->row, entry->value, &entry->number);
     if (problem) {
         report_value(loader, entry, problem);
-    } else if (entry->row->type == CW_CONFIG_SECRET && access(entry->value, R_OK) != 0) {
+    } else if (entry->row->type == CW_CONFIG_SECRET && entry->source != CONFIG_SETTING &&
+               access(entry->value, R_OK) != 0) {
         report_value(loader, entry, "cannot be read");
     }
 }
@@ -446,6 +459,7 @@ enum cw_err cw_config_load(const struct cw_config_schema *schema,
     struct config_loader loader = {.config = config, .problems = problems};
     check_defaults(&loader);
     add_file(&loader);
+    add_settings(&loader);
     add_environment(&loader);
     add_overrides(&loader);
     merge(&loader);

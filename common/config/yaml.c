@@ -253,6 +253,11 @@ static void on_event(struct reader *reader, const yaml_event_t *event)
 void config_yaml(struct config_loader *loader, struct cw_str text)
 {
     struct reader reader = {.loader = loader};
+    const char *prefix = loader->config->input.prefix;
+    if (prefix && !extend_path(&reader, prefix, strlen(prefix))) {
+        config_report(loader, CONFIG_DEFAULT, 0, NULL, "", "prefix too long");
+        return;
+    }
     if (!yaml_parser_initialize(&reader.parser)) {
         loader->no_memory = true;
         return;

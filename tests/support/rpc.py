@@ -56,4 +56,5 @@ class Stub:
 
 def channel(socket_path):
     """A channel to a Unix socket. The authority is plain, as gRPC's own clients send it."""
-    return grpc.insecure_channel(f"unix:{socket_path}", options=[("grpc.default_authority", "localhost"), ("grpc.enable_http_proxy", 0)])
+    return grpc.insecure_channel(f"unix:{socket_path}", options=[("grpc.default_authority", "localhost"), ("grpc.enable_http_proxy", 0),
+                                                                     ("grpc.use_local_subchannel_pool", 1)])

@@ -452,6 +452,132 @@ static void an_unknown_scheme_or_a_missing_folder_is_told(void **state)
     open_at("sqlite:/nonexistent/a.db", CW_IO);
 }
 
+/* --- tenants that are added at run time ------------------------------------------------- */
+
+static enum cw_err put(struct store *store, const char *name, const char *domain,
+                       const char *issuer, uint64_t if_version)
+{
+    const struct cw_str domains[] = {cw_str(domain)};
+    const struct store_tenant t = {.name = cw_str(name),
+                                   .issuer = cw_str(issuer),
+                                   .domains = domains,
+                                   .n_domains = 1,
+                                   .document = CW_STR("{}"),
+                                   .secrets = CW_STR("sealed")};
+    return store_tenant_put(store, &t, if_version);
+}
+
+struct seen {
+    char names[256];
+    uint64_t version;
+    bool disabled;
+};
+
+static enum cw_err see(void *ctx, const struct store_tenant *t)
+{
+    struct seen *seen = ctx;
+    size_t n = strlen(seen->names);
+    snprintf(seen->names + n, sizeof(seen->names) - n, "%.*s ", CW_STR_ARG(t->name));
+    seen->version = t->version;
+    seen->disabled = t->disabled;
+    return CW_OK;
+}
+
+static enum cw_err see_name(void *ctx, struct cw_str name)
+{
+    const struct store_tenant t = {.name = name};
+    return see(ctx, &t);
+}
+
+static void tenants_are_numbered_by_their_changes_and_unique_in_all(void **state)
+{
+    struct store *store = *state;
+    uint64_t version = 99;
+    assert_int_equal(store_tenant_version(store, &version), CW_OK);
+    assert_int_equal(version, 0);
+    assert_int_equal(put(store, "b", "b.com", "https://b.com", 0), CW_OK);
+    assert_int_equal(put(store, "a", "a.com", "https://a.com", 0), CW_OK);
+    assert_int_equal(put(store, "a", "c.com", "https://c.com", 0), CW_CONFLICT);
+    assert_int_equal(put(store, "c", "a.com", "https://c.com", 0), CW_CONFLICT);
+    assert_int_equal(put(store, "c", "c.com", "https://a.com", 0), CW_CONFLICT);
+    struct seen all = {0};
+    assert_int_equal(store_tenant_since(store, 0, see, &all), CW_OK);
+    assert_string_equal(all.names, "a b ");
+    assert_int_equal(store_tenant_version(store, &version), CW_OK);
+    struct seen newer = {0};
+    assert_int_equal(put(store, "b", "b2.com", "https://b.com", 1), CW_OK);
+    assert_int_equal(store_tenant_since(store, version, see, &newer), CW_OK);
+    assert_string_equal(newer.names, "b ");
+    assert_int_equal(put(store, "b", "b3.com", "https://b.com", 1), CW_PRECONDITION_FAILED);
+    assert_int_equal(put(store, "c", "b.com", "https://c.com", 0), CW_OK); /* b has let it go */
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(4096);
+    struct store_tenant t;
+    assert_int_equal(store_tenant_get(store, CW_STR("b"), &arena, &t), CW_OK);
+    assert_true(t.version == newer.version && cw_str_is(t.secrets, "sealed"));
+    assert_int_equal(store_tenant_get(store, CW_STR("x"), &arena, &t), CW_NOT_FOUND);
+}
+
+static void a_removed_tenant_takes_everything_with_it_and_nothing_of_others(void **state)
+{
+    struct store *store = *state;
+    const struct store_user user = anna();
+    int64_t ended = 0;
+    assert_int_equal(put(store, "a", "a.com", "https://a.com", 0), CW_OK);
+    assert_int_equal(store_user_add(store, CW_STR("a"), &user), CW_OK);
+    assert_int_equal(store_user_add(store, TENANT, &user), CW_OK);
+    assert_int_equal(
+        store_revoke(store, CW_STR("a"), STORE_REVOKED_TENANT, CW_STR(""), 1000, &ended), CW_OK);
+    assert_int_equal(store_tenant_remove(store, CW_STR("a")), CW_NOT_FOUND); /* it is enabled */
+    assert_int_equal(store_tenant_set_disabled(store, CW_STR("a"), true), CW_OK);
+    assert_int_equal(store_tenant_set_disabled(store, CW_STR("x"), true), CW_NOT_FOUND);
+    struct seen seen = {0};
+    assert_int_equal(store_tenant_since(store, 0, see, &seen), CW_OK);
+    assert_true(seen.disabled);
+    assert_int_equal(store_tenant_remove(store, CW_STR("a")), CW_OK);
+    assert_int_equal(store_tenant_remove(store, CW_STR("a")), CW_NOT_FOUND);
+    struct seen none = {0};
+    assert_int_equal(store_tenant_names(store, see_name, &none), CW_OK);
+    assert_string_equal(none.names, "");
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(16 * 1024);
+    struct store_user found;
+    assert_int_equal(store_user_by_name(store, CW_STR("a"), user.username, &arena, &found),
+                     CW_NOT_FOUND);
+    assert_int_equal(store_user_by_name(store, TENANT, user.username, &arena, &found), CW_OK);
+    assert_int_equal(put(store, "b", "a.com", "https://a.com", 0), CW_OK);
+}
+
+static enum cw_err count_kind(void *ctx, const struct store_revocation *r)
+{
+    int *counts = ctx;
+    counts[r->kind]++;
+    return CW_OK;
+}
+
+static void revocations_of_each_kind_are_kept_and_end_what_they_are_about(void **state)
+{
+    struct store *store = *state;
+    int64_t ended = -1;
+    assert_int_equal(store_revoke(store, TENANT, STORE_REVOKED_TOKEN, CW_STR("jti"), 60000, &ended),
+                     CW_OK);
+    assert_int_equal(ended, 0);
+    assert_int_equal(
+        store_revoke(store, CW_STR("other"), STORE_REVOKED_TENANT, CW_STR(""), 60000, &ended),
+        CW_OK);
+    assert_int_equal(ended, 0); /* the session is another tenant's */
+    assert_int_equal(
+        store_revoke(store, TENANT, STORE_REVOKED_SUBJECT, CW_STR("s-1"), 60000, &ended), CW_OK);
+    assert_int_equal(ended, 1);
+    assert_int_equal(store_revoke(store, TENANT, STORE_REVOKED_TENANT, CW_STR(""), 60000, &ended),
+                     CW_OK);
+    assert_int_equal(ended, 0); /* it is over */
+    int counts[4] = {0};
+    assert_int_equal(store_revocation_list(store, 0, count_kind, counts), CW_OK);
+    assert_int_equal(counts[STORE_REVOKED_TOKEN], 1);
+    assert_int_equal(counts[STORE_REVOKED_SUBJECT], 1);
+    assert_int_equal(counts[STORE_REVOKED_TENANT], 2);
+    assert_int_equal(counts[STORE_REVOKED_SESSION], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +609,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_generation_moves_only_with_the_fingerprint, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(keys_are_listed_per_tenant, setup, teardown),
+        cmocka_unit_test_setup_teardown(tenants_are_numbered_by_their_changes_and_unique_in_all,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_removed_tenant_takes_everything_with_it_and_nothing_of_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            revocations_of_each_kind_are_kept_and_end_what_they_are_about, setup_session, teardown),
     };
     const struct CMUnitTest files[] = {
         cmocka_unit_test(a_file_serves_one_process_and_keeps_what_it_was_told),

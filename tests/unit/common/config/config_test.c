@@ -422,6 +422,49 @@ static void start_tells_run_from_exit(void **state)
     cw_config_unref(config);
 }
 
+static void settings_of_a_program_win_over_a_text_below_a_prefix(void **state)
+{
+    (void)state;
+    const struct cw_config_setting settings[] = {{"tenants[0].domains[0]", "a.com"},
+                                                 {"tenants[0].domains[1]", "b,c.com"},
+                                                 {"app.password-file", "the secret itself"}};
+    struct cw_config_input input = text_input("name: a\ndomains: [x.com]\n");
+    input.prefix = "tenants[0]";
+    input.settings = settings;
+    input.n_settings = CW_ARRAY_SIZE(settings);
+    struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(CW_CONFIG_PROBLEMS_MAX);
+    struct cw_config *config CW_CLEANUP(cw_config_unrefp) = NULL;
+    assert_int_equal(cw_config_load(&schema, &input, &problems, &config), CW_OK);
+    struct cw_config_at root = cw_config_root(config);
+    struct cw_config_at tenant = cw_config_item(&root, "tenants", 0);
+    size_t n = 0;
+    const char *const *domains = cw_config_list(&tenant, "domains", &n);
+    assert_int_equal(n, 2);
+    assert_string_equal(domains[1], "b,c.com"); /* an element is not divided */
+    struct cw_secret secret CW_CLEANUP(cw_secret_done) = {0};
+    assert_int_equal(cw_config_secret(&root, "app.password-file", &secret), CW_OK);
+    assert_true(cw_str_is(cw_secret_str(&secret), "the secret itself"));
+    struct cw_config_value value;
+    assert_true(cw_config_value(config, 1, &value));
+    assert_string_equal(value.key, "tenants[0].domains");
+    assert_int_equal(value.n_items, 2);
+    assert_false(cw_config_value(config, 3, &value));
+}
+
+static void a_setting_that_is_wrong_is_told_by_its_key_and_a_secret_by_no_value(void **state)
+{
+    (void)state;
+    const struct cw_config_setting settings[] = {{"app.cache.ttl", "x"}, {"app.nonsense", "1"}};
+    const struct cw_config_input input = {.settings = settings, .n_settings = 2};
+    struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(CW_CONFIG_PROBLEMS_MAX);
+    struct cw_config *config = NULL;
+    assert_int_equal(cw_config_load(&schema, &input, &problems, &config), CW_CONFIG_INVALID);
+    cw_buf_add_char(&problems, '\0');
+    assert_non_null(strstr(problems.p, "app.cache.ttl: \"x\" is not a duration"));
+    assert_non_null(strstr(problems.p, "app.nonsense: unknown key"));
+    assert_null(strstr(problems.p, "command line"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +480,8 @@ int main(void)
         cmocka_unit_test(a_reference_counts_as_a_reader),
         cmocka_unit_test(pages_name_every_key),
         cmocka_unit_test(start_tells_run_from_exit),
+        cmocka_unit_test(settings_of_a_program_win_over_a_text_below_a_prefix),
+        cmocka_unit_test(a_setting_that_is_wrong_is_told_by_its_key_and_a_secret_by_no_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,138 @@
+/* Administration: who may, what happens, what the audit log says. No transport types here. Calls
+ * block and belong on a worker. */
+#ifndef AUTHSVC_ADMIN_ADMIN_H
+#define AUTHSVC_ADMIN_ADMIN_H
+
+#include <sys/types.h>
+
+#include "authsvc/admin/book.h"
+#include "authsvc/login/login.h"
+
+struct admin;
+
+/* One change, or its refusal, for the audit log. Borrowed. */
+struct admin_event {
+    const char *action; /* "tenant-created" */
+    enum cw_err outcome;
+    struct cw_str tenant;
+    struct cw_str target;  /* user name, session, subject …; may be empty */
+    struct cw_str subject; /* of the administrator's token; empty: a local user */
+    uid_t uid;             /* of the local user */
+    struct cw_str detail;  /* why it was refused; may be empty */
+};
+
+struct admin_deps {
+    struct book *book;
+    struct store *store;
+    struct keyring *keys;
+    struct login *login; /* verifies administrators' tokens */
+    const struct password_hasher *hasher;
+    const struct cw_clock *clock;
+    void (*on_event)(void *ctx, const struct admin_event *event); /* may be NULL */
+    void *ctx;
+    /* Something was revoked: returns once the connected sidecars know it, or after a moment. */
+    void (*on_revoked)(void *ctx); /* may be NULL */
+    void *on_revoked_ctx;
+};
+
+/* Copies deps; what they point to is borrowed. NULL without memory. */
+struct admin *admin_new(const struct admin_deps *deps);
+void admin_free(struct admin *admin);
+
+/* Who calls. */
+struct admin_caller {
+    bool local; /* root or the own user, on the administrators' socket */
+    uid_t uid;
+    struct cw_str access_token; /* otherwise */
+    struct cw_str address;
+};
+
+/* Of all that follow: CW_SUBJECT_FORBIDDEN and what is wrong with a token (category TOKEN); the
+ * store's errors. `detail` gets a sentence for people where there is one. */
+
+/* --- tenants: local callers only; a tenant's administrator may read the own one ---------- */
+
+enum cw_err admin_tenant_create(struct admin *admin, const struct admin_caller *caller,
+                                const struct book_change *change, struct cw_buf *detail);
+enum cw_err admin_tenant_update(struct admin *admin, const struct admin_caller *caller,
+                                const struct book_change *change, struct cw_buf *detail);
+enum cw_err admin_tenant_set_disabled(struct admin *admin, const struct admin_caller *caller,
+                                      struct cw_str name, bool disabled, struct cw_buf *detail);
+enum cw_err admin_tenant_remove(struct admin *admin, const struct admin_caller *caller,
+                                struct cw_str name, struct cw_buf *detail);
+enum cw_err admin_tenant_get(struct admin *admin, const struct admin_caller *caller,
+                             struct cw_str name,
+                             enum cw_err (*each)(void *ctx, const struct book_entry *entry),
+                             void *ctx, struct document **ret_document);
+enum cw_err admin_tenant_list(struct admin *admin, const struct admin_caller *caller,
+                              struct cw_str after, size_t max,
+                              enum cw_err (*each)(void *ctx, const struct book_entry *entry),
+                              void *ctx);
+
+/* --- users of database tenants ---------------------------------------------------------- */
+
+/* CW_NOT_FOUND: no such tenant or user; CW_CONFLICT: the user name is taken; CW_REQUEST_MALFORMED:
+ * name, password or a role cannot be one; CW_TENANT_INVALID: the tenant's users are its identity
+ * provider's. */
+
+/* What goes in. All borrowed. */
+struct admin_user {
+    struct cw_str username; /* as typed */
+    struct cw_str name;
+    struct cw_str email;
+    bool email_verified;
+    const struct cw_str *roles;
+    size_t n_roles;
+    const struct cw_str *permissions;
+    size_t n_permissions;
+    unsigned fields; /* of an update: bits of enum admin_field */
+};
+
+enum admin_field {
+    ADMIN_FIELD_NAME = 1,
+    ADMIN_FIELD_EMAIL = 2,
+    ADMIN_FIELD_EMAIL_VERIFIED = 4,
+    ADMIN_FIELD_ROLES = 8,
+    ADMIN_FIELD_PERMISSIONS = 16,
+};
+
+/* The users that come back hold strings of the arena. */
+enum cw_err admin_user_create(struct admin *admin, const struct admin_caller *caller,
+                              struct cw_str tenant, const struct admin_user *user,
+                              struct cw_str password, struct cw_arena *arena,
+                              struct store_user *ret_user, struct cw_buf *detail);
+enum cw_err admin_user_get(struct admin *admin, const struct admin_caller *caller,
+                           struct cw_str tenant, struct cw_str username, struct cw_arena *arena,
+                           struct store_user *ret_user);
+enum cw_err admin_user_list(struct admin *admin, const struct admin_caller *caller,
+                            struct cw_str tenant, struct cw_str after, int64_t max,
+                            enum cw_err (*each)(void *ctx, const struct store_user *user),
+                            void *ctx);
+enum cw_err admin_user_update(struct admin *admin, const struct admin_caller *caller,
+                              struct cw_str tenant, const struct admin_user *user,
+                              struct cw_arena *arena, struct store_user *ret_user,
+                              struct cw_buf *detail);
+enum cw_err admin_user_set_disabled(struct admin *admin, const struct admin_caller *caller,
+                                    struct cw_str tenant, struct cw_str username, bool disabled);
+enum cw_err admin_user_set_password(struct admin *admin, const struct admin_caller *caller,
+                                    struct cw_str tenant, struct cw_str username,
+                                    struct cw_str password, struct cw_buf *detail);
+
+/* --- sessions, revocation, keys --------------------------------------------------------- */
+
+enum { ADMIN_SESSIONS_MAX = 1000 };
+
+enum cw_err admin_session_list(struct admin *admin, const struct admin_caller *caller,
+                               struct cw_str tenant, struct cw_str username,
+                               enum cw_err (*each)(void *ctx, const struct store_session *session),
+                               void *ctx);
+/* Of a session: CW_NOT_FOUND where there is none or it is over. Of a subject or a tenant: what was
+ * issued up to now; returns when this second is over, so that whatever comes after it counts. */
+enum cw_err admin_revoke(struct admin *admin, const struct admin_caller *caller,
+                         struct cw_str tenant, enum store_revocation_kind kind, struct cw_str value,
+                         int64_t *ret_sessions_ended);
+enum cw_err admin_key_list(struct admin *admin, const struct admin_caller *caller,
+                           struct cw_str tenant,
+                           enum cw_err (*each)(void *ctx, const struct store_key *key), void *ctx);
+
+#endif
