@@ -7,7 +7,7 @@ Style, layering and generated files; each problem on a line. Without a name: all
   includes    #include lines keep to the layers (docs/ARCHITECTURE.md)
   functions   no strcpy, sprintf, atoi, alloca … ; exit only in a main file
   marks       no leftover marks, no conflict marks, no paths of somebody's machine
-  scripts     shell and Python parse
+  scripts     shell and Python parse; a Python module that is imported has its package in packages.txt
   proto       protobuf's style guide as buf's default rules state it; everything is documented
   lanes       every test target runs in a lane of ./dev test
   documents   generated documents are as the code generates them
@@ -15,6 +15,7 @@ Style, layering and generated files; each problem on a line. Without a name: all
 
 Files of more than 700 lines are named, which is no failure.
 """
+import ast
 import re
 import sys
 
@@ -128,8 +129,30 @@ def check_marks():
     return problems
 
 
+# Modules whose Debian package is not called python3-MODULE; None: scripts/deps.sh brings it.
+PYTHON_PACKAGES = {"google": "python3-protobuf", "grpc": "python3-grpcio", "PIL": "python3-pil", "py_eureka_client": None}
+
+
+def foreign_modules(text):
+    """What a Python file imports that is neither Python's own nor of this repository."""
+    for node in ast.walk(ast.parse(text)):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else \
+            [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+        for name in (n.split(".")[0] for n in names):
+            if name not in sys.stdlib_module_names and name != "tests" and not (ROOT / "scripts" / f"{name}.py").exists():
+                yield name
+
+
+def without_package(path, text, listed):
+    for name in sorted(set(foreign_modules(text))):
+        package = PYTHON_PACKAGES.get(name, f"python3-{name}")
+        if package and package not in listed:
+            yield f"{path}: imports {name}, and {package} is not in scripts/packages.txt"
+
+
 def check_scripts():
     problems = []
+    listed = {line.split()[1] for line in read("scripts/packages.txt").splitlines() if line.strip() and line[0] != "#"}
     for path in house.tracked("*"):
         head = (ROOT / path).open("rb").read(64).split(b"\n")[0]
         if path.endswith(".sh") or (head.startswith(b"#!") and head.endswith(b"sh")):
@@ -138,6 +161,7 @@ def check_scripts():
         elif path.endswith(".py") or (head.startswith(b"#!") and b"python" in head):
             try:
                 compile(read(path), path, "exec")
+                problems += without_package(path, read(path), listed)
             except SyntaxError as e:
                 problems.append(f"{path}:{e.lineno}: {e.msg}")
     return problems

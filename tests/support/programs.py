@@ -1,6 +1,8 @@
 """Programs under test: found beside the test or in the checkout, started, watched, ended."""
+import contextlib
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -30,10 +32,16 @@ def source(path):
     raise FileNotFoundError(path)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port(given=set()):
+    """A port that nobody listens on, given once, and none that the system gives to connections (ip_local_port_range):
+    it must still be free when the program that it is for starts."""
+    while True:
+        port = random.randrange(24000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            if port not in given:
+                given.add(port)
+                return port
 
 
 def until(what, condition, seconds=30):
@@ -84,7 +92,7 @@ class Program:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def until_ready(self, condition, seconds=20):
+    def until_ready(self, condition, seconds=60):
         def ready():
             if not self.running:
                 raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.log()[-3000:]}")
@@ -122,7 +130,7 @@ class Program:
         self.check_reports()
         return code
 
-    def stop(self, seconds=15):
+    def stop(self, seconds=40):
         """Gracefully; its exit code."""
         if self.process is None:
             return None

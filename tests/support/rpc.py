@@ -49,7 +49,7 @@ class Stub:
 
     @staticmethod
     def _with_fields(call, request):
-        def invoke(timeout=10, metadata=None, **fields):
+        def invoke(timeout=20, metadata=None, **fields):
             return call(request(**fields), timeout=timeout, metadata=metadata)
         return invoke
 

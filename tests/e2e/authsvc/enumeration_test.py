@@ -14,6 +14,7 @@ from tests.support.programs import program
 
 SLOW = os.environ.get("CW_SLOW") == "1"
 ROUNDS, TOLERANCE = (400, 0.02) if SLOW else (100, 0.15)
+ATTEMPTS = 1 if SLOW else 4
 COST = {"memory": "19MiB", "iterations": 2} if SLOW else {"memory": "2MiB", "iterations": 1}
 FAR = {"burst": 100, "per-minute": 100000}  # throttling is another test's matter
 
@@ -36,6 +37,15 @@ def test_every_refusal_takes_the_same_time(start, name):
     subprocess.run([program("authsvc/cw-authsvc"), "user", "disable", "--config", authsvc.config, "--tenant", "clinicwave", "--username",
                     "blocked@clinicwave.com"], check=True, stdout=subprocess.DEVNULL)
     door = DOORS[name](authsvc.start())
+    # what leaks does so each time; a busy moment of the host does not come back again and again
+    found = []
+    while len(found) < ATTEMPTS and (not found or found[-1]):
+        found.append(what_stands_out(door))
+    assert not found[-1], found
+
+
+def what_stands_out(door):
+    """Cases whose median is not the usual one; in the rule, none."""
     took = {case: [] for case in CASES}
     for n in range(ROUNDS + 5):
         for case, (username, password) in CASES.items():
@@ -47,5 +57,4 @@ def test_every_refusal_takes_the_same_time(start, name):
                 took[case].append(elapsed)
     medians = {case: statistics.median(t) for case, t in took.items()}
     usual = statistics.median(medians.values())
-    for case, median in medians.items():
-        assert abs(median / usual - 1) <= TOLERANCE, f"{case}: {median * 1e3:.3f} ms, usual {usual * 1e3:.3f} ms; all: {medians}"
+    return [f"{case}: {median * 1e3:.3f} ms, usual {usual * 1e3:.3f} ms" for case, median in medians.items() if abs(median / usual - 1) > TOLERANCE]

@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.authsvc.doors import ANNA, HOST, ISSUER, PASSWORD, Grpc, Rest
 from tests.support import rpc
+from tests.support.programs import until
 
 FEED = "clinicwave.identity.v1.RevocationService"
 
@@ -132,17 +133,19 @@ def test_the_feed_begins_with_a_snapshot_and_goes_on_with_what_happens(authsvc):
 
 def test_logout_waits_for_the_sidecars_but_not_long(authsvc):
     door = Rest(authsvc)
-    tokens = [door.login().tokens["refresh_token"] for _ in range(3)]
+    tokens = [door.login().tokens["refresh_token"] for _ in range(20)]
     watcher = Watcher(authsvc, acknowledge=False)
     watcher.next()
     started = time.monotonic()
-    assert door.logout(refresh_token=tokens[0]).reason is None  # nobody acknowledges
-    assert 0.08 < time.monotonic() - started < 2
+    assert door.logout(refresh_token=tokens.pop()).reason is None  # nobody acknowledges
+    assert 0.08 < time.monotonic() - started < 10
     watcher.close()
-    time.sleep(0.3)
-    started = time.monotonic()
-    assert door.logout(refresh_token=tokens[1]).reason is None  # nobody is there to wait for
-    assert time.monotonic() - started < 0.09
+
+    def at_once():
+        started = time.monotonic()
+        assert door.logout(refresh_token=tokens.pop()).reason is None
+        return time.monotonic() - started < 0.09 or time.sleep(0.1)
+    until("nobody is there to wait for", at_once)
 
 
 def test_a_reused_refresh_token_is_in_the_feed_and_it_survives_a_restart(authsvc):

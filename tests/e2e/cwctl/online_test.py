@@ -91,7 +91,7 @@ def test_a_sidecar_that_hangs_is_could_not_decide_in_time(cwctl, sidecar, good):
     sidecar.process.pause()
     begun = time.monotonic()
     done = cwctl("token", "verify", "--tenant", "clinicwave.localhost", good)
-    assert done.returncode == 2 and time.monotonic() - begun < 8, done.stdout
+    assert done.returncode == 2 and time.monotonic() - begun < 20, done.stdout
     assert cwctl("health").returncode == 2
     sidecar.process.go_on()
     assert cwctl("token", "verify", "--tenant", "clinicwave.localhost", good).returncode == 0

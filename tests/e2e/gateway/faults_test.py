@@ -19,15 +19,16 @@ from tests.support.gateway import Judge
 from tests.support.programs import Program, until
 
 ROUTES = """
-    location /a/ { cw_auth required; cw_timeout 400ms; proxy_pass http://@SERVICE@; }
-    location /slow/ { cw_auth required; cw_timeout 5s; proxy_pass http://@SERVICE@; }
+    location /quick/ { cw_auth required; cw_timeout 400ms; proxy_pass http://@SERVICE@; }
+    location /a/ { cw_auth required; cw_timeout 8s; proxy_pass http://@SERVICE@; }
+    location /slow/ { cw_auth required; cw_timeout 8s; proxy_pass http://@SERVICE@; }
     location /maybe/ { cw_auth optional; cw_timeout 300ms; cw_undecided anonymous; proxy_pass http://@SERVICE@; }
     location = /metrics { cw_auth off; cw_metrics; }
     location = /healthz { cw_auth off; cw_healthz; }
 """
 
 
-def undecided(gateway, path="/a/x", within=1.5, token="good"):
+def undecided(gateway, path="/quick/x", within=5, token="good"):
     start = time.monotonic()
     r = gateway.get(path, token)
     assert r.status == 503, r
@@ -37,8 +38,8 @@ def undecided(gateway, path="/a/x", within=1.5, token="good"):
     return r
 
 
-def recovers(gateway, seconds=5):
-    until("requests are allowed again", lambda: gateway.get("/a/x", "good").status == 200, seconds)
+def recovers(gateway):
+    until("requests are allowed again", lambda: gateway.get("/a/x", "good").status == 200)
 
 
 class Load:
@@ -123,8 +124,8 @@ def test_a_socket_that_is_replaced(nginx, judge, directory, ending):
 
 def test_a_sidecar_that_is_slow_meets_the_deadline(nginx, judge, service):
     g = nginx(ROUTES)
-    judge.delay = 1
-    assert undecided(g, within=0.9).reason == "deadline_exceeded"
+    judge.delay = 4
+    assert undecided(g, within=3).reason == "deadline_exceeded"
     assert not service.requests
     judge.delay = 0
     recovers(g)
@@ -209,7 +210,7 @@ PEERS = {
     "closes at once": lambda c: None,
     "speaks HTTP/1": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
     "sends noise": lambda c: c.sendall(os.urandom(4096)),
-    "never reads": lambda c: time.sleep(5),
+    "never reads": lambda c: time.sleep(20),
     "an endless frame": answering(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + b"x" * 65536),
     "GOAWAY": answering(frame(7, 0, 0, struct.pack(">II", 0, 0))),
     "RST_STREAM": answering(frame(3, 0, 1, struct.pack(">I", 2))),
@@ -246,7 +247,7 @@ def test_a_peer_that_breaks_the_protocol_costs_the_connection_and_nothing_else(n
     assert not service.requests
     peer.stop()
     judge.start()
-    recovers(g, 8)
+    recovers(g)
     assert g.workers() == workers
     # told once, not at each attempt
     assert len([l for l in g.process.log().splitlines() if "sidecar" in l and re.search(r"\[(warn|error)\]", l)]) <= 2
@@ -340,11 +341,9 @@ def test_reload_keeps_the_counters(nginx, judge):
 def test_a_worker_leaves_although_the_sidecar_is_gone(nginx, judge):
     g = nginx(ROUTES)
     judge.stop()
-    time.sleep(0.2)
-    start = time.monotonic()
+    assert undecided(g).reason == "validator_unavailable"
     g.process.signal(signal.SIGQUIT)
-    assert g.process.process.wait(5) == 0
-    assert time.monotonic() - start < 2
+    assert g.process.process.wait(20) == 0
 
 
 def test_ten_thousand_digests_are_not_remembered_without_bound(nginx, judge):

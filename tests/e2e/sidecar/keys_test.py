@@ -1,4 +1,5 @@
 """The issuer's keys, and everything that can be wrong with fetching them: never "allow", never a 401 for "could not decide"."""
+import concurrent.futures
 import time
 
 import grpc
@@ -71,31 +72,21 @@ def test_a_fetch_that_hangs_holds_a_token_to_its_bound_only(issuer, started):
     sidecar = started(sidecar={"key-wait": "300ms"})
     begin = time.monotonic()
     assert refusal(sidecar, issuer.token())[0] == "UNAVAILABLE"
-    assert 0.2 < time.monotonic() - begin < 2
+    assert 0.2 < time.monotonic() - begin < 8
 
 
 def test_tokens_that_wait_are_answered_when_the_keys_arrive(issuer, started):
-    issuer.hang_on_keys()
-    sidecar = started(sidecar={"key-wait": "5s"})
+    issuer.hold_keys()
+    sidecar = started(sidecar={"key-wait": "30s"})
     until("the fetch began", lambda: issuer.fetches)
     pending = sidecar.stub().Validate
-    import concurrent.futures
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        answers = [threads.submit(pending, token=issuer.token().encode(), domain="clinicwave.com") for _ in range(8)]
-        time.sleep(0.2)
+        answers = [threads.submit(pending, token=issuer.token().encode(), domain="clinicwave.com", timeout=30) for _ in range(8)]
+        time.sleep(0.5)
         assert not any(a.done() for a in answers)
-        body = issuer.jwks()
-        issuer.script = lambda request: issuer.send(request, body)
-        issuer.released.set()
-        until("the next fetch is good", lambda: keys_of(sidecar).keys)
-        codes = set()
-        for a in answers:
-            try:
-                codes.add(a.result().decision)
-            except grpc.RpcError as e:
-                codes.add(e.code().name)
-    assert codes <= {1, "UNAVAILABLE"}
-    assert sidecar.validate(issuer.token()).decision == 1
+        issuer.answer_normally()
+        assert [a.result().decision for a in answers] == [1] * 8
+    assert issuer.fetches == 1
 
 
 def test_a_flood_of_made_up_kids_costs_the_issuer_no_fetch_of_its_own(issuer, sidecar, ending):

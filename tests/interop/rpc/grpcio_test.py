@@ -123,8 +123,8 @@ def test_calls_streams_and_unknown_methods(here):
     assert {r.id for a in answers for r in a.results} == {7}
     start = time.monotonic()
     with pytest.raises(grpc.RpcError) as e:
-        here.unary_unary("/clinicwave.token.v1.TokenService/Invent")(b"", timeout=5)
-    assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED and time.monotonic() - start < 3
+        here.unary_unary("/clinicwave.token.v1.TokenService/Invent")(b"", timeout=20)
+    assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED and time.monotonic() - start < 15
 
 
 def test_a_client_that_keeps_an_ended_call_does_not_hold_up_the_end(server, here):

@@ -208,6 +208,13 @@ def test_every_case_of_lint_and_fuzz_carries_its_log(monkeypatch):
     assert bad.result == "failed" and bad.log == "a.c\nb.c" and good.result == "passed" and not good.log
 
 
+def test_a_python_module_without_a_package_in_the_list_is_a_problem():
+    text = "import os, websockets.client\nfrom google.protobuf import x\nfrom . import y\nfrom tests.support import z\nimport lint\n"
+    assert list(lint.without_package("a.py", text, {"python3-websockets", "python3-protobuf"})) == []
+    assert list(lint.without_package("a.py", text, {"python3-protobuf"})) == [
+        "a.py: imports websockets, and python3-websockets is not in scripts/packages.txt"]
+
+
 def test_comments_and_strings_are_no_code():
     assert "strcpy" not in lint.code_only('/* strcpy(a, b) */ "strcpy(" // strcpy(')
     assert "strcpy" in lint.code_only("strcpy(a, b);")

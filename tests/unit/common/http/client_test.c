@@ -396,8 +396,10 @@ static void what_never_ends_is_ended_here(void **state)
         struct answer answer;
         char url[64];
         snprintf(url, sizeof(url), "http://127.0.0.1:%u/", server.port);
-        struct cw_http_fetch get = {
-            .url = url, .plain = CW_HTTP_PLAIN_LOOPBACK, .max_body = 4096, .total_ms = 2000};
+        struct cw_http_fetch get = {.url = url,
+                                    .plain = CW_HTTP_PLAIN_LOOPBACK,
+                                    .max_body = 4096,
+                                    .total_ms = cases[i].err == CW_TIMEOUT ? 500 : 30000};
         fetch(client, &get, &answer);
         if (answer.err != cases[i].err || *answer.body) {
             fail_msg("%s: %s", cases[i].what, cw_err_code(answer.err));

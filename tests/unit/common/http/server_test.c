@@ -423,7 +423,7 @@ static void a_body_broken_off_ends_the_request_without_an_answer(void **state)
     int fd = wire_connect(world.port);
     const char *request = "PUT /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc";
     assert_int_equal(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
-    for (int i = 0; i < 500 && world.streamed == 0; i++) {
+    for (int i = 0; i < 2000 && world.streamed == 0; i++) {
         usleep(10000);
     }
     close(fd);
@@ -523,7 +523,7 @@ static void connections_past_the_bound_do_not_get_in(void **state)
         close(held[i]);
     }
     int status = 0;
-    for (int i = 0; i < 100 && status != 200; i++) {
+    for (int i = 0; i < 1000 && status != 200; i++) {
         usleep(20000);
         status = wire_status(world.port, "GET /hello/x" END, out, sizeof(out));
     }

@@ -43,14 +43,13 @@ static void forget(struct cw_rpc_call *call, const ProtobufCMessage *request, vo
     (void)ctx;
 }
 
+/* Answers when the client is gone, or when the test says so. */
+static atomic_bool answer_now;
 static void *answer_later(void *arg)
 {
     struct cw_rpc_call *call = arg;
-    for (int i = 0; i < 300 && !cw_rpc_call_cancelled(call); i++) {
+    for (int i = 0; i < 20000 && !cw_rpc_call_cancelled(call) && !atomic_load(&answer_now); i++) {
         usleep(1000);
-        if (i == 20 && cw_rpc_call_remaining_ms(call) > 1000) {
-            break;
-        }
     }
     atomic_store(&saw_cancel, cw_rpc_call_cancelled(call));
     cw_rpc_reply_bytes(call, CW_STR("\x08\x01"));
@@ -261,6 +260,7 @@ static void a_deferred_call_is_answered_by_another_thread(void **state)
 {
     struct kit *kit = *state;
     struct cw_rpc_answer answer;
+    atomic_store(&answer_now, true);
     assert_int_equal(ask(kit->open, "/t.S/Later", "x", &answer), CW_OK);
     pthread_join(later_thread, NULL);
     assert_false(atomic_load(&saw_cancel));
@@ -270,13 +270,14 @@ static void a_deferred_call_is_answered_by_another_thread(void **state)
 static void a_deferred_call_learns_that_the_client_is_gone(void **state)
 {
     struct kit *kit = *state;
-    struct kit_call cancelled = {.message = "", .timeout_ms = 900, .cancel_after_ms = 30};
+    atomic_store(&answer_now, false);
+    struct kit_call cancelled = {.message = "", .timeout_ms = 20000, .cancel_after_ms = 300};
     kit_raw_call(kit->open_path, "/t.S/Later", &cancelled);
     pthread_join(later_thread, NULL);
     assert_int_equal(cancelled.status, 1);
     assert_true(atomic_load(&saw_cancel));
 
-    struct kit_call late = {.message = "", .timeout_ms = 60};
+    struct kit_call late = {.message = "", .timeout_ms = 800};
     kit_raw_call(kit->open_path, "/t.S/Later", &late);
     pthread_join(later_thread, NULL);
     assert_int_equal(late.status, 4);
@@ -285,8 +286,7 @@ static void a_deferred_call_learns_that_the_client_is_gone(void **state)
 
 static void count_done(const struct cw_rpc_answer *answer, void *ctx)
 {
-    assert_int_equal(answer->err, CW_OK);
-    atomic_fetch_add((atomic_int *)ctx, 1);
+    atomic_fetch_add((atomic_int *)ctx, answer->err == CW_OK ? 1 : 1000);
 }
 
 static void above_the_bound_calls_are_turned_away(void **state)
@@ -300,6 +300,7 @@ static void above_the_bound_calls_are_turned_away(void **state)
     request_message request = CLINICWAVE__TOKEN__V1__VALIDATE_REQUEST__INIT;
     atomic_int done = 0;
     struct cw_rpc_server_stats stats = {0};
+    atomic_store(&answer_now, false);
     cw_rpc_unary_start(kit.runtime, kit.open, "/t.S/Later", &request.base, RESPONSE, 5000,
                        count_done, &done);
     while (stats.in_flight == 0 && atomic_load(&done) == 0) {
@@ -309,9 +310,11 @@ static void above_the_bound_calls_are_turned_away(void **state)
     assert_int_equal(ask(kit.open, "/t.S/Later", "x", &answer), CW_TOO_MANY_REQUESTS);
     assert_int_equal(answer.retry_after_ms, 1000);
     cw_rpc_answer_done(&answer);
+    atomic_store(&answer_now, true);
     while (atomic_load(&done) == 0) {
         usleep(500);
     }
+    assert_int_equal(atomic_load(&done), 1);
     pthread_join(later_thread, NULL);
     cw_rpc_server_stats(kit.server, &stats);
     assert_int_equal(stats.overloaded, 1);
@@ -333,7 +336,7 @@ static void the_deadline_of_a_server_that_is_not_there_holds(void **state)
         cw_rpc_unary(channel, "/t.S/Echo", &request.base, RESPONSE, 200, true, &answer),
         CW_DEADLINE_EXCEEDED);
     cw_rpc_answer_done(&answer);
-    assert_true(kit_now_ms() - start < 2000);
+    assert_true(kit_now_ms() - start < 4500);
     cw_rpc_channel_free(channel);
 }
 
