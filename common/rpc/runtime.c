@@ -4,16 +4,19 @@
 #include <grpc/grpc.h>
 #include <grpc/support/time.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "common/rpc/spin.h"
 #include "common/rpc/tag.h"
 
 enum { MAX_POLLERS = 16 };
 
 struct cw_rpc_runtime {
     grpc_completion_queue *queue;
+    int64_t spin_ns;
     unsigned n_pollers;
     pthread_t pollers[MAX_POLLERS];
 };
@@ -54,13 +57,48 @@ void cw_rpc_batch(grpc_call *call, const grpc_op *ops, size_t n, struct cw_rpc_t
     }
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static grpc_event ask(struct cw_rpc_runtime *runtime, gpr_timespec until)
+{
+    return grpc_completion_queue_next(runtime->queue, until, NULL);
+}
+
+/* A deadline that has passed makes the core look at the sockets once, without sleeping. */
+static grpc_event next_event(struct cw_rpc_runtime *runtime, struct cw_rpc_spin *spin)
+{
+    grpc_event event = {.type = GRPC_QUEUE_TIMEOUT};
+    bool spins = spin->bound_ns > 0 && cw_rpc_spin_begin(spin, now_ns());
+    while (spins) {
+        event = ask(runtime, gpr_time_0(GPR_CLOCK_MONOTONIC));
+        if (event.type != GRPC_QUEUE_TIMEOUT) {
+            break;
+        }
+        int64_t yield_ns = now_ns();
+        sched_yield();
+        spins = cw_rpc_spin_again(spin, yield_ns, now_ns());
+    }
+    if (event.type == GRPC_QUEUE_TIMEOUT) {
+        event = ask(runtime, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+    }
+    if (spin->bound_ns > 0) {
+        cw_rpc_spin_end(spin, now_ns());
+    }
+    return event;
+}
+
 static void *poll_loop(void *arg)
 {
     struct cw_rpc_runtime *runtime = arg;
+    struct cw_rpc_spin spin = CW_RPC_SPIN_INIT(runtime->spin_ns);
     polled_here = runtime;
     for (;;) {
-        grpc_event event =
-            grpc_completion_queue_next(runtime->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        grpc_event event = next_event(runtime, &spin);
         if (event.type == GRPC_QUEUE_SHUTDOWN) {
             return NULL;
         }
@@ -78,10 +116,18 @@ static void *poll_loop(void *arg)
 
 enum cw_err cw_rpc_runtime_new(unsigned pollers, struct cw_rpc_runtime **ret_runtime)
 {
-    ENSURE(pollers >= 1 && pollers <= MAX_POLLERS, CW_CONFIG_INVALID);
+    return cw_rpc_runtime_new_spinning(pollers, 0, ret_runtime);
+}
+
+enum cw_err cw_rpc_runtime_new_spinning(unsigned pollers, unsigned spin_us,
+                                        struct cw_rpc_runtime **ret_runtime)
+{
+    ENSURE(pollers >= 1 && pollers <= MAX_POLLERS && spin_us <= CW_RPC_SPIN_MAX_US,
+           CW_CONFIG_INVALID);
     struct cw_rpc_runtime *runtime = calloc(1, sizeof *runtime);
     ENSURE(runtime, CW_NO_MEMORY);
     cw_rpc_core_ref();
+    runtime->spin_ns = pollers == 1 ? spin_us * INT64_C(1000) : 0;
     runtime->queue = grpc_completion_queue_create_for_next(NULL);
     sigset_t before;
     signals_block(&before);

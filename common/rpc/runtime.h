@@ -15,10 +15,19 @@
 
 struct cw_rpc_runtime;
 
+enum { CW_RPC_SPIN_MAX_US = 1000 };
+
 /* Starts `pollers` polling threads with all signals blocked, as are the core's own. One is the
  * fastest: the core has one epoll set in a process and hands the poller's role over on each event.
  * After fork only. */
 CW_MUST_USE enum cw_err cw_rpc_runtime_new(unsigned pollers, struct cw_rpc_runtime **ret_runtime);
+
+/* The same, for a server that answers many short calls: while exchanges follow one another within
+ * `spin_us` microseconds (at most CW_RPC_SPIN_MAX_US; 0: never), the poller asks for the next one
+ * instead of sleeping, as long as nobody else wants its core. Several pollers always sleep: a
+ * second one would take the role away from the one that asks. */
+CW_MUST_USE enum cw_err cw_rpc_runtime_new_spinning(unsigned pollers, unsigned spin_us,
+                                                    struct cw_rpc_runtime **ret_runtime);
 
 /* Ends the pollers and the core. Every server and client stream on it has been freed before. Not on
  * a poller. NULL is fine. */

@@ -382,7 +382,9 @@ static enum cw_err make_server(struct sidecar *sidecar, const char *run_dir,
         .descriptors = sidecar_descriptors,
         .reflection = cw_config_bool(&at, "sidecar.reflection") ? ON_SIDECAR | ON_ADMIN : 0,
     };
-    TRY(cw_rpc_runtime_new((unsigned)cw_config_int(&at, "sidecar.pollers"), &sidecar->runtime));
+    TRY(cw_rpc_runtime_new_spinning((unsigned)cw_config_int(&at, "sidecar.pollers"),
+                                    (unsigned)cw_config_int(&at, "sidecar.spin-us"),
+                                    &sidecar->runtime));
     TRY(cw_rpc_server_new(sidecar->runtime, &config, &sidecar->server));
     TRY(cw_rpc_server_add(sidecar->server, handle_methods, handle_n_methods, sidecar->handle));
     TRY(cw_rpc_server_add(sidecar->server, registry_methods, registry_n_methods,

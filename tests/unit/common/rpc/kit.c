@@ -42,7 +42,7 @@ struct cw_rpc_channel *kit_channel(const char *path)
 
 void kit_start(struct kit *kit, const struct cw_rpc_method *methods, size_t n, void *ctx)
 {
-    assert_int_equal(cw_rpc_runtime_new(1, &kit->runtime), CW_OK);
+    assert_int_equal(cw_rpc_runtime_new_spinning(1, KIT_SPIN_US, &kit->runtime), CW_OK);
     assert_int_equal(cw_rpc_server_new(kit->runtime, &kit->config, &kit->server), CW_OK);
     if (n) {
         assert_int_equal(cw_rpc_server_add(kit->server, methods, n, ctx), CW_OK);

@@ -12,7 +12,7 @@
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
 
-enum { KIT_OPEN = 1, KIT_ADMIN = 2 };
+enum { KIT_OPEN = 1, KIT_ADMIN = 2, KIT_SPIN_US = 300 /* as cw-sidecar does */ };
 
 struct kit {
     char dir[64];

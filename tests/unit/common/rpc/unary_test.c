@@ -340,6 +340,36 @@ static void the_deadline_of_a_server_that_is_not_there_holds(void **state)
     cw_rpc_channel_free(channel);
 }
 
+/* The share of one core that the poller used since `start_ms`, in percent. */
+static uint64_t poller_share(struct kit *kit, int64_t start_ms, uint64_t cpu_ns)
+{
+    uint64_t wall_ms = (uint64_t)(kit_now_ms() - start_ms);
+    return (cw_rpc_runtime_cpu_ns(kit->runtime) - cpu_ns) / 10000 / CW_MAX(wall_ms, 1u);
+}
+
+static void a_spinning_poller_leaves_the_core_alone_when_little_comes(void **state)
+{
+    enum { BURST = 200, PACED = 100, PACE_US = 5000, IDLE_US = 500000, MAX_SHARE = 40 };
+    struct kit *kit = *state;
+    struct cw_rpc_answer answer;
+    for (int i = 0; i < BURST; i++) { /* so fast that it expects more */
+        assert_int_equal(ask(kit->open, "/t.S/Echo", "x", &answer), CW_OK);
+        cw_rpc_answer_done(&answer);
+    }
+    int64_t start = kit_now_ms();
+    uint64_t cpu = cw_rpc_runtime_cpu_ns(kit->runtime);
+    usleep(IDLE_US);
+    assert_in_range(poller_share(kit, start, cpu), 0, MAX_SHARE / 4);
+    start = kit_now_ms();
+    cpu = cw_rpc_runtime_cpu_ns(kit->runtime);
+    for (int i = 0; i < PACED; i++) {
+        usleep(PACE_US);
+        assert_int_equal(ask(kit->open, "/t.S/Echo", "x", &answer), CW_OK);
+        cw_rpc_answer_done(&answer);
+    }
+    assert_in_range(poller_share(kit, start, cpu), 0, MAX_SHARE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +387,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_deferred_call_learns_that_the_client_is_gone,
                                         setup_deferred, teardown),
         cmocka_unit_test(above_the_bound_calls_are_turned_away),
+        cmocka_unit_test_setup_teardown(a_spinning_poller_leaves_the_core_alone_when_little_comes,
+                                        setup, teardown),
         cmocka_unit_test(the_deadline_of_a_server_that_is_not_there_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,30 @@
+/* The rule by which a poller asks on or sleeps; spin.h says why. */
+#include "common/rpc/spin.h"
+
+bool cw_rpc_spin_begin(struct cw_rpc_spin *spin, int64_t now_ns)
+{
+    spin->since_ns = now_ns;
+    spin->crowded = 0;
+    if (spin->pause > 0) {
+        spin->pause--;
+        return false;
+    }
+    return spin->expects;
+}
+
+bool cw_rpc_spin_again(struct cw_rpc_spin *spin, int64_t yield_ns, int64_t now_ns)
+{
+    if (now_ns - yield_ns > CW_RPC_SPIN_CROWDED_NS && ++spin->crowded == CW_RPC_SPIN_CROWDED) {
+        spin->pause = CW_RPC_SPIN_PAUSE;
+        return false;
+    }
+    return now_ns - spin->since_ns < spin->bound_ns;
+}
+
+void cw_rpc_spin_end(struct cw_rpc_spin *spin, int64_t now_ns)
+{
+    int64_t gap_ns = now_ns - spin->since_ns;
+    if (gap_ns >= CW_RPC_SPIN_GAP_NS) {
+        spin->expects = gap_ns < spin->bound_ns;
+    }
+}

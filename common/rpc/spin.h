@@ -1,0 +1,46 @@
+/* Whether a poller that has nothing to do asks on for a moment before it sleeps.
+ *
+ * To wake a sleeping thread costs more than an exchange itself (tens of microseconds where a halted
+ * core has to be woken, docs/decisions/0010). So after a short gap the next one is expected to be
+ * short as well, and is spent asking. The machine must not pay for that:
+ *
+ *  - a gap longer than the bound ends the asking until a short one has been seen again, so that a
+ *    process with little to do sleeps at once;
+ *  - the caller yields the core between two questions. Once others have taken it
+ *    CW_RPC_SPIN_CROWDED times within a gap, the next CW_RPC_SPIN_PAUSE gaps are slept through: a
+ *    busy machine has better things to do.
+ *
+ * Times are nanoseconds of one monotonic clock. One thread. */
+#ifndef CW_RPC_SPIN_H
+#define CW_RPC_SPIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    CW_RPC_SPIN_GAP_NS = 20000,    /* less lies between two events of one exchange: no gap */
+    CW_RPC_SPIN_CROWDED_NS = 5000, /* a yield that took so long let somebody else run */
+    CW_RPC_SPIN_CROWDED = 4,
+    CW_RPC_SPIN_PAUSE = 64, /* gaps */
+};
+
+struct cw_rpc_spin {
+    int64_t bound_ns; /* 0: never asks */
+    int64_t since_ns; /* when the gap began */
+    bool expects;     /* the last gap was short */
+    unsigned crowded; /* yields of this gap in which others ran */
+    unsigned pause;   /* gaps that are still slept through */
+};
+
+#define CW_RPC_SPIN_INIT(bound) ((struct cw_rpc_spin){.bound_ns = (bound)})
+
+/* A gap begins. True: ask without sleeping. */
+bool cw_rpc_spin_begin(struct cw_rpc_spin *spin, int64_t now_ns);
+
+/* Nothing came, and the core was offered to others from `yield_ns` to `now_ns`. True: ask again. */
+bool cw_rpc_spin_again(struct cw_rpc_spin *spin, int64_t yield_ns, int64_t now_ns);
+
+/* Something came. */
+void cw_rpc_spin_end(struct cw_rpc_spin *spin, int64_t now_ns);
+
+#endif
