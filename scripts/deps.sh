@@ -50,9 +50,19 @@ make_eureka_py() {
     python3 -m pip install --no-deps --disable-pip-version-check --root-user-action=ignore --target "$1/python" \
         -r "$eureka/requirements.txt" > "$1/log" 2>&1
 }
+# spring DIRECTORY SUFFIX [OPTION…]: the modules as NAME SUFFIX .jar
+spring() {
+    local to=$1 suffix=$2 module
+    shift 2
+    cp -r "$eureka/spring/." "$to/"
+    (cd "$to" && mvn -q -B "$@" package >> log 2>&1) || return
+    for module in registry greeter gateway; do
+        mv "$to/$module/target/$module.jar" "$to/$module$suffix.jar"
+        rm -rf "${to:?}/$module"
+    done
+}
 make_eureka_java() {
-    cp -r "$eureka/spring/." "$1/"
-    (cd "$1" && mvn -q -B package > log 2>&1 && mv target/greeter.jar . && rm -rf target)
+    spring "$1" "" && spring "$1" -older -Dboot.version=3.5.7 -Dcloud.version=2025.0.0
 }
 
 cached npm "npm oidc-provider (about 10 MB, less than a minute)" "$idp/package.json" "$idp/package-lock.json"
@@ -63,6 +73,6 @@ if [ "${1:-}" = interop ]; then
     place eureka "$made/node_modules" "$made/package.json"
     cached eureka_py "Python py-eureka-client (1 MB)" "$eureka/requirements.txt"
     place eureka "$made/python"
-    cached eureka_java "Spring Boot with its Eureka client (about 80 MB, a minute)" "$eureka/spring"
-    place eureka "$made/greeter.jar"
+    cached eureka_java "Spring Cloud's Eureka, client and gateway of two trains (about 250 MB, two minutes)" "$eureka/spring" "$CW_ROOT/scripts/deps.sh"
+    place eureka "$made"/*.jar
 fi

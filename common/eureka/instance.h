@@ -29,12 +29,13 @@ enum cw_eureka_data_center {
 };
 
 enum {
-    CW_EUREKA_NAME_MAX = 128,      /* bytes of an application's name */
-    CW_EUREKA_ID_MAX = 256,        /* bytes of an instance id */
-    CW_EUREKA_TEXT_MAX = 2048,     /* bytes of any other text */
-    CW_EUREKA_PAIRS_MAX = 64,      /* metadata entries */
-    CW_EUREKA_PAIR_KEY_MAX = 128,  /* bytes of a metadata key */
-    CW_EUREKA_INSTANCE_MAX = 32768 /* bytes of all texts of one instance */
+    CW_EUREKA_NAME_MAX = 128,       /* bytes of an application's name */
+    CW_EUREKA_ID_MAX = 256,         /* bytes of an instance id */
+    CW_EUREKA_TEXT_MAX = 2048,      /* bytes of any other text */
+    CW_EUREKA_PAIRS_MAX = 64,       /* metadata entries */
+    CW_EUREKA_PAIR_KEY_MAX = 128,   /* bytes of a metadata key */
+    CW_EUREKA_INSTANCE_MAX = 32768, /* bytes of all texts of one instance */
+    CW_EUREKA_HASH_MAX = 256,       /* bytes of a reconcile hash with its NUL */
 };
 
 struct cw_eureka_port {

@@ -372,6 +372,18 @@ enum cw_err cw_eureka_parse_registration(struct cw_arena *arena, struct cw_str p
     return CW_OK;
 }
 
+enum cw_err cw_eureka_parse_lookup(struct cw_arena *arena, struct cw_str json,
+                                   struct cw_eureka_instance *ret_instance)
+{
+    const char *ignored = NULL;
+    json_t *root = json_read(json);
+    ENSURE(root != NULL, CW_REQUEST_MALFORMED);
+    enum cw_err err =
+        instance_get(arena, json_object_get(root, "instance"), ret_instance, &ignored);
+    json_decref(root);
+    return err;
+}
+
 enum cw_err cw_eureka_parse_instance(struct cw_arena *arena, struct cw_str json,
                                      struct cw_eureka_instance *ret_instance)
 {
@@ -381,74 +393,4 @@ enum cw_err cw_eureka_parse_instance(struct cw_arena *arena, struct cw_str json,
     enum cw_err err = instance_get(arena, root, ret_instance, &ignored);
     json_decref(root);
     return err;
-}
-
-/* Servers of the XStream age write a list of one as the bare object. */
-static size_t list_size(const json_t *value)
-{
-    return json_is_array(value) ? json_array_size(value) : (size_t)json_is_object(value);
-}
-
-static const json_t *list_at(const json_t *value, size_t i)
-{
-    return json_is_array(value) ? json_array_get(value, i) : value;
-}
-
-static enum cw_err app_visit(struct cw_arena *arena, const json_t *app, cw_eureka_visit *visit,
-                             void *ctx, struct cw_eureka_document *document)
-{
-    const json_t *list = json_object_get(app, "instance");
-    for (size_t i = 0; i < list_size(list); i++) {
-        const char *ignored = NULL;
-        struct cw_eureka_instance instance;
-        enum cw_err err = instance_get(arena, list_at(list, i), &instance, &ignored);
-        ENSURE(err != CW_NO_MEMORY, err);
-        const char *id = err == CW_OK ? cw_eureka_instance_id(&instance) : NULL;
-        if (id == NULL || !cw_eureka_id_is_valid(cw_str(id)) ||
-            !cw_eureka_app_is_valid(cw_str(instance.app)) || is_blank(instance.ip_addr)) {
-            document->skipped++;
-            continue;
-        }
-        document->instances++;
-        TRY(visit(ctx, &instance));
-    }
-    return CW_OK;
-}
-
-static enum cw_err document_visit(struct cw_arena *arena, const json_t *root,
-                                  cw_eureka_visit *visit, void *ctx,
-                                  struct cw_eureka_document *document)
-{
-    const json_t *applications = json_object_get(root, "applications");
-    ENSURE(json_is_object(applications), CW_REQUEST_MALFORMED);
-    const char *hash = "";
-    TRY(text_get(arena, applications, "apps__hashcode", CW_EUREKA_TEXT_MAX, &hash));
-    document->hash = cw_arena_dup(arena, cw_str(hash));
-    ENSURE(document->hash != NULL, CW_NO_MEMORY);
-    struct scalar version;
-    const json_t *given = json_object_get(applications, "versions__delta");
-    uint64_t number = 0;
-    if (given != NULL && scalar_read(given, &version) &&
-        cw_str_to_u64(version.s, INT64_MAX, &number) == CW_OK) {
-        document->version = (int64_t)number;
-    }
-    const json_t *list = json_object_get(applications, "application");
-    for (size_t i = 0; i < list_size(list); i++) {
-        TRY(app_visit(arena, list_at(list, i), visit, ctx, document));
-    }
-    return CW_OK;
-}
-
-enum cw_err cw_eureka_parse_document(struct cw_arena *arena, struct cw_str json,
-                                     cw_eureka_visit *visit, void *ctx,
-                                     struct cw_eureka_document *ret_document)
-{
-    struct cw_eureka_document document = {0};
-    json_t *root = json_read(json);
-    ENSURE(root != NULL, CW_REQUEST_MALFORMED);
-    enum cw_err err = document_visit(arena, root, visit, ctx, &document);
-    json_decref(root);
-    TRY(err);
-    *ret_document = document;
-    return CW_OK;
 }

@@ -21,21 +21,27 @@ CW_MUST_USE enum cw_err cw_eureka_parse_registration(struct cw_arena *arena, str
 
 /* A full or delta document of a server: `{"applications":{…}}`. */
 struct cw_eureka_document {
-    char *hash;       /* apps__hashcode, "" where absent; in the arena */
-    int64_t version;  /* versions__delta */
-    size_t instances; /* how many were visited */
-    size_t skipped;   /* entries without an id, an application or an address, or past a bound */
+    char hash[CW_EUREKA_HASH_MAX]; /* apps__hashcode, "" where absent */
+    int64_t version;               /* versions__delta */
+    size_t instances;              /* how many were visited */
+    size_t skipped; /* entries without an id, an application or an address, or past a bound */
 };
 
-/* Called once for each instance, in the order of the document; `instance` and its texts live as
- * long as the arena. An error ends the parse and is passed on. */
+/* Called once for each instance, in the order of the document; `instance` and its texts live until
+ * it returns. An error ends the parse and is passed on. */
 typedef enum cw_err cw_eureka_visit(void *ctx, const struct cw_eureka_instance *instance);
 
-/* CW_REQUEST_MALFORMED when it is no such document. One broken instance is skipped and counted, so
- * that it does not hide the others. */
+/* The document is walked, not built: beside its text there is never more in memory than one
+ * instance, for which the arena is used and reset. CW_REQUEST_MALFORMED when it is no such
+ * document, possibly after some visits. One broken instance is skipped and counted, so that it does
+ * not hide the others. */
 CW_MUST_USE enum cw_err cw_eureka_parse_document(struct cw_arena *arena, struct cw_str json,
                                                  cw_eureka_visit *visit, void *ctx,
                                                  struct cw_eureka_document *ret_document);
+
+/* A server's answer for one instance, `{"instance":{…}}`. */
+CW_MUST_USE enum cw_err cw_eureka_parse_lookup(struct cw_arena *arena, struct cw_str json,
+                                               struct cw_eureka_instance *ret_instance);
 
 /* One instance object, the member of a registration or of a document. */
 CW_MUST_USE enum cw_err cw_eureka_parse_instance(struct cw_arena *arena, struct cw_str json,

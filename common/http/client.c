@@ -175,6 +175,9 @@ static bool set_request(struct transfer *transfer, const struct cw_http_fetch *f
     } else {
         ok &= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
     }
+    if (fetch->gzip) {
+        ok &= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip") == CURLE_OK;
+    }
     for (const char *const *header = fetch->headers; ok && header && *header; header++) {
         ok = add_header(transfer, *header);
     }

@@ -27,6 +27,7 @@ struct cw_http_fetch {
     const char *key_file;
     const char *user; /* HTTP Basic; NULL: none */
     const char *password;
+    bool gzip;           /* asks for it; the bound then counts what was inflated */
     unsigned connect_ms; /* 0: 2000 */
     unsigned total_ms;   /* 0: 5000 */
     size_t max_body;     /* bytes of the answer; 0: 256 KiB */

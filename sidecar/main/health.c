@@ -75,6 +75,30 @@ static void add_registry(struct sidecar *sidecar, handle_add_health *add, void *
             });
 }
 
+static void add_eureka(struct sidecar *sidecar, handle_add_health *add, void *to)
+{
+    struct eureka_stats stats;
+    char detail[NAME_MAX_SIZE];
+
+    if (!registry_eureka_stats(sidecar->registry, &stats)) {
+        return;
+    }
+    bool well = !stats.late && !stats.refusal[0] && stats.registered == stats.wanted;
+    snprintf(detail, sizeof(detail),
+             "%zu instances from %s, %zu held; %zu of %zu registered%s%s%s%s", stats.instances,
+             stats.server[0] ? stats.server : "no server yet", stats.held, stats.registered,
+             stats.wanted, stats.error[0] ? "; " : "", stats.error,
+             stats.refusal[0] ? "; registering: " : "", stats.refusal);
+    add(to, &(struct handle_health){
+                .name = "registry:eureka",
+                .status = well ? HANDLE_UP : HANDLE_DEGRADED,
+                .counts = false,
+                .detail = detail,
+                .age_s = stats.age_ms < 0 ? -1 : stats.age_ms / 1000,
+                .remedy = well ? "" : "is the Eureka server up? registry.eureka.servers",
+            });
+}
+
 static void add_revocations(struct sidecar *sidecar, handle_add_health *add, void *to)
 {
     int64_t age = revocations_age_ms(sidecar->revocations, cw_clock_monotonic_ms(&cw_clock_system));
@@ -130,6 +154,7 @@ void health_list(void *ctx, handle_add_health *add, void *to)
     }
     cw_key_store_each(sidecar->keys, add_issuer, &listing);
     add_registry(sidecar, add, to);
+    add_eureka(sidecar, add, to);
 }
 
 /* ---- actuator ---- */
@@ -189,13 +214,25 @@ static enum cw_health check_registry(void *ctx, json_t *details)
 {
     struct sidecar *sidecar = ctx;
     struct registry_store_stats stats;
+    struct eureka_stats eureka;
 
     registry_stats(sidecar->registry, &stats);
     json_object_set_new(details, "instances", json_integer((json_int_t)stats.instances));
     json_object_set_new(details, "applications", json_integer((json_int_t)stats.apps));
     json_object_set_new(details, "unreachable", json_integer((json_int_t)stats.unreachable));
     json_object_set_new(details, "provisional", json_boolean(stats.provisional));
-    return CW_HEALTH_UP; /* an empty registry is no fault */
+    if (registry_eureka_stats(sidecar->registry, &eureka)) {
+        json_object_set_new(
+            details, "eureka",
+            json_pack("{s:s,s:I,s:b,s:I,s:I,s:I,s:I,s:s,s:s}", "server", eureka.server,
+                      "ageSeconds", (json_int_t)(eureka.age_ms < 0 ? -1 : eureka.age_ms / 1000),
+                      "late", eureka.late, "instances", (json_int_t)eureka.instances, "held",
+                      (json_int_t)eureka.held, "wanted", (json_int_t)eureka.wanted, "registered",
+                      (json_int_t)eureka.registered, "error", eureka.error, "refusal",
+                      eureka.refusal));
+    }
+    return CW_HEALTH_UP; /* an empty registry is no fault, and one that is old is better than none
+                          */
 }
 
 void health_components(struct sidecar *sidecar,

@@ -215,6 +215,7 @@ static enum cw_err make_metrics(struct sidecar *sidecar)
     for (size_t i = 0; i < CW_ARRAY_SIZE(reads); i++) {
         cw_metrics_read(sidecar->metrics, reads[i].metric, NULL, reads[i].read, sidecar);
     }
+    eureka_metrics(sidecar);
     struct cw_str good = CW_STR("good");
     struct cw_str bad = CW_STR("failed");
     sidecar->fetches_good = cw_metrics_series(sidecar->metrics, METRIC_KEY_FETCHES, &good);

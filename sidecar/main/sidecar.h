@@ -46,6 +46,10 @@ void sidecar_reload(struct sidecar *sidecar);
 /* Running calls may end, then everything does. Also after a failed start. */
 void sidecar_stop(struct sidecar *sidecar);
 
+/* ---- eureka_metrics.c ---- */
+
+void eureka_metrics(struct sidecar *sidecar);
+
 /* ---- health.c ---- */
 
 /* For the actuator; ctx is the sidecar. */

@@ -4,7 +4,7 @@
 #include <pwd.h>
 #include <stdio.h>
 
-enum { ARENA_MAX = 64 << 20 };
+enum { ARENA_MAX = 64 << 20, BYTES_LOCAL = 8 << 20 };
 
 static void problem(const struct cw_config_at *at, const char *key, struct cw_buf *problems,
                     enum cw_err *err, const char *text)
@@ -151,18 +151,15 @@ static void read_statics(const struct cw_config_at *root, struct cw_buf *problem
 static void read_embedded(const struct cw_config_at *root, struct cw_buf *problems,
                           struct registry_config *config, enum cw_err *err)
 {
-    const char *zone, *url;
-    if (cw_config_pair(root, "eureka.client.service-url", 0, &zone, &url)) {
-        problem(root, "eureka.client.service-url", problems, err,
-                "a Eureka server cannot be used by this version; without this key the embedded "
-                "registry is used");
-    }
     config->writers = cw_config_enum(root, "registry.embedded.writers") == 1;
     config->address = cw_config_string(root, "registry.embedded.address");
     config->port = (uint16_t)cw_config_int(root, "registry.embedded.port");
     if (!registry_address_is_loopback(cw_str(config->address))) {
         problem(root, "registry.embedded.address", problems, err,
                 "is an IP address of loopback: the embedded registry is for this host");
+    }
+    if (config->eureka.n_servers > 0) {
+        config->port = 0; /* one registry is enough for a host */
     }
     if (config->port != 0 && registry_rules_reserve(config->rules, config->port) != CW_OK) {
         problem(root, "registry.embedded.port", problems, err, "too many management ports");
@@ -179,6 +176,13 @@ static void read_limits(const struct cw_config_at *root, struct registry_config 
         .grace_ms = cw_config_ms(root, "registry.grace-period"),
         .provisional_ms = provisional > 0 ? provisional : -1,
     };
+    if (config->eureka.n_servers > 0) {
+        /* room of its own, so that a large registry does not keep this host's services out */
+        config->limits.eureka = config->eureka.fetch;
+        config->limits.instances += config->eureka.max_instances;
+        config->limits.apps += config->eureka.max_instances;
+        config->limits.bytes = BYTES_LOCAL + config->eureka.max_document;
+    }
     config->max_watchers = (size_t)cw_config_int(root, "registry.max-watchers");
 }
 
@@ -188,8 +192,11 @@ enum cw_err registry_config_read(const struct cw_config *config, struct cw_buf *
     struct cw_config_at root = cw_config_root(config);
     struct registry_config mine = {.arena = CW_ARENA_INIT(ARENA_MAX)};
     TRY(registry_rules_new(&mine.rules));
-    enum cw_err err = CW_OK;
+    enum cw_err err = eureka_config_read(&root, &mine.arena, problems, &mine.eureka);
     read_limits(&root, &mine);
+    if (mine.eureka.n_servers > 0 && mine.eureka.here) {
+        registry_rules_eureka_is_here(mine.rules);
+    }
     read_embedded(&root, problems, &mine, &err);
     read_grants(&root, problems, mine.rules, &err);
     read_networks(&root, problems, mine.rules, &err);
@@ -208,6 +215,7 @@ enum cw_err registry_config_read(const struct cw_config *config, struct cw_buf *
 void registry_config_done(struct registry_config *config)
 {
     registry_rules_unref(config->rules);
+    eureka_config_done(&config->eureka);
     cw_arena_done(&config->arena);
     *config = (struct registry_config){0};
 }

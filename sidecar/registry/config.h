@@ -3,6 +3,7 @@
 #define SIDECAR_REGISTRY_CONFIG_H
 
 #include "common/config/config.h"
+#include "sidecar/registry/eureka_config.h"
 #include "sidecar/registry/store.h"
 
 struct registry_config {
@@ -14,6 +15,7 @@ struct registry_config {
     struct registry_rules *rules;  /* one reference */
     struct registry_spec *statics; /* in the arena */
     size_t n_statics;
+    struct eureka_config eureka; /* without servers: none */
     struct cw_arena arena;
 };
 

@@ -8,6 +8,8 @@
 
 #include "common/eureka/encode.h"
 
+enum { ARENA_BLOCK = 512 };
+
 static bool path_is_valid(const char *path, size_t max)
 {
     size_t n = strlen(path);
@@ -77,7 +79,8 @@ enum cw_err registry_instance_new(const struct registry_spec *spec,
     struct registry_instance *instance = calloc(1, sizeof(*instance));
     ENSURE(instance != NULL, CW_NO_MEMORY);
     atomic_init(&instance->refs, 1);
-    instance->arena = (struct cw_arena)CW_ARENA_INIT(CW_EUREKA_INSTANCE_MAX);
+    /* tens of thousands of them may be held: no page for each */
+    instance->arena = (struct cw_arena){.max = CW_EUREKA_INSTANCE_MAX, .block = ARENA_BLOCK};
     enum cw_err err = fill(instance, spec);
     if (err != CW_OK) {
         registry_instance_unref(instance);

@@ -8,10 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/version.h"
+#include "common/crypto/random.h"
 #include "sidecar/registry/registry_internal.h"
 #include "sidecar/registry/state.h"
 
-enum { SAVE_EVERY_MS = 1000 };
+enum { SAVE_EVERY_MS = 1000, EUREKA_ACTIVE = 32, EUREKA_STOP_MS = 2000 };
 
 void registry_check(const struct cw_config *config, struct cw_buf *problems)
 {
@@ -55,6 +57,31 @@ static enum cw_err state_load(struct registry *registry, const char *state_dir)
     return CW_OK;
 }
 
+static void wake(void *ctx)
+{
+    registry_wake(ctx);
+}
+
+/* After the state was read: what the servers told before the start is their client's to keep. */
+static enum cw_err make_eureka(struct registry *registry)
+{
+    if (registry->config.eureka.n_servers == 0) {
+        return CW_OK;
+    }
+    TRY(cw_http_client_new("cw-sidecar/" CW_VERSION, EUREKA_ACTIVE, &registry->network.client));
+    registry->network.config = &registry->config.eureka;
+    struct eureka_options options = {
+        .config = &registry->config.eureka,
+        .store = registry->store,
+        .clock = registry->clock,
+        .random = &cw_random_system,
+        .transport = eureka_http_transport(&registry->network),
+        .wake = wake,
+        .wake_ctx = registry,
+    };
+    return eureka_new(&options, &registry->eureka);
+}
+
 static enum cw_err fill(struct registry *registry, const struct cw_config *config,
                         const char *state_dir)
 {
@@ -67,7 +94,8 @@ static enum cw_err fill(struct registry *registry, const struct cw_config *confi
         memcpy(registry->host, "localhost", sizeof("localhost"));
     }
     TRY(registry_store_set_static(registry->store, read->statics, read->n_statics));
-    return state_load(registry, state_dir);
+    TRY(state_load(registry, state_dir));
+    return make_eureka(registry);
 }
 
 enum cw_err registry_new(const struct cw_config *config, const char *state_dir,
@@ -98,6 +126,8 @@ void registry_free(struct registry *registry)
         return;
     }
     registry_stop(registry);
+    cw_http_client_free(registry->network.client);
+    eureka_free(registry->eureka);
     registry_watchers_free(registry->watchers);
     registry_store_free(registry->store);
     registry_config_done(&registry->config);
@@ -140,7 +170,7 @@ static bool save(struct registry *registry, const struct registry_snapshot *snap
 static void *run(void *arg)
 {
     struct registry *registry = arg;
-    uint64_t saved = 0;
+    uint64_t saved = 0, synced = 0;
     int64_t save_after = 0;
     bool go_on = true;
     while (go_on) {
@@ -149,6 +179,10 @@ static void *run(void *arg)
         int64_t now = cw_clock_monotonic_ms(registry->clock);
         if (snapshot != NULL) {
             registry_watchers_publish(registry->watchers, snapshot);
+            if (registry->eureka != NULL && snapshot->generation != synced) {
+                eureka_sync(registry->eureka, snapshot);
+                synced = snapshot->generation;
+            }
             if (snapshot->generation != saved && now >= save_after) {
                 /* a failure is tried again with the next round, not the next change */
                 saved = save(registry, snapshot) ? snapshot->generation : saved;
@@ -160,6 +194,9 @@ static void *run(void *arg)
             registry_snapshot_unref(snapshot);
         } else {
             wait = CW_MIN(wait, SAVE_EVERY_MS);
+        }
+        if (registry->eureka != NULL) {
+            wait = CW_MIN(wait, eureka_tick(registry->eureka));
         }
         go_on = rest(registry, wait);
     }
@@ -192,6 +229,12 @@ void registry_stop(struct registry *registry)
     /* what the stop itself did to streams is not what the next run should begin with: they are
      * within their grace, and so still in this last snapshot */
     struct registry_snapshot *snapshot = registry_store_snapshot(registry->store);
+    if (registry->eureka != NULL) {
+        if (snapshot != NULL) {
+            eureka_sync(registry->eureka, snapshot);
+        }
+        eureka_stop(registry->eureka, EUREKA_STOP_MS);
+    }
     if (snapshot != NULL) {
         (void)save(registry, snapshot);
         registry_snapshot_unref(snapshot);
@@ -213,6 +256,14 @@ enum cw_err registry_reload(struct registry *registry, const struct cw_config *c
 void registry_stats(const struct registry *registry, struct registry_store_stats *ret_stats)
 {
     registry_store_stats(registry->store, ret_stats);
+}
+
+bool registry_eureka_stats(const struct registry *registry, struct eureka_stats *ret_stats)
+{
+    if (registry->eureka != NULL) {
+        eureka_stats(registry->eureka, ret_stats);
+    }
+    return registry->eureka != NULL;
 }
 
 uint16_t registry_port(const struct registry *registry)

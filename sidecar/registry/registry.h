@@ -8,6 +8,7 @@
 
 #include "common/config/config.h"
 #include "common/rpc/server.h"
+#include "sidecar/registry/eureka.h"
 #include "sidecar/registry/store.h"
 
 struct registry;
@@ -36,6 +37,8 @@ void registry_free(struct registry *registry);
 
 /* Any thread. */
 void registry_stats(const struct registry *registry, struct registry_store_stats *ret_stats);
+/* False, and nothing written, without a Eureka server. */
+bool registry_eureka_stats(const struct registry *registry, struct eureka_stats *ret_stats);
 /* The embedded registry's port, 0 when it is off. */
 uint16_t registry_port(const struct registry *registry);
 

@@ -6,6 +6,7 @@
 
 #include "common/http/server.h"
 #include "sidecar/registry/config.h"
+#include "sidecar/registry/eureka_http.h"
 #include "sidecar/registry/registry.h"
 #include "sidecar/registry/watch.h"
 
@@ -17,6 +18,8 @@ struct registry {
     struct registry_store *store;
     struct registry_watchers *watchers;
     struct cw_http_server *http; /* NULL: off */
+    struct eureka *eureka;       /* NULL: no Eureka server */
+    struct eureka_http network;  /* its own: its documents are large */
     char *state_path;            /* NULL: nothing is kept */
     uint32_t grace_s;
     char host[256]; /* for default instance ids */

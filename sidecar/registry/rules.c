@@ -27,6 +27,7 @@ struct registry_rules {
     struct in6_addr hosts[REGISTRY_HOST_ADDRS_MAX];
     char dirs[REGISTRY_SOCKET_DIRS_MAX][REGISTRY_PATH_MAX + 1]; /* each with a final slash */
     struct grant grants[REGISTRY_GRANTS_MAX];
+    bool eureka_is_here;
 };
 
 enum cw_err registry_rules_new(struct registry_rules **ret_rules)
@@ -204,6 +205,11 @@ enum cw_err registry_rules_add_interfaces(struct registry_rules *rules)
     return err;
 }
 
+void registry_rules_eureka_is_here(struct registry_rules *rules)
+{
+    rules->eureka_is_here = true;
+}
+
 bool registry_rules_may_register(const struct registry_rules *rules, uid_t uid, const char *app)
 {
     for (size_t i = 0; i < rules->n_grants; i++) {
@@ -326,7 +332,7 @@ enum registry_reach registry_rules_reach(const struct registry_rules *rules,
     if (is_from_here(origin) && here) {
         return REGISTRY_REACHABLE;
     }
-    if (is_loopback(&address)) {
+    if (is_loopback(&address) && !(origin == REGISTRY_EUREKA && rules->eureka_is_here)) {
         return REGISTRY_LOOPBACK;
     }
     return is_allowed(rules, &address) ? REGISTRY_REACHABLE : REGISTRY_NOT_ALLOWED;

@@ -44,6 +44,9 @@ CW_MUST_USE enum cw_err registry_rules_add_host(struct registry_rules *rules,
 /* An absolute directory, without `..`, whose sockets a service may register. */
 CW_MUST_USE enum cw_err registry_rules_socket_dir(struct registry_rules *rules,
                                                   struct cw_str directory);
+/* Every Eureka server is on loopback: then what it tells is this host's, and its loopback is ours
+ * where registry.allow has it. */
+void registry_rules_eureka_is_here(struct registry_rules *rules);
 /* Adds the addresses of this host's interfaces. */
 CW_MUST_USE enum cw_err registry_rules_add_interfaces(struct registry_rules *rules);
 

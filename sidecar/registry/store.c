@@ -148,15 +148,22 @@ int64_t registry_store_tick(struct registry_store *store)
             }
         }
     }
-    if (store->provisional && store->provisional_until_ms <= now) {
+    if (store->provisional && !store->held && store->provisional_until_ms <= now) {
         provisional_end(store);
     }
-    if (store->provisional) {
+    if (store->provisional && !store->held) {
         next = CW_MIN(next, store->provisional_until_ms);
     }
     store_changes_expire(store);
     store_unlock(store, generation);
     return next - now;
+}
+
+void registry_store_hold(struct registry_store *store, bool held)
+{
+    pthread_mutex_lock(&store->lock);
+    store->held = held && store->provisional;
+    pthread_mutex_unlock(&store->lock);
 }
 
 uint64_t registry_store_generation(struct registry_store *store)

@@ -27,6 +27,7 @@ struct registry_limits {
     int64_t grace_ms;       /* [10000] */
     int64_t provisional_ms; /* [30000]; negative: none */
     int64_t retention_ms;   /* how long a change stays in a delta [180000] */
+    bool eureka;            /* what came from servers before the restart stays until they speak */
 };
 
 CW_MUST_USE enum cw_err registry_store_new(const struct registry_limits *limits,
@@ -78,6 +79,27 @@ CW_MUST_USE enum cw_err registry_store_set_static(struct registry_store *store,
  * unless something stronger is there already. */
 CW_MUST_USE enum cw_err registry_store_restore(struct registry_store *store,
                                                const struct registry_spec *spec);
+
+/* ---- Eureka servers ---- */
+
+/* What changed at the servers, in their order; a reference each. */
+struct registry_news {
+    struct {
+        struct registry_instance *instance;
+        bool gone;
+    } * p;
+    size_t n, cap;
+};
+
+/* Takes a reference of its own. CW_NO_MEMORY. */
+CW_MUST_USE enum cw_err registry_news_add(struct registry_news *news,
+                                          struct registry_instance *instance, bool gone);
+void registry_news_done(struct registry_news *news);
+/* All of them at once, for readers one change. What this host knows by itself is stronger and stays
+ * as it is. Returns how many found no room. */
+size_t registry_store_tell(struct registry_store *store, const struct registry_news *news);
+/* While it is held, the provisional phase does not end: the servers have not spoken yet. */
+void registry_store_hold(struct registry_store *store, bool held);
 
 /* ---- deltas ---- */
 

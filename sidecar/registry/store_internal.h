@@ -53,6 +53,7 @@ struct registry_store {
     uint64_t next_lease;
     uint64_t refused;
     bool provisional;
+    bool held; /* the provisional phase does not end by itself */
     int64_t provisional_until_ms;
     struct registry_snapshot *snapshot; /* cached; NULL after a change */
     /* Change s lies at s % STORE_CHANGES_MAX; those below first_change have left, those without

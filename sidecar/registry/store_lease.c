@@ -200,6 +200,9 @@ static int64_t restored_deadline(const struct registry_store *store,
         until =
             CW_MAX(until, store_now_ms(store) + (int64_t)instance->eureka.lease.duration_s * 1000);
     }
+    if (instance->origin == REGISTRY_EUREKA && store->limits.eureka) {
+        return STORE_NEVER; /* as long as it takes: its servers may be down */
+    }
     return until;
 }
 

@@ -1,11 +1,9 @@
 """DiscoveryService of a running sidecar: services register by a stream, gateways watch, operators look up."""
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 
@@ -13,11 +11,10 @@ import grpc
 import pytest
 
 from tests.support import rpc
+from tests.support.discovery import DOWN, OUT_OF_SERVICE, SERVICE, UP, Registration, Watch, lookup
 from tests.support.programs import program, until
 from tests.support.stack import Sidecar
 
-SERVICE = "clinicwave.discovery.v1.DiscoveryService"
-UP, DOWN, OUT_OF_SERVICE = 1, 2, 4
 TENANT = {"name": "clinicwave", "domains": ["clinicwave.localhost"], "audiences": ["a"],
           "issuers": [{"issuer": "https://idp.invalid/", "jwks-file": "/nonexistent"}]}
 
@@ -40,63 +37,6 @@ def start(directory, ending):
     keys.write_text('{"keys":[]}')
     tenant = dict(TENANT, issuers=[dict(TENANT["issuers"][0], **{"jwks-file": str(keys)})])
     return lambda **changes: ending(Sidecar(directory, [tenant], registry=registry(**changes)).start())
-
-
-class Registration:
-    """A Register stream that the test feeds. grpcio cancels a call that nobody holds any more: they are kept."""
-
-    kept = []
-
-    def __init__(self, sidecar, **instance):
-        self.kept.append(self)
-        self.channel = rpc.channel(sidecar.socket)
-        self.outgoing = queue.Queue()
-        self.call = rpc.Stub(self.channel, SERVICE).Register(iter(self.outgoing.get, None))
-        self.instance = dict({"application": "x", "address": "127.0.0.1", "port": 9000, "status": UP}, **instance)
-        self.answer = self.say()
-
-    def say(self, **changes):
-        self.instance.update(changes)
-        self.outgoing.put(rpc.message("clinicwave.discovery.v1.RegisterRequest")(instance=self.instance))
-        return next(self.call)
-
-    def close(self):
-        """A half-close: the clean end."""
-        self.outgoing.put(None)
-        assert self.call.code() == grpc.StatusCode.OK
-
-
-class Watch:
-    """A Watch stream; `state()` is the latest snapshot as `{application: {id: status}}`."""
-
-    def __init__(self, sidecar, *applications):
-        self.call = rpc.Stub(rpc.channel(sidecar.gateway_socket), SERVICE).Watch(applications=applications, timeout=60)
-        self.snapshots = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        try:
-            for snapshot in self.call:
-                self.snapshots.append(snapshot)
-        except grpc.RpcError:
-            pass
-
-    @property
-    def latest(self):
-        return self.snapshots[-1] if self.snapshots else None
-
-    def state(self):
-        return self.latest and {a.name: {i.instance_id: i.status for i in a.instances} for a in self.latest.applications}
-
-    def until(self, state):
-        try:
-            until(f"the watcher sees {state}", lambda: self.state() == state)
-        except AssertionError as e:
-            raise AssertionError(f"{e}: {self.state()}") from None
-
-
-def lookup(sidecar, application="", socket=None):
-    return rpc.Stub(rpc.channel(socket or sidecar.admin_socket), SERVICE).Lookup(application=application)
 
 
 def test_a_watcher_is_told_of_each_change(start):
@@ -281,7 +221,10 @@ def test_a_wrong_registry_is_a_clear_message(directory):
     keys.write_text('{"keys":[]}')
     tenant = dict(TENANT, issuers=[dict(TENANT["issuers"][0], **{"jwks-file": str(keys)})])
     for changes, words in (
-            ({"eureka": {"client": {"service-url": {"defaultZone": "http://127.0.0.1:1/eureka/"}}}}, "a Eureka server cannot be used"),
+            ({"eureka": {"client": {"service-url": {"defaultZone": "ftp://127.0.0.1/eureka/"}}}}, "eureka.client.service-url"),
+            ({"registry": {"eureka": {"servers": [{"url": "http://u:p@/eureka/"}]}}}, "registry.eureka.servers[0].url"),
+            ({"registry": {"eureka": {"servers": [{"url": "http://192.0.2.1:8761/eureka/"}], "instance": {"address": "127.0.0.1"}}}}, "is no loopback"),
+            ({"registry": {"eureka": {"servers": [{"url": "http://127.0.0.1:1/eureka/"}], "lease-duration": "10s"}}}, "registry.eureka.lease-duration"),
             ({"registry": {"embedded": {"address": "0.0.0.0"}}}, "registry.embedded.address"),
             ({"registry": {"allow": ["10.0.0.1/8"]}}, "registry.allow"),
             ({"registry": {"register": [{"uid": "nobody-of-this-name", "applications": ["X"]}]}}, "registry.register[0].uid"),
