@@ -6,17 +6,12 @@
 #include <grpc/slice.h>
 #include <protobuf-c/protobuf-c.h>
 
-#include "common/base/arena.h"
+#include "common/rpc/unpack.h"
 
 /* The bytes of a received message; `hold` keeps them and is unref'd by the caller. False: cannot be
  * read. */
 bool cw_rpc_message_bytes(grpc_byte_buffer *buffer, grpc_slice *ret_hold, struct cw_str *ret_bytes);
 
-/* Checks what protobuf-c does not: strings are UTF-8 without NUL, nesting is at most 16 deep, the
- * wire format holds. Then unpacks into the arena; nothing is to be freed. NULL: malformed, or
- * larger than the arena's bound. */
-ProtobufCMessage *cw_rpc_message_unpack(const ProtobufCMessageDescriptor *descriptor,
-                                        struct cw_str bytes, struct cw_arena *arena);
 bool cw_rpc_message_check(const ProtobufCMessageDescriptor *descriptor, struct cw_str bytes);
 
 /* Owned by the caller. */

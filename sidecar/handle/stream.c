@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "common/crypto/sha256.h"
+#include "common/rpc/unpack.h"
 #include "sidecar/handle/job.h"
 #include "sidecar/handle/validate.h"
 
 enum {
     STREAM_FLUSH = 96 * 1024, /* bytes of an answer after which another is begun */
     STREAM_COALESCE = 64 * 1024,
+    RULE_MEMORY = 256 * 1024, /* bytes that one definition may unpack into */
 };
 
 struct stream_state {
@@ -87,8 +89,10 @@ static enum cw_err make_place(struct stream_state *state, size_t number)
 
 static enum cw_err define(struct stream_state *state, struct cw_str packed)
 {
-    Clinicwave__Token__V1__RuleDefinition *definition =
-        clinicwave__token__v1__rule_definition__unpack(NULL, packed.n, (const uint8_t *)packed.p);
+    struct cw_arena arena CW_CLEANUP(cw_arena_done) = CW_ARENA_INIT(RULE_MEMORY);
+    const Clinicwave__Token__V1__RuleDefinition *definition =
+        (const Clinicwave__Token__V1__RuleDefinition *)cw_rpc_message_unpack(
+            &clinicwave__token__v1__rule_definition__descriptor, packed, &arena);
     struct rule *rule = NULL;
     enum cw_err err = CW_REQUEST_MALFORMED;
 
@@ -97,7 +101,6 @@ static enum cw_err define(struct stream_state *state, struct cw_str packed)
     if (number > 0 && number <= RULE_NUMBER_MAX) {
         err = rule_new(definition->requirement, definition->claims, definition->n_claims, &rule);
     }
-    clinicwave__token__v1__rule_definition__free_unpacked(definition, NULL);
     if (err == CW_OK) {
         err = make_place(state, number);
     }

@@ -97,6 +97,16 @@ def test_rules_are_judged_on_every_hit_and_can_be_replaced(gateway, issuer):
     assert gateway.ask(gateway.entry(digest=digest(token), rule=2), rules=replaced) == ["ALLOW (cached)"]
 
 
+@pytest.mark.parametrize("wrong", [dict(scopes_all=[""]), dict(roles_any=["r"] * 40000), dict(audiences=["\x00"]), dict(scopes_all=["files:read\x00x"])])
+def test_a_rule_that_is_malformed_or_outgrows_its_memory_ends_the_stream(sidecar, issuer, ending, wrong):
+    token = issuer.token()
+    stream = ending(Batches(sidecar.gateway_socket))
+    assert stream.ask(stream.entry(token, rule=1), rules=[dict(rule=1, requirement=dict(scopes_all=["files:read"]))]) == ["ALLOW"]
+    with pytest.raises(grpc.RpcError) as refused:
+        stream.ask(stream.entry(digest=digest(token), rule=2), rules=[dict(rule=2, requirement=wrong)])
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_an_insufficient_scope_says_which_would_have_been_enough(gateway, issuer):
     rules = [dict(rule=1, requirement=dict(scopes_all=["files:read", "files:delete"]))]
     ids = gateway.send(gateway.entry(issuer.token(), rule=1), rules=rules)
