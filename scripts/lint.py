@@ -5,7 +5,7 @@ Style, layering and generated files; each problem on a line. Without a name: all
 
   format      clang-format-14 finds nothing to change (edge-gateway/ speaks nginx's dialect)
   includes    #include lines keep to the layers (docs/ARCHITECTURE.md)
-  functions   no strcpy, sprintf, atoi, alloca … ; exit only in a main file
+  functions   no strcpy, sprintf, atoi, alloca … ; exit only in a main file; names that only some folders may use
   marks       no leftover marks, no conflict marks, no paths of somebody's machine
   scripts     shell and Python parse; a Python module that is imported has its package in packages.txt
   proto       protobuf's style guide as buf's default rules state it; everything is documented
@@ -54,6 +54,11 @@ PURE = [
     ("common/jose/", f"{NETWORK}|{RPC}|{CLOCK}", "the validator touches no network, no RPC type and no clock"),
     ("sidecar/policy/", f"{NETWORK}|{RPC}", "policy touches neither network nor RPC"),
     ("common/base/", f"{NETWORK}|{RPC}|common/(?!base/)", "common/base stands on nothing"),
+]
+
+# Names that only some folders may use, and why.
+NAMES = [
+    ("CW_HTTP_PLAIN_PRIVATE", ["common/http/", "sidecar/registry/", "tests/"], "plain http beyond loopback is for registries, never for keys"),
 ]
 
 FORBIDDEN = ("strcpy strcat stpcpy sprintf vsprintf gets atoi atol atoll atof alloca strtok mktemp tmpnam tempnam "
@@ -107,6 +112,9 @@ def check_functions():
                 if m.group(1) in ("system", "popen") and path.startswith("tests/"):
                     continue
                 problems.append(f"{path}:{number}: {m.group(1)} is not used here")
+            for name, folders, why in NAMES:
+                if name in line and not path.startswith(tuple(folders)):
+                    problems.append(f"{path}:{number}: {name}: {why}")
             if not path.startswith("tests/") and not path.endswith("main.c"):
                 for m in leaving.finditer(line):
                     problems.append(f"{path}:{number}: {m.group(1)} outside of main")

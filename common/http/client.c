@@ -37,8 +37,8 @@ struct transfer {
     struct cw_buf body;
     size_t n_headers; /* bytes */
     bool too_large;
-    bool refused;  /* the address is not loopback */
-    bool loopback; /* only such addresses */
+    bool refused;        /* the address is not loopback */
+    bool plain, private; /* http: only loopback, or private addresses, too */
     _Atomic bool cancelled;
     bool added; /* to the multi handle; loop thread only */
     struct timespec started;
@@ -107,12 +107,38 @@ static bool is_loopback(const struct sockaddr *address)
     return false;
 }
 
+/* Link-local is not private: clouds answer there with credentials. */
+static bool is_private(const struct sockaddr *address)
+{
+    static const struct {
+        uint32_t net, mask;
+    } nets[] = {
+        {0x0a000000, 0xff000000}, /* 10/8, RFC 1918 */
+        {0xac100000, 0xfff00000}, /* 172.16/12 */
+        {0xc0a80000, 0xffff0000}, /* 192.168/16 */
+        {0x64400000, 0xffc00000}, /* 100.64/10, RFC 6598 */
+    };
+    if (address->sa_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, address, sizeof(in6));
+        return (in6.sin6_addr.s6_addr[0] & 0xfe) == 0xfc; /* RFC 4193 */
+    }
+    struct sockaddr_in in;
+    memcpy(&in, address, sizeof(in));
+    bool found = false;
+    for (size_t i = 0; address->sa_family == AF_INET && i < CW_ARRAY_SIZE(nets); i++) {
+        found |= (ntohl(in.sin_addr.s_addr) & nets[i].mask) == nets[i].net;
+    }
+    return found;
+}
+
 /* The address that a name resolved to decides, not the name. */
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct transfer *transfer = arg;
     (void)purpose;
-    if (transfer->loopback && !is_loopback(&address->addr)) {
+    if (transfer->plain && !is_loopback(&address->addr) &&
+        !(transfer->private && is_private(&address->addr))) {
         transfer->refused = true;
         return CURL_SOCKET_BAD;
     }
@@ -248,7 +274,8 @@ static enum cw_err transfer_new(struct cw_http_client *client, const struct cw_h
     ENSURE(transfer, CW_NO_MEMORY);
     size_t max_body = fetch->max_body ? fetch->max_body : DEFAULT_BODY;
     transfer->client = client;
-    transfer->loopback = plain && fetch->plain == CW_HTTP_PLAIN_LOOPBACK;
+    transfer->plain = plain;
+    transfer->private = fetch->plain == CW_HTTP_PLAIN_PRIVATE;
     transfer->body.max = max_body + 1;
     transfer->easy = curl_easy_init();
     clock_gettime(CLOCK_MONOTONIC, &transfer->started);

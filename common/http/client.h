@@ -13,7 +13,9 @@ struct cw_http_client;
 enum cw_http_plain {
     CW_HTTP_PLAIN_NEVER = 0, /* https only */
     CW_HTTP_PLAIN_LOOPBACK,  /* http where the address connected to is loopback */
-    CW_HTTP_PLAIN_PRIVATE,   /* http anywhere: for registries in private networks, never for keys */
+    /* http where the address connected to is private: loopback, RFC 1918, RFC 6598, RFC 4193. For
+     * registries only: ./dev lint keeps the name to sidecar/registry. */
+    CW_HTTP_PLAIN_PRIVATE,
 };
 
 struct cw_http_fetch {

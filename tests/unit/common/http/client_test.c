@@ -302,6 +302,39 @@ static void plain_http_to_an_address_beyond_loopback_is_refused(void **state)
     cw_http_client_free(client);
 }
 
+static void plain_http_to_a_private_address_is_no_http_to_anywhere(void **state)
+{
+    (void)state;
+    static const char *const beyond[] = {
+        "http://192.0.2.1/",     "http://169.254.169.254/", "http://172.32.0.1/",
+        "http://[2001:db8::1]/", "http://[fe80::1]/",
+    };
+    static const char *const within[] = {"http://10.255.255.1:9/", "http://172.16.0.1:9/",
+                                         "http://192.168.255.1:9/", "http://[fd00::1]:9/"};
+    struct cw_http_client *client = new_client(10);
+    struct answer answer;
+    for (size_t i = 0; i < CW_ARRAY_SIZE(beyond); i++) {
+        struct cw_http_fetch get = {.url = beyond[i], .plain = CW_HTTP_PLAIN_PRIVATE};
+        fetch(client, &get, &answer);
+        assert_int_equal(answer.err, CW_FORBIDDEN);
+    }
+    for (size_t i = 0; i < CW_ARRAY_SIZE(within); i++) { /* it may try; nobody is there */
+        struct cw_http_fetch get = {
+            .url = within[i], .plain = CW_HTTP_PLAIN_PRIVATE, .total_ms = 300};
+        fetch(client, &get, &answer);
+        assert_int_not_equal(answer.err, CW_FORBIDDEN);
+        get.plain = CW_HTTP_PLAIN_LOOPBACK;
+        fetch(client, &get, &answer);
+        assert_int_equal(answer.err, CW_FORBIDDEN);
+    }
+    struct cw_http_server *server = start_server();
+    struct cw_http_fetch get = {.url = url_of(server, "/plain"), .plain = CW_HTTP_PLAIN_PRIVATE};
+    fetch(client, &get, &answer);
+    assert_int_equal(answer.err, CW_OK);
+    cw_http_client_free(client);
+    cw_http_server_stop(server, 1000);
+}
+
 static void cancel_and_the_end_of_the_client_run_every_callback_once(void **state)
 {
     (void)state;
@@ -535,6 +568,7 @@ int main(void)
         cmocka_unit_test(nobody_there_is_unavailable),
         cmocka_unit_test(urls_that_are_not_allowed_are_refused_at_once),
         cmocka_unit_test(plain_http_to_an_address_beyond_loopback_is_refused),
+        cmocka_unit_test(plain_http_to_a_private_address_is_no_http_to_anywhere),
         cmocka_unit_test(cancel_and_the_end_of_the_client_run_every_callback_once),
         cmocka_unit_test(what_never_ends_is_ended_here),
         cmocka_unit_test(a_server_must_prove_its_name_by_a_trusted_authority),
