@@ -10,6 +10,7 @@ import socketserver
 import threading
 import time
 
+import grpc
 import httpx
 import pytest
 
@@ -297,6 +298,44 @@ def test_a_unix_socket_is_an_instance(gateway, sidecar, directory, ending):
     until("it has left", lambda: who(gateway) == "no_instance")
     server.shutdown()
     server.server_close()
+
+
+def grpc_service(name, ending):
+    """A gRPC service of somebody else that answers with its name."""
+    handler = grpc.method_handlers_generic_handler("test.Name", {"Say": grpc.unary_unary_rpc_method_handler(lambda request, context: name.encode())})
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    server.port, stop = port, server.stop
+    server.stop = lambda: stop(0).wait()
+    return ending(server)
+
+
+def test_grpc_goes_to_instances_of_an_application(directory, authority, sidecar, registry, ending):
+    location = "location /test.Name/ { cw_auth off; grpc_pass grpc://x; } location / { cw_auth off; cw_route_unknown; }"
+    gateway = ending(Gateway(directory, location, "upstream x { cw_application x; keepalive 8; }", workers=2,
+                             certificate=authority.issue("clinicwave.localhost")).start())
+    credentials = grpc.ssl_channel_credentials(authority.ca.read_bytes())
+    with grpc.secure_channel(f"127.0.0.1:{gateway.tls_port}", credentials, [("grpc.ssl_target_name_override", "clinicwave.localhost")]) as channel:
+        call = channel.unary_unary("/test.Name/Say")
+
+        def said():
+            try:
+                return call(b"", timeout=20).decode()
+            except grpc.RpcError as e:
+                return e.code().name
+        assert said() == "UNAVAILABLE"  # nobody is registered
+        services = {name: grpc_service(name, ending) for name in ("a", "b")}
+        for name, service in services.items():
+            registry.add(name, service.port)
+        until("both answer", lambda: {said() for _ in range(8)} == {"a", "b"})
+        services["a"].stop()  # without a word: the other one serves what it would have got
+        assert {said() for _ in range(12)} <= {"b", "UNAVAILABLE"}
+        until("the dead one is passed over", lambda: {said() for _ in range(12)} == {"b"})
+        registry.remove("a")
+        registry.remove("b")
+        until("nobody is left", lambda: said() == "UNAVAILABLE")
 
 
 def test_instances_with_a_lot_to_say_do_not_break_the_link(gateway, registry, ending):
