@@ -28,6 +28,7 @@ import time
 import urllib.parse
 import xml.etree.ElementTree as xml
 
+import cache
 import house
 import lint
 from house import BIN, ROOT, RUN, Failure, say, step
@@ -253,6 +254,7 @@ def main():
     groups = sorted({group for lane in lanes for group in PACKAGES.get(lane, [])})
     if groups and house.run(ROOT / "scripts/install.sh", *groups).returncode:
         return house.FAILED
+    cache.prune()
     everything, rows = [], []
     for lane in lanes:
         step(f"lane {lane}")

@@ -5,7 +5,7 @@ Installs what is missing (Debian packages from scripts/packages.txt; as root or 
 the embedded defaults, waits until each part is ready, makes one real login and one real request through the gateway.
 A second `up` restarts only what changed. `./dev down` ends it.
 
-Ports: 8080 and 8443 the gateway, 9081 to 9085 the parts behind it, 8444 abott's identity provider, 8761 the registry;
+Ports: 8080 and 8443 the gateway, 9080 its metrics, 9081 to 9085 the parts behind it, 8444 abott's identity provider, 8761 the registry;
 all on loopback but the gateway's.
 
   CW_PORT_BASE=N  adds N to every port, so that two checkouts can be up at once
@@ -15,6 +15,7 @@ import os
 import secrets
 import time
 
+import cache
 import client
 import house
 import parts
@@ -161,6 +162,7 @@ def main():
     begun = time.monotonic()
     numbers = parts.ports(house.port_base())
     prepare_folders()
+    cache.prune()
 
     step("build (the first time a few minutes)")
     house.build([f"//{path.rpartition('/')[0]}:{name}" for name, path in TARGETS.items()], "--config=release")

@@ -13,6 +13,7 @@ from tests.support.programs import free_port, source, until
 ROOT = source("dev").parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import cache  # noqa: E402
 import house  # noqa: E402
 import lint  # noqa: E402
 import parts  # noqa: E402
@@ -206,6 +207,59 @@ def test_every_case_of_lint_and_fuzz_carries_its_log(monkeypatch):
     monkeypatch.setattr(lint, "check_all", lambda: [("format", ["a.c", "b.c"]), ("marks", [])])
     bad, good = lanes.lint_lane()
     assert bad.result == "failed" and bad.log == "a.c\nb.c" and good.result == "passed" and not good.log
+
+
+@pytest.fixture
+def cached(tmp_path):
+    """`cached(name, size, age)` is a file of the disk cache that was last used AGE seconds ago."""
+    def make(name, size, age):
+        path = tmp_path / "bazel" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * size)
+        os.utime(path, (NOW - age, NOW - age))
+        return path
+    return make
+
+
+NOW, DAY = 1_800_000_000, 86400
+
+
+def test_the_cache_forgets_what_was_not_used_for_longest(cached, tmp_path, monkeypatch, capsys):
+    old, middle, new = cached("cas/aa/old", 600, 9 * DAY), cached("ac/bb/middle", 300, 2 * DAY), cached("cas/cc/new", 700, DAY)
+    monkeypatch.setenv("CW_CACHE_MOST", "1K")
+    cache.prune(tmp_path, NOW)
+    assert not old.exists() and not middle.exists() and new.exists()
+    assert "removed" in capsys.readouterr().out
+
+
+def test_a_cache_within_its_bound_is_left_alone(cached, tmp_path, monkeypatch, capsys):
+    files = [cached(f"cas/{i}", 100, 400 * DAY) for i in range(10)]
+    monkeypatch.setenv("CW_CACHE_MOST", "1000")
+    cache.prune(tmp_path, NOW)
+    assert all(f.exists() for f in files) and not capsys.readouterr().out
+
+
+def test_what_a_running_build_may_read_is_kept(cached, tmp_path, monkeypatch):
+    files = [cached(f"cas/{i}", 1000, 60) for i in range(5)]
+    monkeypatch.setenv("CW_CACHE_MOST", "1K")
+    cache.prune(tmp_path, NOW)
+    assert all(f.exists() for f in files)
+
+
+def test_a_set_of_others_programs_goes_when_nobody_used_it_for_a_month(tmp_path):
+    for name, age in (("npm-0123", 40 * DAY), ("npm-4567", DAY)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "complete").touch()
+        os.utime(tmp_path / name / "complete", (NOW - age, NOW - age))
+    cache.prune(tmp_path, NOW)
+    assert [p.name for p in tmp_path.iterdir()] == ["npm-4567"]
+
+
+def test_a_bound_that_is_no_size_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("CW_CACHE_MOST", "lots")
+    with pytest.raises(house.Failure) as e:
+        cache.prune(tmp_path, NOW)
+    assert "CW_CACHE_MOST" in e.value.what
 
 
 def test_a_python_module_without_a_package_in_the_list_is_a_problem():
