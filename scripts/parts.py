@@ -19,7 +19,7 @@ import client
 import house
 from house import ROOT, RUN, Failure
 
-PORTS = {"HTTP": 8080, "HTTPS": 8443, "IDP": 8444, "AUTHSVC_REST": 9081, "SIDECAR": 9082, "AUTHSVC": 9083, "STORAGE": 9084, "STORAGE_MANAGEMENT": 9085,
+PORTS = {"HTTP": 8080, "HTTPS": 8443, "IDP": 8444, "GATEWAY": 9080, "AUTHSVC_REST": 9081, "SIDECAR": 9082, "AUTHSVC": 9083, "STORAGE": 9084, "STORAGE_MANAGEMENT": 9085,
          "REGISTRY": 8761}
 SOCKETS = ["gateway", "sidecar", "admin", "authsvc", "authsvc-admin"]
 SOCKET_PATH_MAX = 107
@@ -32,7 +32,7 @@ def ports(base):
 def saved_ports():
     """The ports of the last `up`."""
     try:
-        return json.loads((RUN / "ports.json").read_text())
+        return {**ports(house.port_base()), **json.loads((RUN / "ports.json").read_text())}  # an older `up` knew fewer
     except (OSError, ValueError):
         return ports(house.port_base())
 
@@ -255,7 +255,7 @@ def stack(numbers):
                 lambda: health(numbers["STORAGE_MANAGEMENT"])),
         Part("gateway", "nginx with the ClinicWave module",
              ["/usr/sbin/nginx", "-p", RUN, "-c", etc / "nginx.conf", "-e", RUN / "log/nginx-error.log", "-g", "daemon off;"],
-             ["HTTP", "HTTPS"], [programs / "ngx_http_cw_module.so", etc / "nginx.conf", RUN / "tls/gateway.pem"],
+             ["HTTP", "HTTPS", "GATEWAY"], [programs / "ngx_http_cw_module.so", etc / "nginx.conf", RUN / "tls/gateway.pem"],
              lambda: client.request("GET", f"{gate}/healthz", ca=ca).status == 200, signal.SIGQUIT),
     ]
 

@@ -9,7 +9,7 @@ from tests.support import rpc
 from tests.support.programs import Program, accepting, free_port, listening, program, source, until
 from tests.support.stack import Gateway, get_json
 
-PORTS = ["HTTP", "HTTPS", "IDP", "AUTHSVC_REST", "AUTHSVC", "SIDECAR", "REGISTRY", "STORAGE", "STORAGE_MANAGEMENT"]
+PORTS = ["HTTP", "HTTPS", "GATEWAY", "IDP", "AUTHSVC_REST", "AUTHSVC", "SIDECAR", "REGISTRY", "STORAGE", "STORAGE_MANAGEMENT"]
 
 
 class Route:

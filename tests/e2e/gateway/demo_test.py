@@ -34,12 +34,12 @@ def demo(directory, authority, judge, ending):
     config.write_text(text.replace("worker_processes auto", "worker_processes 1"))
     environment = {"LD_PRELOAD": os.environ["CW_PRELOAD"], "ASAN_OPTIONS": "detect_leaks=0"} if os.environ.get("CW_PRELOAD") else {}
     process = Program("nginx", ["/usr/sbin/nginx", "-p", directory, "-c", config, "-e", "stderr", "-g", "daemon off;"], directory, environment)
-    process.port = ports["PORT_HTTP"]
+    process.port, process.management = ports["PORT_HTTP"], ports["PORT_GATEWAY"]
     return ending(process.start().until_ready(lambda: listening(process.port)))
 
 
-def get(demo, path, token=None):
-    c = http.client.HTTPConnection("127.0.0.1", demo.port, timeout=10)
+def get(demo, path, token=None, port=None):
+    c = http.client.HTTPConnection("127.0.0.1", port or demo.port, timeout=10)
     c.request("GET", path, headers={"Host": "clinicwave.localhost:8080", **({"Authorization": f"Bearer {token}"} if token else {})})
     r = c.getresponse()
     return Answer(r.status, r.getheaders(), r.read())
@@ -82,5 +82,11 @@ def test_a_login_in_the_clear_is_sent_to_https(demo):
 
 def test_health_and_metrics_are_there_and_not_in_the_log(demo, directory):
     assert get(demo, "/healthz").status == 200
-    assert b"cw_gateway_verdicts_total" in get(demo, "/metrics").body
+    assert b"cw_gateway_verdicts_total" in get(demo, "/metrics", port=demo.management).body
+    assert get(demo, "/api/storage/files", port=demo.management).status == 404
     assert not (directory / "log/access.log").read_text()
+
+
+def test_metrics_have_no_door(demo):
+    """Also not from loopback, where a reverse proxy on the same host would come from."""
+    assert (get(demo, "/metrics").status, get(demo, "/metrics").reason) == (404, "route_unknown")
