@@ -1,6 +1,6 @@
 #!/bin/bash
 # Brings what others wrote and the demo and the interop lane run, into .run/deps; cached per set of inputs.
-# usage: scripts/deps.sh [interop]   without an argument: the demo's identity provider only
+# usage: scripts/deps.sh [interop]   without an argument: the demo's identity provider and the portal's pages
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -24,10 +24,16 @@ cached() {
     mv "$made.new" "$made"
 }
 
-# npm_ci DIRECTORY SOURCE
+# npm_ci DIRECTORY SOURCE [OPTION…]
 npm_ci() {
     cp "$2/package.json" "$2/package-lock.json" "$1/"
-    (cd "$1" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund > log 2>&1)
+    (cd "$1" && npm ci "${@:3}" --ignore-scripts --no-audit --no-fund > log 2>&1)
+}
+
+# pip_install DIRECTORY SOURCE: into DIRECTORY/python.
+pip_install() {
+    python3 -m pip install --no-deps --disable-pip-version-check --root-user-action=ignore --target "$1/python" \
+        -r "$2/requirements.txt" > "$1/log" 2>&1
 }
 
 # place WHERE FILE…: as .run/deps/WHERE/…
@@ -41,15 +47,35 @@ place() {
     done
 }
 
+# refer WHERE FILE…: the same without a copy, for what is large and only read.
+refer() {
+    local to=$CW_RUN/deps/$1 file
+    shift
+    mkdir -p "$to"
+    for file; do
+        rm -rf "${to:?}/$(basename "$file")"
+        ln -s "$file" "$to/"
+    done
+}
+
 idp=$CW_ROOT/examples/idp
-make_npm() { npm_ci "$1" "$idp"; }
+make_npm() { npm_ci "$1" "$idp" --omit=dev; }
+
+# The portal's pages: what builds them is kept apart from what they are made of, so that a changed line costs seconds.
+portal=$CW_ROOT/examples/portal
+make_portal_npm() { npm_ci "$1" "$portal" --omit=dev; }
+make_portal() {
+    cp -r "$portal/src" "$portal/public" "$portal/index.html" "$portal/vite.config.ts" "$portal/tsconfig.json" "$portal/package.json" "$1/"
+    ln -sfn "$modules" "$1/node_modules"
+    (cd "$1" && node node_modules/vite/bin/vite.js build > log 2>&1)
+}
+portal_tests=$CW_ROOT/tests/interop/portal
+make_portal_dev() { npm_ci "$1" "$portal"; }
+make_portal_py() { pip_install "$1" "$portal_tests"; }
 
 eureka=$CW_ROOT/tests/interop/eureka
-make_eureka_js() { npm_ci "$1" "$eureka"; }
-make_eureka_py() {
-    python3 -m pip install --no-deps --disable-pip-version-check --root-user-action=ignore --target "$1/python" \
-        -r "$eureka/requirements.txt" > "$1/log" 2>&1
-}
+make_eureka_js() { npm_ci "$1" "$eureka" --omit=dev; }
+make_eureka_py() { pip_install "$1" "$eureka"; }
 # spring DIRECTORY SUFFIX [OPTION…]: the modules as NAME SUFFIX .jar
 spring() {
     local to=$1 suffix=$2 module
@@ -68,7 +94,16 @@ make_eureka_java() {
 cached npm "npm oidc-provider (about 10 MB, less than a minute)" "$idp/package.json" "$idp/package-lock.json"
 place idp "$made/node_modules" "$made/package.json" "$idp/idp.mjs"
 
+cached portal_npm "npm React, Redux Toolkit, Vite (about 10 MB, some seconds)" "$portal/package.json" "$portal/package-lock.json"
+modules=$made/node_modules
+cached portal "the portal's pages (some seconds)" "$portal/src" "$portal/public" "$portal/index.html" "$portal/vite.config.ts" "$portal/tsconfig.json" "$portal/package-lock.json"
+place portal "$made/dist"
+
 if [ "${1:-}" = interop ]; then
+    cached portal_dev "npm Vitest, TypeScript, axe-core (about 20 MB, less than a minute)" "$portal/package.json" "$portal/package-lock.json"
+    refer portal "$made/node_modules"
+    cached portal_py "Python playwright, which drives Debian's Chromium (55 MB)" "$portal_tests/requirements.txt"
+    refer portal "$made/python"
     cached eureka_js "npm eureka-js-client (about 15 MB, less than a minute)" "$eureka/package.json" "$eureka/package-lock.json"
     place eureka "$made/node_modules" "$made/package.json"
     cached eureka_py "Python py-eureka-client (1 MB)" "$eureka/requirements.txt"

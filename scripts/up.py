@@ -13,6 +13,7 @@ all on loopback but the gateway's.
 import json
 import os
 import secrets
+import shutil
 import time
 
 import cache
@@ -94,6 +95,18 @@ def configuration(numbers, users):
         "users": idp_users}, indent=1) + "\n", 0o600)
 
 
+def portal_pages():
+    """The portal's pages to where the gateway serves them; whole pages, old or new."""
+    served, new, old = (RUN / name for name in ("portal", "portal.new", "portal.old"))
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(RUN / "deps/portal/dist", new)
+    if served.exists():
+        served.rename(old)
+    new.rename(served)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def prepare_folders():
     longest = len(str(RUN / "authsvc-admin.sock"))
     if longest > parts.SOCKET_PATH_MAX:
@@ -169,7 +182,8 @@ def main():
     for name, path in TARGETS.items():
         parts.copy_program(BIN / path, RUN / "bin" / name)
     if house.run(ROOT / "scripts/deps.sh").returncode:
-        raise Failure("the demo's identity provider could not be had", "see above, then run this again")
+        raise Failure("the demo's identity provider and portal could not be had", "see above, then run this again")
+    portal_pages()
 
     step("configuration")
     certificates()
@@ -188,6 +202,7 @@ def main():
     step(f"up after {time.monotonic() - begun:.0f} s")
     for part in stack:
         say(f"  {part.name:16} {', '.join(str(numbers[n]) for n in part.port_names):12} {part.about}")
+    say(f"\n  in a browser: https://clinicwave.localhost:{numbers['HTTPS']}/ (its certificate is signed by .run/ca.pem)")
     say("\n  users (kept in .run/demo-users.json):")
     for user in users:
         say(f"    {user['tenant']:11} {user['username']:22} {user['password']}")
