@@ -80,7 +80,6 @@ struct loading {
     const char *algorithm; /* the tenant's present one */
     struct key_set *set;
     struct cw_buf *message;
-    struct signing_key *outdated; /* active, but of another algorithm; borrowed */
 };
 
 static enum cw_err load_key(void *ctx, const struct store_key *row)
@@ -103,12 +102,9 @@ static enum cw_err load_key(void *ctx, const struct store_key *row)
         return err;
     }
     set->keys[set->n++] = key;
-    if (cw_str_is(row->state, "active")) {
-        if (strcmp(signing_key_algorithm(key), loading->algorithm) == 0) {
-            set->signer = key; /* rows come oldest first */
-        } else {
-            loading->outdated = key;
-        }
+    if (cw_str_is(row->state, "active") &&
+        strcmp(signing_key_algorithm(key), loading->algorithm) == 0) {
+        set->signer = key; /* rows come oldest first */
     }
     return CW_OK;
 }
@@ -124,7 +120,7 @@ static enum cw_err add_key(struct keyring *ring, struct cw_str tenant, struct si
         .public_jwk = cw_str(signing_key_public_jwk(key)),
         .sealed = cw_buf_str(&sealed),
     };
-    return store_key_add(ring->store, tenant, &row);
+    return store_key_add_first(ring->store, tenant, &row);
 }
 
 static enum cw_err make_first(struct keyring *ring, struct loading *loading, unsigned rsa_bits)
@@ -135,6 +131,10 @@ static enum cw_err make_first(struct keyring *ring, struct loading *loading, uns
     if (err == CW_OK) {
         err = add_key(ring, loading->tenant, key);
     }
+    if (err == CW_CONFLICT) {
+        signing_key_unref(key);
+        return err; /* another process has made it: read it */
+    }
     if (err != CW_OK) {
         cw_buf_addf(loading->message, "no signing key could be made for tenant %.*s (%s)",
                     CW_STR_ARG(loading->tenant), cw_err_code(err));
@@ -143,10 +143,6 @@ static enum cw_err make_first(struct keyring *ring, struct loading *loading, uns
     }
     loading->set->keys[loading->set->n++] = key;
     loading->set->signer = key;
-    if (loading->outdated != NULL) {
-        return store_key_set_state(ring->store, loading->tenant,
-                                   cw_str(signing_key_kid(loading->outdated)), "retired");
-    }
     return CW_OK;
 }
 
@@ -207,8 +203,9 @@ static enum cw_err publish(struct keyring *ring, struct key_set *set)
     return err;
 }
 
-enum cw_err keyring_load(struct keyring *ring, struct cw_str tenant, const char *algorithm,
-                         unsigned rsa_bits, struct cw_buf *ret_message)
+/* CW_CONFLICT: another process has made the first key meanwhile. */
+static enum cw_err load_once(struct keyring *ring, struct cw_str tenant, const char *algorithm,
+                             unsigned rsa_bits, struct cw_buf *ret_message)
 {
     struct key_set *set = calloc(1, sizeof(*set));
     ENSURE(set != NULL, CW_NO_MEMORY);
@@ -245,6 +242,13 @@ void keyring_forget(struct keyring *ring, struct cw_str tenant)
     }
     pthread_rwlock_unlock(&ring->lock);
     key_set_free(old);
+}
+
+enum cw_err keyring_load(struct keyring *ring, struct cw_str tenant, const char *algorithm,
+                         unsigned rsa_bits, struct cw_buf *ret_message)
+{
+    enum cw_err err = load_once(ring, tenant, algorithm, rsa_bits, ret_message);
+    return err == CW_CONFLICT ? load_once(ring, tenant, algorithm, rsa_bits, ret_message) : err;
 }
 
 /* --- use -------------------------------------------------------------------------------- */

@@ -96,11 +96,9 @@ static enum cw_err start_store(struct app *app, struct cw_buf *message)
     char *kek = authsvc_kek_file(app->config);
     enum cw_err err = url != NULL && kek != NULL ? CW_OK : CW_NO_MEMORY;
     if (err == CW_OK) {
-        const struct store_options options = {
-            .url = cw_str(url),
-            .clock = &cw_clock_system,
-            .on_error = events_on_store_error,
-        };
+        struct store_options options;
+        authsvc_store_options(app->config, url, &options);
+        options.on_error = events_on_store_error;
         err = store_open(&options, message, &app->store);
     }
     if (err == CW_OK) {
@@ -118,6 +116,15 @@ static enum cw_err on_tenants(void *ctx, const struct tenant_set *set, unsigned 
     return feed_publish(app->feed, set);
 }
 
+/* Another cw-authsvc on the same database has changed something. */
+static void on_change(void *ctx, enum store_topic topic)
+{
+    struct app *app = ctx;
+    if (topic == STORE_TOPIC_REVOCATIONS) {
+        revocations_poke(app->revocations);
+    }
+}
+
 static enum cw_err start_tenants(struct app *app, struct cw_buf *message)
 {
     struct cw_config_at root = cw_config_root(app->config);
@@ -133,6 +140,7 @@ static enum cw_err start_tenants(struct app *app, struct cw_buf *message)
     TRY(book_new(&deps, &app->book));
     TRY(book_configure(app->book, app->config, message));
     TRY(revocations_new(app->store, book_current(app->book), &app->revocations));
+    TRY(store_on_change(app->store, on_change, app));
     return book_follow(app->book);
 }
 
@@ -411,6 +419,7 @@ void app_stop(struct app *app)
         return;
     }
     cw_http_server_stop(app->rest_server, GRACE_MS);
+    store_end_changes(app->store);
     if (app->feed != NULL) {
         feed_stop(app->feed);
     }

@@ -33,7 +33,17 @@ static const struct cw_config_key keys[] = {
     {"authsvc.socket-group", CW_CONFIG_STRING, NULL, 0, 0, NULL, 0,
      "Group of authsvc.sock (mode 0660): the gateway's; absent: the process's own."},
     {"authsvc.store.url", CW_CONFIG_STRING, NULL, 0, 0, NULL, CW_CONFIG_HIDDEN,
-     "Database, sqlite:PATH; default: authsvc.db in the state directory."},
+     "Database, sqlite:PATH or postgresql://[USER@]HOST[:PORT]/NAME[?sslmode=...]; default: "
+     "sqlite, authsvc.db in the state directory."},
+    {"authsvc.store.password-file", CW_CONFIG_PATH, NULL, 0, 0, NULL, 0,
+     "File with the password of a PostgreSQL database; read at each connection. ~/.pgpass works, "
+     "too."},
+    {"authsvc.store.connections", CW_CONFIG_INT, "8", 1, 256, NULL, 0,
+     "Connections to PostgreSQL at most, and one more that listens for changes of others."},
+    {"authsvc.store.connect-timeout", CW_CONFIG_DURATION, "3s", 2000, MINUTE, NULL, 0,
+     "So long may connecting to a host of PostgreSQL take."},
+    {"authsvc.store.statement-timeout", CW_CONFIG_DURATION, "5s", 100, 10 * MINUTE, NULL, 0,
+     "So long may a statement of PostgreSQL take, or the wait for a free connection."},
     {"authsvc.keys.kek-file", CW_CONFIG_PATH, NULL, 0, 0, NULL, 0,
      "Key-encryption key, 32 bytes or 64 hex digits; default: authsvc.kek in the state directory, "
      "made at first start."},
@@ -124,9 +134,19 @@ static void check_uids(const struct cw_config_at *root, const char *key, struct 
     }
 }
 
+static void check_store(const struct cw_config_at *root, struct cw_buf *problems)
+{
+    const char *url = cw_config_string(root, "authsvc.store.url");
+    CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
+    if (url != NULL && store_check_url(cw_str(url), &message) != CW_OK) {
+        cw_config_problem(root, "authsvc.store.url", problems, "%.*s", (int)message.n, message.p);
+    }
+}
+
 static void check(const struct cw_config *config, struct cw_buf *problems)
 {
     struct cw_config_at root = cw_config_root(config);
+    check_store(&root, problems);
     check_uids(&root, "authsvc.gateway-uids", problems);
     check_uids(&root, "authsvc.service-uids", problems);
     gid_t group = 0;
@@ -201,6 +221,20 @@ char *authsvc_store_url(const struct cw_config *config)
     char *made = NULL;
     const char *dir = cw_config_string(&root, "authsvc.state-dir");
     return asprintf(&made, "sqlite:%s/authsvc.db", dir) >= 0 ? made : NULL;
+}
+
+void authsvc_store_options(const struct cw_config *config, const char *url,
+                           struct store_options *ret_options)
+{
+    struct cw_config_at root = cw_config_root(config);
+    *ret_options = (struct store_options){
+        .url = cw_str(url),
+        .password_file = cw_config_string(&root, "authsvc.store.password-file"),
+        .connections = (unsigned)cw_config_int(&root, "authsvc.store.connections"),
+        .connect_timeout_ms = cw_config_ms(&root, "authsvc.store.connect-timeout"),
+        .statement_timeout_ms = cw_config_ms(&root, "authsvc.store.statement-timeout"),
+        .clock = &cw_clock_system,
+    };
 }
 
 char *authsvc_kek_file(const struct cw_config *config)

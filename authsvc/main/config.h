@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "authsvc/login/login.h"
+#include "authsvc/store/store.h"
 #include "authsvc/tenants/tenants.h"
 #include "common/config/config.h"
 
@@ -22,6 +23,9 @@ CW_MUST_USE enum cw_err authsvc_tenants(const struct cw_config *config, struct c
 char *authsvc_path(const struct cw_config *config, const char *dir_key, const char *name);
 char *authsvc_store_url(const struct cw_config *config);
 char *authsvc_kek_file(const struct cw_config *config);
+/* All that the configuration says of the store; url and configuration must outlive it. */
+void authsvc_store_options(const struct cw_config *config, const char *url,
+                           struct store_options *ret_options);
 
 /* By name or number; 0 where none is set. CW_CONFIG_INVALID: there is no such group. */
 CW_MUST_USE enum cw_err authsvc_socket_group(const struct cw_config *config, gid_t *ret_group);

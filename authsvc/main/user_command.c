@@ -264,7 +264,8 @@ static int open_store(struct command *c)
     enum cw_err err = app_make_dir(cw_config_string(&root, "authsvc.state-dir"), 0750, &message);
     char *url = authsvc_store_url(c->config);
     if (err == CW_OK) {
-        const struct store_options options = {.url = cw_str(url), .clock = &cw_clock_system};
+        struct store_options options;
+        authsvc_store_options(c->config, url, &options);
         err = url != NULL ? store_open(&options, &message, &c->store) : CW_NO_MEMORY;
     }
     free(url);

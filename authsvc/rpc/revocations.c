@@ -19,7 +19,7 @@ typedef Clinicwave__Identity__V1__RevocationServiceWatchResponse response_messag
 typedef Clinicwave__Identity__V1__Revocation revocation_message;
 
 enum {
-    TICK_MS = 500,        /* another process may have revoked, or a session was ended on the side */
+    TICK_MS = 500,        /* a hint from another process may have been lost */
     HEARTBEAT_TICKS = 10, /* 5 s; the protocol promises 10 s */
     WATCHERS_MAX = 256,
     ARENA_MAX = 64 * 1024 * 1024,
@@ -410,6 +410,14 @@ static bool all_applied(const struct revocations *r, uint64_t number)
         }
     }
     return true;
+}
+
+void revocations_poke(struct revocations *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->pending = true;
+    pthread_cond_signal(&r->work);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void revocations_announce(struct revocations *r, unsigned wait_ms)

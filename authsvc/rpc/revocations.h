@@ -17,6 +17,8 @@ void revocations_free(struct revocations *revocations);
 /* Something was revoked: sends it, and returns when all connected sidecars have applied it, or
  * after `wait_ms`. Any thread but a poller. */
 void revocations_announce(struct revocations *revocations, unsigned wait_ms);
+/* Another process may have revoked something: looks soon. Any thread. */
+void revocations_poke(struct revocations *revocations);
 /* Ends all streams; no further ones are taken. */
 void revocations_stop(struct revocations *revocations);
 

@@ -28,22 +28,39 @@ bool db_statement_reads(enum db_statement statement)
     return cw_str_starts(cw_str(statements[statement]), CW_STR("SELECT"));
 }
 
-enum cw_err db_open(const struct db_options *options, struct cw_buf *ret_message,
-                    struct db **ret_db)
+static enum cw_err find_driver(struct cw_str url, struct cw_str *ret_location,
+                               struct cw_buf *ret_message, const struct db_driver **ret_driver)
 {
-    struct cw_str url = options->url;
     size_t colon = cw_str_find(url, ':');
     struct cw_str scheme = cw_str_slice(url, 0, colon);
     for (size_t i = 0; colon < url.n && i < CW_ARRAY_SIZE(drivers); i++) {
         if (cw_str_is(scheme, drivers[i].scheme)) {
-            return drivers[i].driver->open(options, cw_str_slice(url, colon + 1, url.n),
-                                           ret_message, ret_db);
+            *ret_location = cw_str_slice(url, colon + 1, url.n);
+            *ret_driver = drivers[i].driver;
+            return CW_OK;
         }
     }
     /* Not the rest of it: it may hold a password. */
     cw_buf_addf(ret_message, "\"%.*s\" is no store: expected sqlite:PATH or postgresql://HOST/NAME",
                 (int)CW_MIN(scheme.n, 32), scheme.p);
     return CW_CONFIG_INVALID;
+}
+
+enum cw_err db_open(const struct db_options *options, struct cw_buf *ret_message,
+                    struct db **ret_db)
+{
+    struct cw_str location;
+    const struct db_driver *driver = NULL;
+    TRY(find_driver(options->url, &location, ret_message, &driver));
+    return driver->open(options, location, ret_message, ret_db);
+}
+
+enum cw_err db_check_url(struct cw_str url, struct cw_buf *ret_message)
+{
+    struct cw_str location;
+    const struct db_driver *driver = NULL;
+    TRY(find_driver(url, &location, ret_message, &driver));
+    return driver->check_url != NULL ? driver->check_url(url, ret_message) : CW_OK;
 }
 
 void db_close(struct db *db)

@@ -83,6 +83,8 @@ struct db_driver {
     /* location: the URL after its scheme. ret_message gets a sentence for people on failure. */
     enum cw_err (*open)(const struct db_options *options, struct cw_str location,
                         struct cw_buf *ret_message, struct db **ret_db);
+    /* What is wrong with a URL, as a sentence, before anything is opened. May be NULL. */
+    enum cw_err (*check_url)(struct cw_str url, struct cw_buf *ret_message);
     void (*close)(struct db *db);
     enum cw_err (*begin)(struct db *db, enum db_durability durability, struct db_tx **ret_tx);
     enum cw_err (*commit)(struct db_tx *tx);
@@ -113,6 +115,7 @@ bool db_statement_reads(enum db_statement statement);
 
 CW_MUST_USE enum cw_err db_open(const struct db_options *options, struct cw_buf *ret_message,
                                 struct db **ret_db);
+CW_MUST_USE enum cw_err db_check_url(struct cw_str url, struct cw_buf *ret_message);
 void db_close(struct db *db);
 
 /* Errors of everything below:
@@ -137,8 +140,9 @@ CW_MUST_USE enum cw_err db_script(struct db_tx *tx, const char *sql);
 CW_MUST_USE enum cw_err db_lock(struct db_tx *tx, enum db_lock lock);
 /* Tells the other processes when the transaction is committed. */
 void db_notify(struct db_tx *tx, enum db_topic topic);
-/* Calls `notice` for what other processes (and this one) have changed, until db_close; once a
- * database, before other threads use it. Does nothing where no other process can be. */
+/* Calls `notice` for what other processes (and this one) have changed, until it is told to stop by
+ * NULL, which waits for a running call, or until db_close. Not from two threads at once. Does
+ * nothing where no other process can be. */
 CW_MUST_USE enum cw_err db_listen(struct db *db, db_notice_fn *notice, void *ctx);
 /* Prepares every statement, so that a mistake in one is told with its text. */
 CW_MUST_USE enum cw_err db_check_statements(struct db *db);

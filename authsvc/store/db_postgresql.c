@@ -406,7 +406,9 @@ static enum cw_err pg_commit(struct db_tx *tx)
 static enum cw_err pg_listen(struct db *db, db_notice_fn *notice, void *ctx)
 {
     struct pg_db *p = pg_of(db);
-    return pg_listener_start(&p->target, notice, ctx, &p->listener);
+    pg_listener_stop(p->listener);
+    p->listener = NULL;
+    return notice != NULL ? pg_listener_start(&p->target, notice, ctx, &p->listener) : CW_OK;
 }
 
 static void pg_close(struct db *db)
@@ -467,8 +469,18 @@ static enum cw_err pg_open(const struct db_options *options, struct cw_str locat
     return CW_OK;
 }
 
+static enum cw_err pg_check_url(struct cw_str url, struct cw_buf *ret_message)
+{
+    const struct db_options options = {.url = url};
+    struct pg_target target;
+    enum cw_err err = pg_target_init(&target, &options, ret_message);
+    pg_target_done(&target);
+    return err;
+}
+
 const struct db_driver db_postgresql = {
     .open = pg_open,
+    .check_url = pg_check_url,
     .close = pg_close,
     .begin = pg_begin,
     .commit = pg_commit,

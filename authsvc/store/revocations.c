@@ -31,6 +31,7 @@ static enum cw_err add(struct db_tx *tx, struct cw_str tenant, enum store_revoca
         db_int(number), db_text(tenant),      db_text(cw_str(kinds[kind])),
         db_text(value), db_int(issued_until), db_int(expires_at),
     };
+    db_notify(tx, DB_TOPIC_REVOCATIONS);
     return db_run(tx, DB_REVOCATION_ADD, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL);
 }
 

@@ -51,9 +51,7 @@ enum cw_err store_session_start(struct store *store, struct cw_str tenant,
                                 const struct store_session *session,
                                 const struct store_family *family, int64_t cap)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, DB_DURABLE, &tx));
-    return db_end(tx, start_in(tx, tenant, session, family, cap));
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx, start_in(tx, tenant, session, family, cap));
 }
 
 static enum cw_err end_in(struct db_tx *tx, struct cw_str tenant, struct cw_str id, int64_t now,
@@ -70,9 +68,8 @@ static enum cw_err end_in(struct db_tx *tx, struct cw_str tenant, struct cw_str 
 enum cw_err store_session_end(struct store *store, struct cw_str tenant, struct cw_str id,
                               const char *reason)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, DB_DURABLE, &tx));
-    return db_end(tx, end_in(tx, tenant, id, cw_clock_wall_ms(store->clock), reason));
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx,
+                             end_in(tx, tenant, id, cw_clock_wall_ms(store->clock), reason));
 }
 
 struct owner_read {
@@ -199,7 +196,11 @@ static enum cw_err read_user(struct db_tx *tx, struct cw_str tenant, struct cw_a
         return end_in(tx, tenant, rotated->session.id, now, "user_disabled");
     }
     const struct db_value touch[] = {db_text(tenant), db_text(rotated->session.id), db_int(now)};
-    return db_run(tx, DB_SESSION_TOUCH, touch, CW_ARRAY_SIZE(touch), NULL, NULL, NULL);
+    int64_t alive = 0;
+    TRY(db_run(tx, DB_SESSION_TOUCH, touch, CW_ARRAY_SIZE(touch), NULL, NULL, &alive));
+    /* Ended by another transaction since the chain was read. */
+    rotated->outcome = alive == 1 ? rotated->outcome : STORE_ROTATION_ENDED;
+    return CW_OK;
 }
 
 static enum cw_err rotate_in(struct db_tx *tx, struct cw_str tenant,
@@ -236,10 +237,10 @@ enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
                                  const struct store_rotate *rotate, struct cw_arena *arena,
                                  struct store_rotated *ret_rotated)
 {
-    struct db_tx *tx = NULL;
     struct store_rotated rotated = {0};
-    TRY(db_begin(store->db, DB_DURABLE, &tx));
-    TRY(db_end(tx, rotate_in(tx, tenant, rotate, arena, cw_clock_wall_ms(store->clock), &rotated)));
+    TRY(STORE_TRANSACTION(
+        store->db, DB_DURABLE, tx,
+        rotate_in(tx, tenant, rotate, arena, cw_clock_wall_ms(store->clock), &rotated)));
     *ret_rotated = rotated;
     return CW_OK;
 }

@@ -63,6 +63,38 @@ void store_close(struct store *store)
     }
 }
 
+enum cw_err store_check_url(struct cw_str url, struct cw_buf *ret_message)
+{
+    return db_check_url(url, ret_message);
+}
+
+static void on_notice(void *ctx, enum db_topic topic)
+{
+    static const enum store_topic topics[DB_TOPIC_COUNT] = {
+        [DB_TOPIC_REVOCATIONS] = STORE_TOPIC_REVOCATIONS,
+        [DB_TOPIC_TENANTS] = STORE_TOPIC_TENANTS,
+        [DB_TOPIC_KEYS] = STORE_TOPIC_KEYS,
+    };
+    const struct store *store = ctx;
+    store->changed(store->changed_ctx, topics[topic]);
+}
+
+enum cw_err store_on_change(struct store *store, void (*changed)(void *ctx, enum store_topic topic),
+                            void *ctx)
+{
+    store->changed = changed;
+    store->changed_ctx = ctx;
+    return db_listen(store->db, on_notice, store);
+}
+
+void store_end_changes(struct store *store)
+{
+    if (store != NULL) {
+        enum cw_err err = db_listen(store->db, NULL, NULL);
+        (void)err; /* ending does not fail */
+    }
+}
+
 const struct cw_clock *store_clock(const struct store *store)
 {
     return store->clock;
@@ -132,6 +164,7 @@ static enum cw_err generation_in(struct db_tx *tx, struct cw_str fingerprint,
         cw_buf_addf(&number, "%llu", (unsigned long long)generation);
         TRY(setting_put(tx, "tenants.generation", cw_buf_str(&number)));
         TRY(setting_put(tx, "tenants.fingerprint", fingerprint));
+        db_notify(tx, DB_TOPIC_TENANTS);
     }
     *ret_generation = generation;
     return CW_OK;
@@ -140,9 +173,8 @@ static enum cw_err generation_in(struct db_tx *tx, struct cw_str fingerprint,
 enum cw_err store_generation(struct store *store, struct cw_str fingerprint,
                              uint64_t *ret_generation)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, DB_DURABLE, &tx));
-    return db_end(tx, generation_in(tx, fingerprint, ret_generation));
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx,
+                             generation_in(tx, fingerprint, ret_generation));
 }
 
 enum cw_err store_tenant_add(struct store *store, struct cw_str tenant)

@@ -29,10 +29,28 @@ struct store_options {
 CW_MUST_USE enum cw_err store_open(const struct store_options *options, struct cw_buf *ret_message,
                                    struct store **ret_store);
 void store_close(struct store *store);
+/* What is wrong with a store's URL, as a sentence without the URL itself (it may hold a password).
+ */
+CW_MUST_USE enum cw_err store_check_url(struct cw_str url, struct cw_buf *ret_message);
 /* Whether the database answers. */
 CW_MUST_USE enum cw_err store_check(struct store *store);
 /* The clock that the store was opened with. */
 const struct cw_clock *store_clock(const struct store *store);
+
+/* What other cw-authsvc on the same database may have changed. */
+enum store_topic {
+    STORE_TOPIC_REVOCATIONS = 0,
+    STORE_TOPIC_TENANTS, /* and what belongs to them */
+    STORE_TOPIC_KEYS,
+};
+
+/* Calls `changed` soon after another process (or this one) has committed a change: a hint, which
+ * may come late, twice or for nothing, on a thread of the store; it may not call the store. Never
+ * where the database has one process only. */
+CW_MUST_USE enum cw_err
+store_on_change(struct store *store, void (*changed)(void *ctx, enum store_topic topic), void *ctx);
+/* No calls from now on; waits for a running one. store may be NULL. */
+void store_end_changes(struct store *store);
 
 /* --- settings --------------------------------------------------------------------------- */
 
@@ -257,6 +275,10 @@ struct store_key {
     int64_t changed_at;
 };
 
+/* The first active key of its algorithm; active ones of another algorithm are retired. CW_CONFLICT:
+ * another process was faster, and its key is there now. */
+CW_MUST_USE enum cw_err store_key_add_first(struct store *store, struct cw_str tenant,
+                                            const struct store_key *key);
 /* CW_CONFLICT: the key is there already. */
 CW_MUST_USE enum cw_err store_key_add(struct store *store, struct cw_str tenant,
                                       const struct store_key *key);

@@ -10,6 +10,8 @@
 struct store {
     struct db *db;
     const struct cw_clock *clock;
+    void (*changed)(void *ctx, enum store_topic topic);
+    void *changed_ctx;
 };
 
 enum { STORE_TRIES = 4 }; /* of a transaction that the database ended to break a deadlock */

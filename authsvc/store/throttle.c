@@ -67,9 +67,9 @@ static enum cw_err take_in(struct db_tx *tx, struct cw_str tenant,
 enum cw_err store_throttle_take(struct store *store, struct cw_str tenant,
                                 const struct store_bucket *buckets, size_t n, int64_t *ret_wait_ms)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, DB_LAZY, &tx));
-    return db_end(tx, take_in(tx, tenant, buckets, n, cw_clock_wall_ms(store->clock), ret_wait_ms));
+    return STORE_TRANSACTION(
+        store->db, DB_LAZY, tx,
+        take_in(tx, tenant, buckets, n, cw_clock_wall_ms(store->clock), ret_wait_ms));
 }
 
 static enum cw_err give_in(struct db_tx *tx, struct cw_str tenant,
@@ -94,7 +94,5 @@ static enum cw_err give_in(struct db_tx *tx, struct cw_str tenant,
 enum cw_err store_throttle_give(struct store *store, struct cw_str tenant,
                                 const struct store_bucket *buckets, size_t n)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, DB_LAZY, &tx));
-    return db_end(tx, give_in(tx, tenant, buckets, n));
+    return STORE_TRANSACTION(store->db, DB_LAZY, tx, give_in(tx, tenant, buckets, n));
 }

@@ -118,22 +118,24 @@ enum cw_err store_user_rehash(struct store *store, struct cw_str tenant, struct 
 }
 
 /* A change after which the sessions of before are over. */
-static enum cw_err change_in(struct store *store, enum db_statement statement,
+static enum cw_err change_in(struct db_tx *tx, enum db_statement statement,
                              const struct db_value *args, size_t n, struct cw_str tenant,
-                             struct cw_str username, const char *end_reason)
+                             struct cw_str username, const char *end_reason, int64_t now)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, DB_DURABLE, &tx));
     int64_t changes = 0;
-    enum cw_err err = db_run(tx, statement, args, n, NULL, NULL, &changes);
-    if (err == CW_OK && changes != 1) {
-        err = CW_NOT_FOUND;
-    }
-    if (err == CW_OK && end_reason != NULL) {
-        err = store_end_user_sessions(tx, tenant, username, end_reason,
-                                      cw_clock_wall_ms(store->clock));
-    }
-    return db_end(tx, err);
+    TRY(db_run(tx, statement, args, n, NULL, NULL, &changes));
+    ENSURE(changes == 1, CW_NOT_FOUND);
+    return end_reason != NULL ? store_end_user_sessions(tx, tenant, username, end_reason, now)
+                              : CW_OK;
+}
+
+static enum cw_err change(struct store *store, enum db_statement statement,
+                          const struct db_value *args, size_t n, struct cw_str tenant,
+                          struct cw_str username, const char *end_reason)
+{
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx,
+                             change_in(tx, statement, args, n, tenant, username, end_reason,
+                                       cw_clock_wall_ms(store->clock)));
 }
 
 enum cw_err store_user_set_password(struct store *store, struct cw_str tenant,
@@ -145,8 +147,8 @@ enum cw_err store_user_set_password(struct store *store, struct cw_str tenant,
         db_text(hash),
         db_int(cw_clock_wall_ms(store->clock)),
     };
-    return change_in(store, DB_USER_SET_PASSWORD, args, CW_ARRAY_SIZE(args), tenant, username,
-                     "password_changed");
+    return change(store, DB_USER_SET_PASSWORD, args, CW_ARRAY_SIZE(args), tenant, username,
+                  "password_changed");
 }
 
 enum cw_err store_user_set_disabled(struct store *store, struct cw_str tenant,
@@ -159,6 +161,6 @@ enum cw_err store_user_set_disabled(struct store *store, struct cw_str tenant,
         disabled ? db_int(now) : (struct db_value){.type = DB_NULL},
         db_int(now),
     };
-    return change_in(store, DB_USER_SET_DISABLED, args, CW_ARRAY_SIZE(args), tenant, username,
-                     disabled ? "user_disabled" : NULL);
+    return change(store, DB_USER_SET_DISABLED, args, CW_ARRAY_SIZE(args), tenant, username,
+                  disabled ? "user_disabled" : NULL);
 }

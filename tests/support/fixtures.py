@@ -9,6 +9,7 @@ import pytest
 from tests.support.certificates import Authority
 from tests.support.gateway import Gateway, Judge, Service
 from tests.support.issuer import Issuer
+from tests.support.postgresql import PostgreSQL
 from tests.support.route import Route
 from tests.support.stack import Sidecar
 
@@ -30,6 +31,16 @@ def ending():
             stack.callback(part.stop)
             return part
         yield register
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """One server for all tests of a run; `fresh()` is a database of it."""
+    server = PostgreSQL()
+    try:
+        yield server.start()
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -65,15 +65,15 @@ class Sidecar:
 
 
 class Authsvc:
-    """cw-authsvc with a database of its own."""
+    """cw-authsvc with a database of its own, or with the one that STORE, a URL, names."""
 
-    def __init__(self, directory, document):
+    def __init__(self, directory, document, store=None):
         self.directory = directory
         self.socket, self.admin_socket = directory / "authsvc.sock", directory / "authsvc-admin.sock"
         self.rest, self.management = free_port(), free_port()
         self.config = write_yaml(directory / "authsvc.yaml", merged(document, {"authsvc": {
             "run-dir": str(directory), "state-dir": str(directory / "state"), "rest": {"address": "127.0.0.1", "port": self.rest},
-            "management": {"port": self.management}, "store": {"url": f"sqlite:{directory}/state/authsvc.db"}}}))
+            "management": {"port": self.management}, "store": {"url": store or f"sqlite:{directory}/state/authsvc.db"}}}))
         self.process = Program("cw-authsvc", [program("authsvc/cw-authsvc"), "--config", self.config], directory)
 
     def add_user(self, tenant, username, password, *roles):

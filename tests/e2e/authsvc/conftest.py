@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from tests.e2e.authsvc.doors import ANNA, DOORS, PASSWORD, document
@@ -5,10 +7,16 @@ from tests.support.stack import Authsvc
 
 
 @pytest.fixture
-def start(directory, ending):
+def store(request):
+    """The store's URL: CW_STORE names the database that the tests run on; None is SQLite, a file of its own."""
+    return request.getfixturevalue("postgresql").fresh() if os.environ.get("CW_STORE") == "postgresql" else None
+
+
+@pytest.fixture
+def start(directory, ending, store):
     """`start(**changes)` runs authsvc with anna in it."""
     def run(**changes):
-        authsvc = Authsvc(directory, document(**changes)).add_user("clinicwave", ANNA, PASSWORD, "doctor", "auditor")
+        authsvc = Authsvc(directory, document(**changes), store).add_user("clinicwave", ANNA, PASSWORD, "doctor", "auditor")
         return ending(authsvc).start()
     return run
 

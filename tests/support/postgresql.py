@@ -1,0 +1,84 @@
+"""A PostgreSQL of the test's own: Unix socket only, in a folder of its own, as a user that is not root."""
+import itertools
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import urllib.parse
+
+from tests.support.programs import Program, source, until
+
+DURABLE = ("fsync=on", "full_page_writes=on")
+
+
+class PostgreSQL:
+    """One server; each `fresh()` is an empty database as far as authsvc can see (a schema)."""
+
+    def __init__(self, *settings):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cwpg", dir="/tmp"))
+        self.directory.chmod(0o711)
+        self.log_directory = pathlib.Path(tempfile.mkdtemp(prefix="cwpglog", dir="/tmp"))
+        self.process = Program("postgresql", [source("tests/support/postgresql.sh").resolve(), self.directory, *settings], self.log_directory)
+        self.numbers = itertools.count()
+
+    def start(self):
+        self.process.start().until_ready(self.answers, seconds=60)
+        return self
+
+    def answers(self):
+        return self.psql("SELECT 1", check=False).returncode == 0
+
+    def psql(self, sql, schema=None, check=True):
+        url = self.url(schema) if schema else f"postgresql://postgres@/postgres?host={self.directory}"
+        r = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", url], input=sql, text=True, capture_output=True, timeout=60,
+                           env={**os.environ, "PGCONNECT_TIMEOUT": "5"})
+        assert not check or r.returncode == 0, r.stderr
+        return r if not check else r.stdout.strip()
+
+    def url(self, schema, user="postgres"):
+        options = urllib.parse.quote(f"-csearch_path={schema}")
+        return f"postgresql://{user}@/postgres?host={self.directory}&options={options}"
+
+    def fresh(self):
+        """The URL of an empty database."""
+        schema = f"t{next(self.numbers)}"
+        self.psql(f"CREATE SCHEMA {schema}")
+        return self.url(schema)
+
+    def postmaster(self):
+        return int((self.directory / "data/postmaster.pid").read_text().split()[0])
+
+    def children(self):
+        pid = self.postmaster()
+        return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def pause(self):
+        """Nothing answers, nothing is refused."""
+        for pid in [self.postmaster(), *self.children()]:
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self):
+        for pid in [self.postmaster(), *self.children()]:
+            os.kill(pid, signal.SIGCONT)
+
+    def kill(self):
+        """As a crash: the postmaster and all its children."""
+        pids = [self.postmaster(), *self.children()]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.process.process.wait(20)
+        until("the server is gone", lambda: not any(pathlib.Path(f"/proc/{p}").exists() for p in pids[1:]), 20)
+
+    def halt(self):
+        """Immediate shutdown; start() brings it back with all that was committed."""
+        if self.process.running:
+            self.go_on()
+            self.process.signal(signal.SIGQUIT)
+            self.process.process.wait(30)
+
+    def stop(self):
+        self.halt()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.rmtree(self.log_directory, ignore_errors=True)
