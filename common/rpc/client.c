@@ -12,7 +12,9 @@
 #include "common/rpc/status.h"
 #include "common/rpc/tag.h"
 
-enum { DEFAULT_MESSAGE = 4 << 20, ANSWER_MEMORY = 64 << 20, UNARY_OPS = 6 };
+/* CONNECT_MS: what an attempt to connect may take until the server's SETTINGS are there (the core
+ * calls it the least backoff; the pause between attempts is another matter). */
+enum { CONNECT_MS = 2000, DEFAULT_MESSAGE = 4 << 20, ANSWER_MEMORY = 64 << 20, UNARY_OPS = 6 };
 
 /* ---- channels ---- */
 
@@ -36,7 +38,7 @@ enum cw_err cw_rpc_channel_new(const char *target, uint32_t max_message,
     grpc_arg args[] = {
         int_arg(max, (int)CW_MIN(max_message ? max_message : DEFAULT_MESSAGE, (uint32_t)INT_MAX)),
         int_arg(first, 100),
-        int_arg(least, 100),
+        int_arg(least, CONNECT_MS),
         int_arg(most, 500),
         int_arg(retries, 0), /* whether to try again is decided by whoever calls */
         int_arg(proxy, 0),

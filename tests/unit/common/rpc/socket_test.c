@@ -57,8 +57,17 @@ static int setup_stopped(void **state)
     return 0;
 }
 
+/* The second server of a test, which may break off at any assertion. */
+static struct cw_rpc_server *another;
+static void end_another(void)
+{
+    cw_rpc_server_free(another);
+    another = NULL;
+}
+
 static int teardown(void **state)
 {
+    end_another(); /* where the test broke off */
     kit_done(*state);
     return 0;
 }
@@ -73,7 +82,7 @@ static enum cw_err start_another(struct kit *kit, struct cw_rpc_server **ret_ser
     assert_true((err == CW_OK) == (why.n == 0)); /* a failure says why */
     cw_buf_done(&why);
     if (err == CW_OK) {
-        *ret_server = server;
+        *ret_server = another = server;
     } else {
         cw_rpc_server_free(server);
     }
@@ -109,7 +118,7 @@ static void the_socket_has_mode_0660_whatever_the_umask(void **state)
         assert_int_equal(lstat(kit->open_path, &st), 0);
         assert_int_equal(st.st_mode & 07777, 0660);
         assert_int_equal(check_path(kit->open_path), CW_OK);
-        cw_rpc_server_free(server);
+        end_another();
         assert_int_equal(inode(kit->open_path), 0); /* gone with its server */
     }
 }
@@ -136,7 +145,7 @@ static void a_socket_of_somebody_without_our_lock_is_not_stolen(void **state)
     close(fd);
     assert_int_equal(start_another(kit, &server), CW_OK); /* dead now: replaced */
     assert_int_equal(check_path(kit->admin_path), CW_OK);
-    cw_rpc_server_free(server);
+    end_another();
 }
 
 static void what_is_no_socket_is_left_alone(void **state)
@@ -208,7 +217,7 @@ static void a_loopback_port_serves_and_is_not_shared(void **state)
     kit->listeners[0].path = kit->admin_path; /* another lock */
     kit->listeners[1].port = port;
     assert_int_equal(start_another(kit, &second), CW_CONFLICT);
-    cw_rpc_server_free(server);
+    end_another();
 }
 
 /* A place returns when the server has seen the end of the connection that held it. */
@@ -240,7 +249,7 @@ static void above_the_bound_connections_are_closed_and_places_return(void **stat
     struct cw_rpc_server_stats stats;
     cw_rpc_server_stats(server, &stats);
     assert_true(stats.turned_away >= 5);
-    cw_rpc_server_free(server);
+    end_another();
 }
 
 /* As another user in another process; its exit status is the error. */
@@ -288,7 +297,7 @@ static void another_user_is_refused_unless_configured(void **state)
         struct cw_rpc_server_stats stats;
         cw_rpc_server_stats(server, &stats);
         assert_int_equal(stats.refused, table[i].err == CW_PERMISSION_DENIED);
-        cw_rpc_server_free(server);
+        end_another();
     }
 }
 
@@ -337,7 +346,7 @@ static void strangers_cannot_take_all_places(void **state)
     assert_int_equal(check_path(kit->open_path), CW_OK);
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
-    cw_rpc_server_free(server);
+    end_another();
 }
 
 int main(int argc, char **argv)

@@ -221,6 +221,30 @@ OPS(one, "/t.S/One", true);
         }                                                                                          \
     } while (0)
 
+/* What a test has subscribed, so that one that breaks off leaves nothing that runs on. */
+static struct watch *watches[128];
+static size_t n_watches;
+
+static void subscribe_at(struct kit *kit, struct cw_rpc_channel *channel,
+                         const struct cw_rpc_subscription_ops *ops, struct watch *w)
+{
+    assert_true(n_watches < CW_ARRAY_SIZE(watches));
+    assert_int_equal(cw_rpc_subscription_new(kit->runtime, channel, ops, w, &w->subscription),
+                     CW_OK);
+    watches[n_watches++] = w;
+}
+
+static void subscribe(struct kit *kit, const struct cw_rpc_subscription_ops *ops, struct watch *w)
+{
+    subscribe_at(kit, kit->open, ops, w);
+}
+
+static void unsubscribe(struct watch *w, unsigned linger_ms)
+{
+    cw_rpc_subscription_free(w->subscription, linger_ms);
+    w->subscription = NULL;
+}
+
 static int setup(void **state)
 {
     static struct kit kit;
@@ -234,20 +258,18 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+    while (n_watches > 0) {
+        unsubscribe(watches[--n_watches], 0);
+    }
     kit_done(*state);
     return 0;
-}
-
-static void subscribe(struct kit *kit, const struct cw_rpc_subscription_ops *ops, struct watch *w)
-{
-    assert_int_equal(cw_rpc_subscription_new(kit->runtime, kit->open, ops, w, &w->subscription),
-                     CW_OK);
 }
 
 static void answers_come_in_order_and_a_half_close_ends_it_well(void **state)
 {
     struct kit *kit = *state;
-    struct watch w = {.to_send = 200};
+    static struct watch w;
+    w = (struct watch){.to_send = 200};
     subscribe(kit, &echo, &w);
     UNTIL(atomic_load(&w.results) == 200);
     assert_int_equal(send_entries(w.subscription, 300, 256), CW_OK);
@@ -255,7 +277,7 @@ static void answers_come_in_order_and_a_half_close_ends_it_well(void **state)
     UNTIL(atomic_load(&w.results) == 456);
     /* 456 answers of one result each were sent; those that waited were merged */
     assert_true(atomic_load(&w.messages) < 456);
-    cw_rpc_subscription_free(w.subscription, 5000);
+    unsubscribe(&w, 5000);
     assert_int_equal(atomic_load(&w.results), 457); /* what on_half_close sent */
     assert_int_equal(atomic_load(&w.err), CW_OK);
     assert_int_equal(atomic_load(&w.order_broken), 0);
@@ -268,7 +290,8 @@ static void answers_come_in_order_and_a_half_close_ends_it_well(void **state)
 static void a_cancel_is_told_from_a_broken_connection(void **state)
 {
     struct kit *kit = *state;
-    struct watch w = {.to_send = 1};
+    static struct watch w;
+    w = (struct watch){.to_send = 1};
     subscribe(kit, &stopping, &w);
     UNTIL(atomic_load(&w.results) == 1);
     /* "/t.S/Stop" has no on_half_close, so the kit ends it; cancel instead by a client that breaks
@@ -276,17 +299,16 @@ static void a_cancel_is_told_from_a_broken_connection(void **state)
     struct kit_call call = {.message = "", .timeout_ms = 5000};
     kit_raw_call(kit->open_path, "/t.S/Stop", &call);
     assert_int_equal(call.status, 0);
-    cw_rpc_subscription_free(w.subscription, 1000);
+    unsubscribe(&w, 1000);
     UNTIL(atomic_load(&seen.closed) == 2);
     seen.hold = true; /* a stream that is never finished by the server */
-    struct watch long_lived = {0};
+    static struct watch long_lived;
+    long_lived = (struct watch){0};
     struct cw_rpc_channel *other = kit_channel(kit->open_path);
-    assert_int_equal(
-        cw_rpc_subscription_new(kit->runtime, other, &echo, &long_lived, &long_lived.subscription),
-        CW_OK);
+    subscribe_at(kit, other, &echo, &long_lived);
     UNTIL(atomic_load(&seen.held) != NULL);
     seen.hold = false;
-    cw_rpc_subscription_free(long_lived.subscription, 0); /* at once: half-close, then cancel */
+    unsubscribe(&long_lived, 0); /* at once: half-close, then cancel */
     UNTIL(atomic_load(&seen.closed) == 3);
     assert_int_not_equal(atomic_load(&seen.end), CW_RPC_END_DISCONNECTED);
     cw_rpc_channel_free(other);
@@ -308,20 +330,22 @@ static void a_lost_process_is_a_broken_connection(void **state)
 static void a_refusal_in_on_open_reaches_the_client_which_then_pauses(void **state)
 {
     struct kit *kit = *state;
-    struct watch w = {0};
+    static struct watch w;
+    w = (struct watch){0};
     int64_t start = kit_now_ms();
     subscribe(kit, &refused, &w);
     UNTIL(atomic_load(&w.ends) == 3);
     assert_true(kit_now_ms() - start >= 300); /* 100 and 200 ms */
     assert_int_equal(atomic_load(&w.err), CW_FORBIDDEN);
-    cw_rpc_subscription_free(w.subscription, 0);
+    unsubscribe(&w, 0);
     UNTIL(atomic_load(&seen.closed) >= 3);
 }
 
 static void a_server_stream_takes_one_message_and_lives_on(void **state)
 {
     struct kit *kit = *state;
-    struct watch w = {.to_send = 3};
+    static struct watch w;
+    w = (struct watch){.to_send = 3};
     seen.hold = true;
     subscribe(kit, &one, &w);
     UNTIL(atomic_load(&w.results) == 3);
@@ -334,7 +358,7 @@ static void a_server_stream_takes_one_message_and_lives_on(void **state)
     assert_int_equal(atomic_load(&w.err), CW_SHUTTING_DOWN);
     seen.hold = false;
     UNTIL(atomic_load(&w.starts) == 2); /* it comes back by itself */
-    cw_rpc_subscription_free(w.subscription, 0);
+    unsubscribe(&w, 0);
     cw_rpc_stream_unref(atomic_load(&seen.held));
     struct kit_call none = {.timeout_ms = 5000};
     kit_raw_call(kit->open_path, "/t.S/One", &none);
@@ -387,10 +411,11 @@ static void a_full_outbox_says_so_and_stops_reading(void **state)
 static void a_free_during_the_start_refuses_what_is_sent(void **state)
 {
     struct kit *kit = *state;
-    struct watch w = {.to_send = 1, .insist = true};
+    static struct watch w;
+    w = (struct watch){.to_send = 1, .insist = true};
     subscribe(kit, &echo, &w);
     UNTIL(atomic_load(&w.starts) == 1);
-    cw_rpc_subscription_free(w.subscription, 5000);
+    unsubscribe(&w, 5000);
     assert_int_equal(atomic_load(&w.start_err), CW_UNAVAILABLE);
     assert_int_equal(atomic_load(&w.starts), 1);
     assert_int_equal(atomic_load(&w.ends), 1);
@@ -411,7 +436,8 @@ static void *send_loop(void *arg)
 static void several_threads_may_send_at_once(void **state)
 {
     struct kit *kit = *state;
-    struct watch w = {0};
+    static struct watch w;
+    w = (struct watch){0};
     seen.hold = true;
     subscribe(kit, &echo, &w);
     UNTIL(atomic_load(&seen.held) != NULL);
@@ -423,14 +449,15 @@ static void several_threads_may_send_at_once(void **state)
         pthread_join(threads[i], NULL);
     }
     UNTIL(atomic_load(&w.results) == 6000);
-    cw_rpc_subscription_free(w.subscription, 1000);
+    unsubscribe(&w, 1000);
     cw_rpc_stream_unref(atomic_load(&seen.held));
 }
 
 static void stopping_lets_a_stream_say_its_last(void **state)
 {
     struct kit *kit = *state;
-    struct watch w = {.to_send = 1}, kept = {.to_send = 1};
+    static struct watch w, kept;
+    w = kept = (struct watch){.to_send = 1};
     subscribe(kit, &stopping, &w);
     subscribe(kit, &echo, &kept);
     UNTIL(atomic_load(&w.results) == 1 && atomic_load(&kept.results) == 1);
@@ -443,8 +470,8 @@ static void stopping_lets_a_stream_say_its_last(void **state)
     assert_int_equal(atomic_load(&kept.err), CW_SHUTTING_DOWN);
     assert_true(atomic_load(&seen.stops) >= 1);
     UNTIL(atomic_load(&seen.closed) == 2);
-    cw_rpc_subscription_free(w.subscription, 0);
-    cw_rpc_subscription_free(kept.subscription, 0);
+    unsubscribe(&w, 0);
+    unsubscribe(&kept, 0);
 }
 
 /* A connection that were closed with the last stream would take answers along that the client has
@@ -458,12 +485,8 @@ static void the_last_words_reach_every_client(void **state)
     for (size_t i = 0; i < CLIENTS; i++) {
         w[i] = kept[i] = (struct watch){.to_send = 1};
         channels[i] = kit_channel(kit->open_path);
-        assert_int_equal(cw_rpc_subscription_new(kit->runtime, channels[i], &stopping, &w[i],
-                                                 &w[i].subscription),
-                         CW_OK);
-        assert_int_equal(cw_rpc_subscription_new(kit->runtime, channels[i], &echo, &kept[i],
-                                                 &kept[i].subscription),
-                         CW_OK);
+        subscribe_at(kit, channels[i], &stopping, &w[i]);
+        subscribe_at(kit, channels[i], &echo, &kept[i]);
     }
     for (size_t i = 0; i < CLIENTS; i++) {
         UNTIL(atomic_load(&w[i].results) == 1 && atomic_load(&kept[i].results) == 1);
@@ -477,8 +500,8 @@ static void the_last_words_reach_every_client(void **state)
         ended_well += atomic_load(&kept[i].first_end) == CW_SHUTTING_DOWN;
     }
     for (size_t i = 0; i < CLIENTS; i++) { /* first: they use the channels */
-        cw_rpc_subscription_free(w[i].subscription, 0);
-        cw_rpc_subscription_free(kept[i].subscription, 0);
+        unsubscribe(&w[i], 0);
+        unsubscribe(&kept[i], 0);
     }
     for (size_t i = 0; i < CLIENTS; i++) {
         cw_rpc_channel_free(channels[i]);
@@ -490,7 +513,8 @@ static void the_last_words_reach_every_client(void **state)
 static void a_stopped_server_uses_no_cpu_and_a_new_one_is_found_soon(void **state)
 {
     struct kit *kit = *state;
-    struct watch w = {.to_send = 1};
+    static struct watch w;
+    w = (struct watch){.to_send = 1};
     subscribe(kit, &echo, &w);
     UNTIL(atomic_load(&w.results) == 1);
     cw_rpc_server_stop(kit->server, 5000);
@@ -508,7 +532,7 @@ static void a_stopped_server_uses_no_cpu_and_a_new_one_is_found_soon(void **stat
     assert_int_equal(cw_rpc_server_start(kit->server, NULL), CW_OK);
     UNTIL(atomic_load(&w.results) == 2);
     assert_true(kit_now_ms() - start < 10000);
-    cw_rpc_subscription_free(w.subscription, 1000);
+    unsubscribe(&w, 1000);
 }
 
 /* ---- clients that end badly ---- */
@@ -517,7 +541,8 @@ static int misbehave(const char *how, const char *path)
 {
     struct cw_rpc_runtime *runtime;
     struct cw_rpc_channel *channel = kit_channel(path);
-    struct watch w = {.to_send = 1};
+    static struct watch w;
+    w = (struct watch){.to_send = 1};
     if (cw_rpc_runtime_new(1, &runtime) != CW_OK ||
         cw_rpc_subscription_new(runtime, channel, &echo, &w, &w.subscription) != CW_OK) {
         return 2;

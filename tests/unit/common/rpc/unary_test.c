@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "clinicwave/token/v1/token.pb-c.h"
@@ -370,9 +372,34 @@ static void a_spinning_poller_leaves_the_core_alone_when_little_comes(void **sta
     assert_in_range(poller_share(kit, start, cpu), 0, MAX_SHARE);
 }
 
+/* A busy machine takes its time to greet: an attempt to connect is not given up at once. */
+static void a_server_that_is_slow_to_greet_is_waited_for(void **state)
+{
+    (void)state;
+    static struct kit kit;
+    kit_init(&kit);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", kit.open_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 8), 0); /* and it says nothing */
+    struct cw_rpc_channel *channel = kit_channel(address.sun_path);
+    struct cw_rpc_answer answer;
+    request_message request = CLINICWAVE__TOKEN__V1__VALIDATE_REQUEST__INIT;
+    enum cw_err err =
+        cw_rpc_unary(channel, "/t.S/Echo", &request.base, RESPONSE, 800, false, &answer);
+    cw_rpc_answer_done(&answer);
+    cw_rpc_channel_free(channel);
+    close(fd);
+    unlink(address.sun_path);
+    assert_int_equal(rmdir(kit.dir), 0);
+    assert_int_equal(err, CW_DEADLINE_EXCEEDED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_server_that_is_slow_to_greet_is_waited_for),
         cmocka_unit_test_setup_teardown(an_answer_comes_back_with_the_tables_context, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_error_carries_reason_text_and_retry, setup, teardown),
