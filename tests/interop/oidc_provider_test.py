@@ -1,43 +1,12 @@
 """npm's oidc-provider as the issuer of the tenant abott: keys by discovery over HTTPS, its tokens open the same door."""
-import json
-import os
-import pathlib
-
-import httpx
 import pytest
 
 from tests.support import tokens
-from tests.support.programs import CHECKOUT, Program, free_port, listening, until
+from tests.support.programs import until
+from tests.support.provider import Provider
 from tests.support.route import Route
 
-DEPS = pathlib.Path(os.environ.get("CW_DEPS") or CHECKOUT / ".run/deps")
 ABOTT = "abott.localhost"
-
-
-class Provider:
-    def __init__(self, directory, authority):
-        certificate, key = authority.issue("127.0.0.1", "localhost")
-        self.port, self.ca = free_port(), authority.ca
-        self.url = f"https://127.0.0.1:{self.port}/"
-        config = directory / "idp.json"
-        config.write_text(json.dumps({
-            "port": self.port, "host": "127.0.0.1", "issuer": self.url, "cert": str(certificate), "key": str(key), "audience": "https://api.abott.com",
-            "client": {"id": "clinicwave", "secret": "a secret of this test"},
-            "users": [{"username": "bob@abott.com", "password": "a password of this test", "roles": ["nurse"]}]}))
-        self.process = Program("idp", ["node", DEPS / "idp/idp.mjs", config], directory)
-
-    def start(self):
-        self.process.start().until_ready(lambda: listening(self.port), 30)
-        return self
-
-    def token(self, **form):
-        form = dict({"client_id": "clinicwave", "client_secret": "a secret of this test"}, **form)
-        answer = httpx.post(self.url + "oauth/token", data=form, verify=str(self.ca), trust_env=False)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["access_token"]
-
-    def stop(self):
-        return self.process.stop()
 
 
 @pytest.fixture
