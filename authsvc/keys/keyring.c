@@ -9,6 +9,7 @@ enum { KEYS_MAX = 16 }; /* of a tenant: rotation keeps two or three */
 
 struct key_set {
     char *tenant;
+    uint64_t stamp; /* of its publication */
     size_t n;
     struct signing_key *keys[KEYS_MAX];
     struct signing_key *signer; /* one of them, borrowed */
@@ -21,6 +22,7 @@ struct keyring {
     struct key_set **sets; /* sorted by tenant */
     size_t n;
     size_t cap;
+    uint64_t stamps; /* given out */
 };
 
 static void key_set_free(struct key_set *set)
@@ -179,6 +181,7 @@ static enum cw_err publish(struct keyring *ring, struct key_set *set)
     pthread_rwlock_wrlock(&ring->lock);
     bool found = false;
     size_t at = position(ring, cw_str(set->tenant), &found);
+    set->stamp = ++ring->stamps;
     if (found) {
         old = ring->sets[at];
         ring->sets[at] = set;
@@ -282,4 +285,14 @@ enum cw_err keyring_jwks(struct keyring *ring, struct cw_str tenant, struct cw_b
     pthread_rwlock_unlock(&ring->lock);
     ENSURE(found, CW_KEYS_UNAVAILABLE);
     return cw_buf_check(ret_json);
+}
+
+uint64_t keyring_stamp(struct keyring *ring, struct cw_str tenant)
+{
+    pthread_rwlock_rdlock(&ring->lock);
+    bool found = false;
+    size_t at = position(ring, tenant, &found);
+    uint64_t stamp = found ? ring->sets[at]->stamp : 0;
+    pthread_rwlock_unlock(&ring->lock);
+    return stamp;
 }

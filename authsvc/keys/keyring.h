@@ -30,6 +30,9 @@ CW_MUST_USE enum cw_err keyring_signer(struct keyring *ring, struct cw_str tenan
 /* The tenant's JWK Set (RFC 7517 §5), appended. CW_KEYS_UNAVAILABLE as above. Any thread. */
 CW_MUST_USE enum cw_err keyring_jwks(struct keyring *ring, struct cw_str tenant,
                                      struct cw_buf *ret_json);
+/* Another number whenever the tenant's keys are others than before; 0 where it has none. Any
+ * thread. */
+uint64_t keyring_stamp(struct keyring *ring, struct cw_str tenant);
 /* The KEK that the ring was opened with. */
 const struct kek *keyring_kek(const struct keyring *ring);
 

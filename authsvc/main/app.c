@@ -112,8 +112,7 @@ static enum cw_err start_store(struct app *app, struct cw_buf *message)
 static enum cw_err on_tenants(void *ctx, const struct tenant_set *set, unsigned wait_ms)
 {
     struct app *app = ctx;
-    (void)wait_ms;
-    return feed_publish(app->feed, set);
+    return feed_publish(app->feed, set, wait_ms);
 }
 
 /* Another cw-authsvc on the same database has changed something. */

@@ -13,9 +13,10 @@ CW_MUST_USE enum cw_err feed_new(struct store *store, struct keyring *keys, stru
 /* After the server that serves its methods has stopped. NULL is fine. */
 void feed_free(struct feed *feed);
 
-/* Makes the set what watchers get, with a higher generation if it says anything new. One thread at
- * a time, not a poller. */
-CW_MUST_USE enum cw_err feed_publish(struct feed *feed, const struct tenant_set *set);
+/* Makes the set what watchers get, with a higher generation if it says anything new, and waits up
+ * to wait_ms until all have applied it. One thread at a time, not a poller. */
+CW_MUST_USE enum cw_err feed_publish(struct feed *feed, const struct tenant_set *set,
+                                     unsigned wait_ms);
 /* Ends all streams; no further ones are taken. */
 void feed_stop(struct feed *feed);
 /* Streams now. */

@@ -40,8 +40,9 @@ struct revocations {
     pthread_cond_t acks;  /* for those who wait for watchers */
     pthread_t thread;
     bool stopping;
-    bool pending;  /* announced, not yet read */
-    uint64_t sent; /* number of the newest one that was sent */
+    bool pending;            /* announced, not yet read */
+    uint64_t sent;           /* number of the newest one that was sent */
+    struct tenant_set *told; /* whose issuers were told last, a reference; the thread's */
     struct watcher watchers[WATCHERS_MAX];
     size_t n;
 };
@@ -154,7 +155,8 @@ static enum cw_err fill(struct revocations *r, uint64_t after, bool snapshot, st
     TRY(store_revocation_number(r->store, &newest));
     TRY(store_revocation_list(r->store, after, add, b));
     b->message.number = CW_MAX(b->message.number, newest);
-    return add_issuers(b);
+    /* Thousands of them: only to whoever joins, and when they have changed. */
+    return snapshot || b->set != r->told ? add_issuers(b) : CW_OK;
 }
 
 /* --- the thread ------------------------------------------------------------------------- */
@@ -207,7 +209,12 @@ static void serve(struct revocations *r, bool snapshot, bool beat)
     struct tenant_set *set = tenant_current_get(r->tenants);
     struct batch b = {.arena = CW_ARENA_INIT(ARENA_MAX), .set = set};
     enum cw_err err = fill(r, after, snapshot, &b);
-    bool news = b.message.number > after || snapshot || beat || err != CW_OK;
+    bool news =
+        b.message.number > after || snapshot || beat || err != CW_OK || b.message.n_issuers > 0;
+    if (err == CW_OK && !snapshot && set != r->told) {
+        tenant_set_unref(r->told);
+        r->told = tenant_set_ref(set);
+    }
     if (err == CW_OK && !snapshot) {
         pthread_mutex_lock(&r->lock);
         r->sent = b.message.number;
@@ -395,6 +402,7 @@ void revocations_free(struct revocations *r)
     }
     revocations_stop(r);
     pthread_join(r->thread, NULL);
+    tenant_set_unref(r->told);
     pthread_cond_destroy(&r->work);
     pthread_cond_destroy(&r->acks);
     pthread_mutex_destroy(&r->lock);

@@ -116,6 +116,7 @@ static struct revocation_subject revocable(const struct identity *identity,
 {
     struct revocation_subject subject = {
         .issuer = tenant->issuers[identity->issuer].name,
+        .values[REVOCATION_ALL] = REVOCATION_ALL_VALUE,
         .learned = tenant->learned,
     };
     struct cw_str runs[] = {identity->subject, identity->standard};

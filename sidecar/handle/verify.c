@@ -132,6 +132,10 @@ enum verify_state verify_run(const struct verify_context *context, const struct 
     struct cw_token token;
 
     *ret_result = (struct verify_result){.blob = CW_BUF_INIT(IDENTITY_MAX)};
+    if (tenant->disabled) {
+        ret_result->err = CW_TENANT_DISABLED;
+        return VERIFY_DONE;
+    }
     ret_result->err = cw_token_parse(bytes, &arena, checks, &token);
     if (ret_result->err != CW_OK) {
         return VERIFY_DONE;

@@ -1,5 +1,5 @@
-/* authsvc's snapshots arrive on a poller and are applied on a worker; of several that arrive
- * meanwhile only the newest matters. */
+/* authsvc's tenants arrive on a poller and are applied on a worker, in their order; what is applied
+ * is acknowledged, since somebody may wait for it. */
 #include "sidecar/main/feed.h"
 
 #include <pthread.h>
@@ -12,27 +12,47 @@
 #include "proto/clinicwave/identity/v1/tenant.pb-c.h"
 #include "sidecar/main/events.h"
 
+typedef Clinicwave__Identity__V1__WatchRequest request_message;
+typedef Clinicwave__Identity__V1__WatchResponse response_message;
+
+/* A packed WatchResponse that waits. */
+struct waiting {
+    struct waiting *next;
+    size_t n;
+    char bytes[];
+};
+
 struct feed {
     struct cw_rpc_runtime *runtime;
     struct tenants *tenants;
     struct cw_rpc_channel *channel;
-    struct cw_rpc_subscription *subscription;
+    struct cw_rpc_subscription *subscription; /* after the start the worker's alone */
     struct cw_work *work;
-    pthread_mutex_t lock;
-    struct cw_buf waiting; /* a packed WatchResponse */
+    pthread_mutex_t lock; /* below */
+    struct waiting *first;
+    struct waiting *last;
+    size_t bytes; /* of all that waits */
+    bool missed;  /* something did not fit: begin anew */
     bool scheduled;
 };
 
-static void on_start(struct cw_rpc_subscription *subscription, void *ctx)
+static void send(struct cw_rpc_subscription *subscription, uint64_t generation)
 {
-    struct feed *feed = ctx;
-    Clinicwave__Identity__V1__WatchRequest request = CLINICWAVE__IDENTITY__V1__WATCH_REQUEST__INIT;
+    request_message request = CLINICWAVE__IDENTITY__V1__WATCH_REQUEST__INIT;
 
-    request.generation = tenants_feed_generation(feed->tenants);
+    request.generation = generation;
+    request.increments = true;
     enum cw_err err = cw_rpc_subscription_send(subscription, &request.base);
     if (err != CW_OK) {
         CW_LOG(&events[EVENT_FEED_LOST], cw_log_err(err));
     }
+}
+
+static void on_start(struct cw_rpc_subscription *subscription, void *ctx)
+{
+    struct feed *feed = ctx;
+
+    send(subscription, tenants_feed_generation(feed->tenants));
 }
 
 static const struct cw_rpc_subscription_ops ops;
@@ -56,55 +76,105 @@ static void tell(struct cw_buf *problems)
     while (cw_str_word(&rest, '\n', &line)) {
         CW_LOG(&events[EVENT_TENANT_REFUSED], cw_log_str("error.message", line));
     }
+    cw_buf_clear(problems);
 }
 
-/* On the worker. */
-static void apply(void *arg)
+/* ---- the worker ---- */
+
+static void drop_all(struct feed *feed)
 {
-    struct feed *feed = arg;
-    struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANTS_PROBLEMS_MAX);
-    struct cw_buf message CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANTS_FEED_MAX);
+    while (feed->first) {
+        struct waiting *next = feed->first->next;
+        free(feed->first);
+        feed->first = next;
+    }
+    feed->last = NULL;
+    feed->bytes = 0;
+}
+
+/* NULL: nothing waits any more, and the next one schedules anew. */
+static struct waiting *next(struct feed *feed, bool *ret_missed)
+{
+    pthread_mutex_lock(&feed->lock);
+    struct waiting *taken = feed->first;
+    *ret_missed = feed->missed;
+    feed->missed = false;
+    if (taken) {
+        feed->first = taken->next;
+        feed->last = feed->first ? feed->last : NULL;
+        feed->bytes -= taken->n;
+    } else {
+        feed->scheduled = *ret_missed;
+    }
+    pthread_mutex_unlock(&feed->lock);
+    return taken;
+}
+
+static enum cw_err apply_one(struct feed *feed, struct cw_str packed, struct cw_buf *problems)
+{
     uint64_t before = tenants_version(feed->tenants);
 
-    pthread_mutex_lock(&feed->lock);
-    struct cw_buf taken = feed->waiting;
-    feed->waiting = message;
-    message = taken;
-    feed->scheduled = false;
-    pthread_mutex_unlock(&feed->lock);
-
-    enum cw_err err = tenants_learn(feed->tenants, cw_buf_str(&message), &problems);
-    tell(&problems);
-    if (err == CW_CONFLICT) {
-        subscribe(feed);
-    } else if (err != CW_OK) {
-        CW_LOG(&events[EVENT_TENANT_REFUSED], cw_log_err(err));
-    } else if (tenants_version(feed->tenants) != before) {
+    TRY(tenants_learn(feed->tenants, packed, problems));
+    if (tenants_version(feed->tenants) != before) {
         struct tenants_set *set = tenants_get(feed->tenants);
+        if (feed->subscription) {
+            send(feed->subscription, tenants_feed_generation(feed->tenants));
+        }
         CW_LOG(&events[EVENT_TENANTS_LEARNED],
                cw_log_int("clinicwave.tenants", (int64_t)tenants_set_count(set)));
         tenants_set_unref(set);
     }
+    return CW_OK;
 }
+
+static void apply(void *arg)
+{
+    struct feed *feed = arg;
+    struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANTS_PROBLEMS_MAX);
+    bool missed = false;
+
+    for (struct waiting *taken = next(feed, &missed); taken || missed;
+         taken = next(feed, &missed)) {
+        enum cw_err err = CW_CONFLICT;
+        if (taken) {
+            err = apply_one(feed, (struct cw_str){taken->bytes, taken->n}, &problems);
+        }
+        free(taken);
+        tell(&problems);
+        if (err == CW_CONFLICT || missed) {
+            subscribe(feed);
+        } else if (err != CW_OK) {
+            CW_LOG(&events[EVENT_TENANT_REFUSED], cw_log_err(err));
+        }
+    }
+    tenants_keep(feed->tenants, false, &problems);
+    tell(&problems);
+}
+
+/* ---- the poller ---- */
 
 static void on_message(struct cw_rpc_subscription *subscription, const ProtobufCMessage *message,
                        void *ctx)
 {
     struct feed *feed = ctx;
     size_t n = protobuf_c_message_get_packed_size(message);
-    const Clinicwave__Identity__V1__WatchResponse *response =
-        (const Clinicwave__Identity__V1__WatchResponse *)message;
+    const response_message *response = (const response_message *)message;
 
     (void)subscription;
     pthread_mutex_lock(&feed->lock);
-    /* A heartbeat does not push out a snapshot. */
-    if (!feed->scheduled || !response->heartbeat) {
-        cw_buf_clear(&feed->waiting);
-        char *p = cw_buf_extend(&feed->waiting, n);
-        if (p) {
-            protobuf_c_message_pack(message, (uint8_t *)p);
-            feed->scheduled = feed->scheduled || cw_work_submit(feed->work, apply, feed) == CW_OK;
+    if (!response->heartbeat || !feed->first) { /* what waits says more than a heartbeat */
+        struct waiting *w = feed->bytes + n <= TENANTS_FEED_MAX ? malloc(sizeof(*w) + n) : NULL;
+        if (w) {
+            w->next = NULL;
+            w->n = protobuf_c_message_pack(message, (uint8_t *)w->bytes);
+            *(feed->last ? &feed->last->next : &feed->first) = w;
+            feed->last = w;
+            feed->bytes += w->n;
+        } else {
+            drop_all(feed);
+            feed->missed = true;
         }
+        feed->scheduled = feed->scheduled || cw_work_submit(feed->work, apply, feed) == CW_OK;
     }
     pthread_mutex_unlock(&feed->lock);
 }
@@ -120,7 +190,6 @@ static void on_end(struct cw_rpc_subscription *subscription, const struct cw_rpc
 
 static const struct cw_rpc_subscription_ops ops = {
     .path = "/clinicwave.identity.v1.TenantService/Watch",
-    .server_stream = true,
     .response = &clinicwave__identity__v1__watch_response__descriptor,
     .on_start = on_start,
     .on_message = on_message,
@@ -137,7 +206,6 @@ enum cw_err feed_new(struct cw_rpc_runtime *runtime, const char *socket, struct 
     snprintf(target, sizeof(target), "unix:%s", socket);
     feed->runtime = runtime;
     feed->tenants = tenants;
-    feed->waiting.max = TENANTS_FEED_MAX;
     pthread_mutex_init(&feed->lock, NULL);
     enum cw_err err = cw_work_new("feed", 1, 2, &feed->work);
     if (err == CW_OK) {
@@ -166,7 +234,10 @@ void feed_free(struct feed *feed)
     cw_rpc_subscription_free(feed->subscription, 0);
     cw_work_free(feed->work);
     cw_rpc_channel_free(feed->channel);
-    cw_buf_done(&feed->waiting);
+    struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANTS_PROBLEMS_MAX);
+    tenants_keep(feed->tenants, true, &problems);
+    tell(&problems);
+    drop_all(feed);
     pthread_mutex_destroy(&feed->lock);
     free(feed);
 }

@@ -61,6 +61,10 @@ static bool read_target(const revocation_message *m, struct revocation *ret)
         ret->kind = REVOCATION_SUBJECT;
         ret->value = cw_str(m->subject);
         break;
+    case CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET_ALL:
+        ret->kind = REVOCATION_ALL;
+        ret->value = REVOCATION_ALL_VALUE;
+        break;
     case CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET__NOT_SET:
     default:
         return false;
@@ -128,6 +132,13 @@ static void pack_revocation(void *ctx, const struct revocation *r)
     m->issuer = cw_str_dup(r->issuer);
     m->issued_until = r->issued_until;
     m->expires_at = r->expires_at;
+    if (r->kind == REVOCATION_ALL) {
+        m->target_case = CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET_ALL;
+        m->all = true;
+        p->failed = p->failed || !m->issuer;
+        p->message.revocations[p->message.n_revocations++] = m;
+        return;
+    }
     char *value = cw_str_dup(r->value);
     switch (r->kind) {
     case REVOCATION_SESSION:
@@ -139,6 +150,7 @@ static void pack_revocation(void *ctx, const struct revocation *r)
         m->token_id = value;
         break;
     case REVOCATION_SUBJECT:
+    case REVOCATION_ALL:
     default:
         m->target_case = CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET_SUBJECT;
         m->subject = value;
@@ -166,7 +178,10 @@ static void packing_done(struct packing *p)
 {
     for (size_t i = 0; i < p->message.n_revocations; i++) {
         free(p->message.revocations[i]->issuer);
-        free(p->message.revocations[i]->session_id);
+        if (p->message.revocations[i]->target_case !=
+            CLINICWAVE__IDENTITY__V1__REVOCATION__TARGET_ALL) {
+            free(p->message.revocations[i]->session_id); /* each of the others is a string, too */
+        }
         free(p->message.revocations[i]);
     }
     for (size_t i = 0; i < p->message.n_issuers; i++) {

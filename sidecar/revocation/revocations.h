@@ -9,8 +9,14 @@ enum {
     REVOCATIONS_MAX = 1000000, /* entries; past it the feed counts as stale */
 };
 
-enum revocation_kind { REVOCATION_SESSION = 0, REVOCATION_TOKEN, REVOCATION_SUBJECT };
-enum { REVOCATION_KINDS = 3 };
+enum revocation_kind {
+    REVOCATION_SESSION = 0,
+    REVOCATION_TOKEN,
+    REVOCATION_SUBJECT,
+    REVOCATION_ALL, /* of the issuer; the value is REVOCATION_ALL_VALUE */
+};
+enum { REVOCATION_KINDS = 4 };
+#define REVOCATION_ALL_VALUE CW_STR("*")
 
 /* Strings are borrowed. */
 struct revocation {

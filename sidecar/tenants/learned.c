@@ -40,7 +40,8 @@ static enum cw_err issuer(const Clinicwave__Identity__V1__Issuer *message, struc
 enum cw_err learned_spec(const Clinicwave__Identity__V1__Tenant *message, struct cw_arena *arena,
                          struct tenant_spec *ret_spec)
 {
-    *ret_spec = (struct tenant_spec){.name = cw_str(message->name), .learned = true};
+    *ret_spec = (struct tenant_spec){
+        .name = cw_str(message->name), .learned = true, .disabled = message->disabled};
     TRY(list(message->domains, message->n_domains, arena, &ret_spec->domains));
     TRY(list(message->audiences, message->n_audiences, arena, &ret_spec->audiences));
     ret_spec->issuers =

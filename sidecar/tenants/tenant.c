@@ -124,6 +124,9 @@ bool tenant_spec_check(const struct tenant_spec *spec, const char *where, struct
             problem(problems, where, "no domain:", spec->domains.items[i]);
         }
     }
+    if (spec->disabled) {
+        return problems->n == before && !problems->failed;
+    }
     if (spec->audiences.n == 0 || !list_ok(&spec->audiences, 1024)) {
         problem(problems, where, "a tenant needs audiences:", spec->name);
     }
@@ -185,7 +188,7 @@ enum cw_err tenant_fingerprint(const struct tenant_spec *spec, unsigned char ret
     print_str(&buf, spec->name);
     print_list(&buf, &spec->domains);
     print_list(&buf, &spec->audiences);
-    cw_buf_addf(&buf, "%d", spec->learned);
+    cw_buf_addf(&buf, "%d%d", spec->learned, spec->disabled);
     for (size_t i = 0; i < spec->n_issuers; i++) {
         print_issuer(&buf, &spec->issuers[i]);
     }
@@ -382,6 +385,7 @@ enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t generation,
     tenant->refs = 1;
     tenant->generation = generation;
     tenant->learned = spec->learned;
+    tenant->disabled = spec->disabled;
     tenant->arena.max = TENANT_ARENA;
     enum cw_err err = tenant_fill(tenant, spec, keys);
     if (err != CW_OK) {

@@ -45,7 +45,8 @@ struct tenant_spec {
     struct cw_str_list audiences;
     struct issuer_spec *issuers;
     size_t n_issuers;
-    bool learned; /* from authsvc, not from configuration */
+    bool learned;  /* from authsvc, not from configuration */
+    bool disabled; /* its tokens are refused; needs neither audiences nor issuers */
 };
 
 struct issuer {
@@ -66,6 +67,7 @@ struct tenant {
     struct issuer *issuers;
     size_t n_issuers;
     bool learned;
+    bool disabled;
     unsigned char fingerprint[32]; /* of the specification without inline keys */
     struct cw_arena arena;
 };

@@ -4,17 +4,12 @@
  * that its cached tokens live on. */
 #include "sidecar/tenants/tenants.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/domain.h"
-#include "common/keys/key_disk.h"
-#include "sidecar/tenants/learned.h"
-
-enum { SPEC_ARENA = 64 * 1024 * 1024 };
+#include "sidecar/tenants/tenants_impl.h"
 
 struct tenants_slot {
     struct cw_str domain; /* borrowed from the tenant */
@@ -28,26 +23,6 @@ struct tenants_set {
     size_t n;
     struct tenants_slot *slots; /* open addressing */
     size_t mask;
-};
-
-struct tenants {
-    struct tenants_config config;
-    char path[CW_KEY_DISK_PATH_MAX]; /* of the learned snapshot, "" for none */
-
-    pthread_mutex_t build; /* one builder at a time; held without `lock` */
-    struct tenant **local; /* of the configuration */
-    size_t n_local;
-    struct tenant **learned;
-    size_t n_learned;
-    char *epoch;
-    uint64_t generations; /* the last one that was given out */
-
-    _Atomic uint64_t feed_generation;
-    _Atomic int64_t feed_ms; /* monotonic; 0: never */
-
-    pthread_mutex_t lock; /* the pointer only */
-    struct tenants_set *set;
-    _Atomic uint64_t version;
 };
 
 /* ---- sets ---- */
@@ -175,19 +150,36 @@ static bool has_name(struct tenant *const *list, size_t n, struct cw_str name)
     return false;
 }
 
-static enum cw_err publish(struct tenants *tenants)
+/* Learned tenants by name, and not where the configuration has one of that name. */
+static bool counts(const struct tenants *tenants, const struct tenants_entry *entry)
 {
-    struct tenants_set *set = set_new(tenants->n_local + tenants->n_learned,
-                                      count_domains(tenants->local, tenants->n_local) +
-                                          count_domains(tenants->learned, tenants->n_learned));
+    return entry->tenant && !has_name(tenants->local, tenants->n_local, entry->tenant->name);
+}
+
+static size_t count_learned_domains(const struct tenants *tenants)
+{
+    size_t domains = 0;
+
+    for (size_t i = 0; i < tenants->learned.n; i++) {
+        const struct tenant *tenant = tenants->learned.entries[i].tenant;
+        domains += tenant ? tenant->domains.n : 0;
+    }
+    return domains;
+}
+
+enum cw_err tenants_publish(struct tenants *tenants)
+{
+    struct tenants_set *set =
+        set_new(tenants->n_local + tenants->learned.n,
+                count_domains(tenants->local, tenants->n_local) + count_learned_domains(tenants));
 
     ENSURE(set, CW_NO_MEMORY);
     for (size_t i = 0; i < tenants->n_local; i++) {
         set_add(set, tenants->local[i]);
     }
-    for (size_t i = 0; i < tenants->n_learned; i++) {
-        if (!has_name(tenants->local, tenants->n_local, tenants->learned[i]->name)) {
-            set_add(set, tenants->learned[i]);
+    for (size_t i = 0; i < tenants->learned.n; i++) {
+        if (counts(tenants, &tenants->learned.entries[i])) {
+            set_add(set, tenants->learned.entries[i].tenant);
         }
     }
     set->version = atomic_load(&tenants->version) + 1;
@@ -203,20 +195,28 @@ static enum cw_err publish(struct tenants *tenants)
     return CW_OK;
 }
 
-/* The tenant of this specification: the one that is there, or a new one. */
-static enum cw_err obtain(struct tenants *tenants, struct tenant *const *old, size_t n_old,
-                          const struct tenant_spec *spec, struct tenant **ret)
+enum cw_err tenants_obtain(struct tenants *tenants, struct tenant *old,
+                           const struct tenant_spec *spec, struct tenant **ret)
 {
     unsigned char fingerprint[32];
 
     TRY(tenant_fingerprint(spec, fingerprint));
-    for (size_t i = 0; i < n_old; i++) {
-        if (memcmp(old[i]->fingerprint, fingerprint, sizeof(fingerprint)) == 0) {
-            *ret = tenant_ref(old[i]);
-            return CW_OK;
-        }
+    if (old && memcmp(old->fingerprint, fingerprint, sizeof(fingerprint)) == 0) {
+        *ret = tenant_ref(old);
+        return CW_OK;
     }
     return tenant_new(spec, ++tenants->generations, tenants->config.keys, ret);
+}
+
+/* The name is part of what makes a tenant the same. */
+static struct tenant *named(struct tenant *const *list, size_t n, struct cw_str name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (cw_str_eq(list[i]->name, name)) {
+            return list[i];
+        }
+    }
+    return NULL;
 }
 
 static void free_list(struct tenant **list, size_t n)
@@ -279,7 +279,8 @@ static enum cw_err configure(struct tenants *tenants, const struct tenant_spec *
     enum cw_err err = list ? CW_OK : CW_NO_MEMORY;
 
     while (err == CW_OK && made < n) {
-        err = obtain(tenants, tenants->local, tenants->n_local, &specs[made], &list[made]);
+        err = tenants_obtain(tenants, named(tenants->local, tenants->n_local, specs[made].name),
+                             &specs[made], &list[made]);
         made += err == CW_OK;
     }
     if (err != CW_OK) {
@@ -289,7 +290,7 @@ static enum cw_err configure(struct tenants *tenants, const struct tenant_spec *
     free_list(tenants->local, tenants->n_local);
     tenants->local = list;
     tenants->n_local = n;
-    return publish(tenants);
+    return tenants_publish(tenants);
 }
 
 enum cw_err tenants_configure(struct tenants *tenants, const struct tenant_spec *specs, size_t n,
@@ -300,140 +301,6 @@ enum cw_err tenants_configure(struct tenants *tenants, const struct tenant_spec 
     enum cw_err err = configure(tenants, specs, n);
     pthread_mutex_unlock(&tenants->build);
     return err;
-}
-
-/* ---- the learned ones ---- */
-
-static void publish_inline(const struct tenant *tenant, const struct tenant_spec *spec,
-                           int64_t age_ms, struct cw_buf *problems)
-{
-    for (size_t i = 0; i < spec->n_issuers; i++) {
-        char why[CW_JWK_WHY_SIZE] = "";
-        if (spec->issuers[i].jwks.n &&
-            cw_key_source_publish(tenant->issuers[i].keys, spec->issuers[i].jwks, age_ms, why) !=
-                CW_OK) {
-            cw_buf_addf(problems, "%.*s: keys of %.*s: %s\n", CW_STR_ARG(spec->name),
-                        CW_STR_ARG(spec->issuers[i].issuer), why);
-        }
-    }
-}
-
-static enum cw_err learn_one(struct tenants *tenants,
-                             const Clinicwave__Identity__V1__Tenant *message,
-                             struct cw_arena *arena, int64_t age_ms, struct cw_buf *problems,
-                             struct tenant **ret)
-{
-    struct tenant_spec spec;
-
-    TRY(learned_spec(message, arena, &spec));
-    ENSURE(tenant_spec_check(&spec, "learned tenant", problems), CW_CONFIG_INVALID);
-    TRY(obtain(tenants, tenants->learned, tenants->n_learned, &spec, ret));
-    publish_inline(*ret, &spec, age_ms, problems);
-    return CW_OK;
-}
-
-static enum cw_err learn(struct tenants *tenants,
-                         const Clinicwave__Identity__V1__WatchResponse *message, int64_t age_ms,
-                         struct cw_buf *problems)
-{
-    struct cw_arena arena CW_CLEANUP(cw_arena_done) = CW_ARENA_INIT(SPEC_ARENA);
-    struct tenant **list = calloc(message->n_tenants + 1, sizeof(struct tenant *));
-    size_t n = 0;
-
-    ENSURE(list, CW_NO_MEMORY);
-    for (size_t i = 0; i < message->n_tenants; i++) {
-        cw_arena_reset(&arena);
-        if (!has_name(list, n, cw_str(message->tenants[i]->name)) &&
-            learn_one(tenants, message->tenants[i], &arena, age_ms, problems, &list[n]) == CW_OK) {
-            n++;
-        }
-    }
-    free_list(tenants->learned, tenants->n_learned);
-    tenants->learned = list;
-    tenants->n_learned = n;
-    return publish(tenants);
-}
-
-static void confirm(struct tenants *tenants)
-{
-    for (size_t i = 0; i < tenants->n_learned; i++) {
-        for (size_t j = 0; j < tenants->learned[i]->n_issuers; j++) {
-            cw_key_source_confirm(tenants->learned[i]->issuers[j].keys);
-        }
-    }
-}
-
-/* A message from the feed (age 0) or from disk. */
-static enum cw_err take(struct tenants *tenants, struct cw_str packed, int64_t age_ms,
-                        struct cw_buf *problems)
-{
-    Clinicwave__Identity__V1__WatchResponse *message =
-        clinicwave__identity__v1__watch_response__unpack(NULL, packed.n, (const uint8_t *)packed.p);
-    enum cw_err err = CW_OK;
-
-    ENSURE(message, CW_REQUEST_MALFORMED);
-    bool same = tenants->epoch && strcmp(tenants->epoch, message->epoch) == 0 &&
-                message->generation == atomic_load(&tenants->feed_generation);
-    if (same) {
-        confirm(tenants);
-    } else if (message->heartbeat) {
-        /* The database behind the feed is another one, or we missed something: ask for all. */
-        atomic_store(&tenants->feed_generation, 0);
-        err = CW_CONFLICT;
-    } else {
-        err = learn(tenants, message, age_ms, problems);
-        if (err == CW_OK) {
-            free(tenants->epoch);
-            tenants->epoch = strdup(message->epoch);
-            atomic_store(&tenants->feed_generation, message->generation);
-        }
-        if (err == CW_OK && age_ms == 0 && tenants->path[0] &&
-            cw_key_disk_write(tenants->path, packed, cw_clock_wall_s(tenants->config.clock)) !=
-                CW_OK) {
-            cw_buf_addf(problems, "tenants cannot be kept in %s\n", tenants->path);
-        }
-    }
-    clinicwave__identity__v1__watch_response__free_unpacked(message, NULL);
-    return err;
-}
-
-enum cw_err tenants_learn(struct tenants *tenants, struct cw_str packed, struct cw_buf *problems)
-{
-    pthread_mutex_lock(&tenants->build);
-    enum cw_err err = take(tenants, packed, 0, problems);
-    pthread_mutex_unlock(&tenants->build);
-    if (err == CW_OK) {
-        atomic_store(&tenants->feed_ms, CW_MAX(cw_clock_monotonic_ms(tenants->config.clock), 1));
-    }
-    return err;
-}
-
-static void load(struct tenants *tenants)
-{
-    struct cw_buf file CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANTS_FEED_MAX);
-    struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANTS_PROBLEMS_MAX);
-    struct cw_str packed;
-    int64_t at = 0;
-
-    if (cw_key_disk_read(tenants->path, &file, &packed, &at) == CW_OK) {
-        int64_t age = cw_clock_wall_ms(tenants->config.clock) - at * 1000;
-        /* At least 1: what comes from disk is not written back. */
-        if (take(tenants, packed, CW_MAX(age, 1), &problems) != CW_OK) {
-            atomic_store(&tenants->feed_generation, 0);
-        }
-    }
-}
-
-uint64_t tenants_feed_generation(struct tenants *tenants)
-{
-    return atomic_load(&tenants->feed_generation);
-}
-
-int64_t tenants_feed_age_ms(struct tenants *tenants)
-{
-    int64_t at = atomic_load(&tenants->feed_ms);
-
-    return at ? cw_clock_monotonic_ms(tenants->config.clock) - at : -1;
 }
 
 /* ---- the store ---- */
@@ -458,7 +325,7 @@ struct tenants *tenants_new(const struct tenants_config *config)
         if (n < 0 || (size_t)n >= sizeof(tenants->path)) {
             tenants->path[0] = '\0';
         } else {
-            load(tenants);
+            tenants_load(tenants);
         }
     }
     return tenants;
@@ -471,7 +338,8 @@ void tenants_free(struct tenants *tenants)
     }
     tenants_set_unref(tenants->set);
     free_list(tenants->local, tenants->n_local);
-    free_list(tenants->learned, tenants->n_learned);
+    tenants_learned_done(&tenants->learned);
+    tenants_learned_done(&tenants->pieces);
     free(tenants->epoch);
     pthread_mutex_destroy(&tenants->build);
     pthread_mutex_destroy(&tenants->lock);

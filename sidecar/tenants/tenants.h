@@ -34,11 +34,15 @@ CW_MUST_USE enum cw_err tenants_configure(struct tenants *tenants, const struct 
 CW_MUST_USE enum cw_err tenants_check(const struct tenant_spec *specs, size_t n,
                                       struct cw_buf *problems);
 
-/* A WatchResponse as it came, packed: a snapshot or a heartbeat. Single tenants that cannot be
- * used are left out and told in `problems`. CW_REQUEST_MALFORMED: nothing changed; CW_CONFLICT: a
- * heartbeat of a snapshot that is not held, watch again. Not on a poller. */
+/* A WatchResponse as it came, packed: a snapshot or a piece of one, an increment or a heartbeat.
+ * Single tenants that cannot be used are left out and told in `problems`. CW_REQUEST_MALFORMED:
+ * nothing changed; CW_CONFLICT: it follows something that is not held, watch again. Not on a
+ * poller. */
 CW_MUST_USE enum cw_err tenants_learn(struct tenants *tenants, struct cw_str packed,
                                       struct cw_buf *problems);
+/* Writes the file if there is something new and the last writing was not just now, or at once. Not
+ * on a poller. */
+void tenants_keep(struct tenants *tenants, bool now, struct cw_buf *problems);
 /* What a WatchRequest names; 0 for none. */
 uint64_t tenants_feed_generation(struct tenants *tenants);
 /* Milliseconds since the feed said anything; -1: never since start. Any thread. */

@@ -7,6 +7,7 @@ import grpc
 import pytest
 import yaml
 
+from tests.e2e.authsvc.administration import Admin
 from tests.e2e.authsvc.doors import ANNA, HOST, ISSUER, PASSWORD, Grpc, Rest
 from tests.support import rpc
 from tests.support.programs import until
@@ -15,9 +16,15 @@ from tests.support.stack import Sidecar
 WATCH = "clinicwave.identity.v1.TenantService"
 
 
+def watching(authsvc, generation=0, increments=False):
+    """The stream of answers to one request, after which nothing more is said."""
+    request = rpc.message("clinicwave.identity.v1.WatchRequest")(generation=generation, increments=increments)
+    return authsvc.stub(WATCH).Watch(iter([request]), timeout=20)
+
+
 def watch(authsvc, generation=0, n=1):
     """The first N answers."""
-    call = authsvc.stub(WATCH).Watch(generation=generation, timeout=20)
+    call = watching(authsvc, generation)
     answers = list(itertools.islice(call, n))
     call.cancel()
     return answers
@@ -51,7 +58,7 @@ def test_a_restart_without_a_change_is_the_same_generation_and_epoch(authsvc):
 
 
 def test_a_change_reaches_who_watches(authsvc):
-    call = authsvc.stub(WATCH).Watch(generation=0, timeout=20)
+    call = watching(authsvc)
     assert next(call).generation == 1
     wanted = yaml.safe_load(authsvc.config.read_text())
     wanted["tenants"][0]["domains"].append("clinicwave.test")
@@ -60,6 +67,28 @@ def test_a_change_reaches_who_watches(authsvc):
     update = next(a for a in call if not a.heartbeat)
     assert update.generation == 2 and "clinicwave.test" in update.tenants[0].domains
     call.cancel()
+
+
+def test_who_takes_increments_gets_what_has_changed_and_no_more(authsvc):
+    admin = Admin(authsvc)
+    call = watching(authsvc, increments=True)
+    whole = watching(authsvc)
+    changes = lambda answers: next(a for a in answers if not a.heartbeat)
+    first = changes(call)
+    assert (first.since, first.more, [t.name for t in first.tenants]) == (0, False, ["clinicwave", "other"])
+    changes(whole)
+    admin.create()
+    added = changes(call)
+    assert (added.since, added.generation, [t.name for t in added.tenants], list(added.removed)) == (1, 2, ["acme"], [])
+    assert [t.name for t in changes(whole).tenants] == ["acme", "clinicwave", "other"]
+    admin.stub.DisableTenant(name="acme")
+    tenant, = changes(call).tenants
+    assert tenant.disabled and list(tenant.domains) == ["acme.com", "acme.localhost"] and not tenant.issuers and not tenant.audiences
+    admin.stub.DeleteTenant(name="acme")
+    gone = changes(call)
+    assert list(gone.removed) == ["acme"] and not gone.tenants and gone.since == gone.generation - 1
+    call.cancel()
+    whole.cancel()
 
 
 def test_health_and_reflection_answer_on_the_socket(authsvc):
@@ -73,7 +102,7 @@ def test_health_and_reflection_answer_on_the_socket(authsvc):
 
 
 def test_streams_end_when_authsvc_does(authsvc):
-    call = authsvc.stub(WATCH).Watch(generation=0, timeout=20)
+    call = watching(authsvc)
     next(call)
     assert authsvc.stop() == 0
     with pytest.raises(grpc.RpcError) as e:

@@ -1,0 +1,57 @@
+/* What the files of the tenants share. */
+#ifndef SIDECAR_TENANTS_TENANTS_IMPL_H
+#define SIDECAR_TENANTS_TENANTS_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/keys/key_disk.h"
+#include "sidecar/tenants/tenants.h"
+
+/* A learned tenant, and the message that it was learned from: the file is made of those. */
+struct tenants_entry {
+    struct tenant *tenant; /* a reference; NULL: it cannot be used */
+    char *name;
+    char *packed;
+    size_t n;
+};
+
+struct tenants_learned {
+    struct tenants_entry *entries; /* by name */
+    size_t n;
+    size_t cap;
+};
+
+struct tenants {
+    struct tenants_config config;
+    char path[CW_KEY_DISK_PATH_MAX]; /* of the learned snapshot, "" for none */
+
+    pthread_mutex_t build; /* one builder at a time; held without `lock` */
+    struct tenant **local; /* of the configuration */
+    size_t n_local;
+    struct tenants_learned learned;
+    struct tenants_learned pieces; /* of a snapshot that has not come as a whole yet */
+    uint64_t pieces_generation;
+    char *epoch;
+    int64_t kept_ms;      /* when the file was written; monotonic, 0: never */
+    bool unkept;          /* there is something newer */
+    uint64_t generations; /* the last one that was given out */
+
+    _Atomic uint64_t feed_generation;
+    _Atomic int64_t feed_ms; /* monotonic; 0: never */
+
+    pthread_mutex_t lock; /* the pointer only */
+    struct tenants_set *set;
+    _Atomic uint64_t version;
+};
+
+/* The tenant of this specification: `old` if it is still the same, or a new one. Under `build`. */
+CW_MUST_USE enum cw_err tenants_obtain(struct tenants *tenants, struct tenant *old,
+                                       const struct tenant_spec *spec, struct tenant **ret);
+/* Makes the set of what is there now, and tells. Under `build`. */
+CW_MUST_USE enum cw_err tenants_publish(struct tenants *tenants);
+/* The file as the first thing that is learned. */
+void tenants_load(struct tenants *tenants);
+void tenants_learned_done(struct tenants_learned *learned);
+
+#endif
