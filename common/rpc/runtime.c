@@ -11,6 +11,7 @@
 
 #include "common/rpc/spin.h"
 #include "common/rpc/tag.h"
+#include "common/rpc/tune.h"
 
 enum { MAX_POLLERS = 16 };
 
@@ -34,6 +35,7 @@ void cw_rpc_core_ref(void)
 {
     sigset_t before;
     signals_block(&before);
+    (void)cw_rpc_tune(); /* a library without the switch only is slower */
     grpc_init();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
