@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { gate } from '../src/api/gate';
 import { passing, retryAfter, sentence } from '../src/api/problem';
 import { download, upload } from '../src/files/transfers';
-import { login, sendCode } from '../src/session/login';
+import { login, renewPassword, sendCode } from '../src/session/login';
 import { identityFrom, refreshAt, tokensFrom } from '../src/session/tokens';
-import { jwt, problem, reply, Server, settle, world } from './world';
+import { file, jwt, problem, reply, Server, settle, world } from './world';
 
 describe('login', () => {
   it('puts the tokens into the store and keeps no password', async () => {
@@ -40,9 +40,9 @@ describe('login', () => {
           : problem(401, 'mfa_invalid');
     await store.dispatch(login({ username: 'a', password: 'b' }));
     expect(store.getState().login).toMatchObject({ step: 'code', problem: null });
-    await store.dispatch(sendCode({ otp: '000000' }));
+    await store.dispatch(sendCode({ code: '000000' }));
     expect(store.getState().login).toMatchObject({ step: 'code', problem: { reason: 'mfa_invalid' } });
-    await store.dispatch(sendCode({ otp: '123456' }));
+    await store.dispatch(sendCode({ code: '123456' }));
     expect(server.requests.at(-1)).toMatchObject({ path: '/auth/v1/mfa/verify', json: { mfa_token: 'step', otp: '123456' } });
     expect(store.getState()).toMatchObject({ session: { phase: 'in' }, login: { step: 'password', mfaToken: '' } });
   });
@@ -51,8 +51,57 @@ describe('login', () => {
     const { store, server } = world();
     server.answer = (r) => (r.path === '/auth/v1/login' ? problem(401, 'mfa_required', { mfa_token: 'step' }) : problem(401, 'mfa_token_invalid'));
     await store.dispatch(login({ username: 'a', password: 'b' }));
-    await store.dispatch(sendCode({ otp: '1' }));
+    await store.dispatch(sendCode({ code: 'abcd-efgh-ijkl' }));
+    expect(server.requests.at(-1)!.json).toEqual({ mfa_token: 'step', recovery_code: 'abcd-efgh-ijkl' });
     expect(store.getState().login).toMatchObject({ step: 'password', mfaToken: '', problem: { reason: 'mfa_token_invalid' } });
+  });
+
+  it('that another device confirms waits for it', async () => {
+    const { store, server } = world();
+    let confirmed = false;
+    server.answer = (r) => {
+      if (r.path === '/auth/v1/login') return problem(401, 'mfa_required', { mfa_token: 'step', methods: ['oob'] });
+      if (r.path === '/auth/v1/mfa/challenge') return reply(200, { challenge_type: 'oob', oob_code: 'o1' });
+      return confirmed ? reply(200, server.tokens()) : problem(401, 'mfa_pending');
+    };
+    await store.dispatch(login({ username: 'a', password: 'b' }));
+    expect(store.getState().login).toMatchObject({ step: 'device', prompt: false, problem: null });
+    await store.dispatch(sendCode({ code: '' }));
+    expect(store.getState().login).toMatchObject({ step: 'device', problem: { reason: 'mfa_pending' } });
+    confirmed = true;
+    await store.dispatch(sendCode({ code: '' }));
+    expect(server.requests.at(-1)!.json).toEqual({ mfa_token: 'step', oob_code: 'o1' });
+    expect(store.getState().session.phase).toBe('in');
+  });
+
+  it('of who must set up a second factor first shows the key and takes its first code', async () => {
+    const { store, server } = world();
+    server.answer = (r) => {
+      if (r.path === '/auth/v1/login') return problem(401, 'mfa_required', { mfa_token: 'step', methods: ['enrol'] });
+      if (r.path === '/auth/v1/mfa/totp') return reply(200, { secret: 'ABCD2345', otpauth_url: 'otpauth://totp/x' });
+      return reply(200, server.tokens());
+    };
+    await store.dispatch(login({ username: 'a', password: 'b' }));
+    expect(store.getState().login).toMatchObject({ step: 'enrol', secret: 'ABCD2345', problem: null });
+    await store.dispatch(sendCode({ code: '123456' }));
+    expect(store.getState()).toMatchObject({ session: { phase: 'in' }, login: { secret: '' } });
+  });
+
+  it('with an expired password asks for a new one, and goes on with it', async () => {
+    const { store, server } = world();
+    server.answer = (r) => {
+      const body = r.json as Record<string, string>;
+      if (r.path === '/auth/v1/login') return body.password === 'the new one' ? reply(200, server.tokens()) : problem(403, 'password_expired');
+      return body.new_password === 'short' ? problem(422, 'password_too_short') : reply(204);
+    };
+    await store.dispatch(login({ username: 'a', password: 'old' }));
+    expect(store.getState().login.step).toBe('renew');
+    await store.dispatch(renewPassword({ oldPassword: 'old', newPassword: 'short', code: '' }));
+    expect(store.getState().login).toMatchObject({ step: 'renew', problem: { reason: 'password_too_short' } });
+    await store.dispatch(renewPassword({ oldPassword: 'old', newPassword: 'the new one', code: '' }));
+    expect(server.requests.at(-2)!.json).toEqual({ username: 'a', old_password: 'old', new_password: 'the new one' });
+    expect(store.getState().session.phase).toBe('in');
+    expect(JSON.stringify(store.getState())).not.toContain('the new one');
   });
 });
 
@@ -78,7 +127,7 @@ describe('data', () => {
       expect(store.getState().transfers[0]).toMatchObject({ done: 5, total: 10, state: 'running', way: 'up' });
       return reply(201);
     };
-    await store.dispatch(upload(new File(['0123456789'], 'a b.txt', { type: 'text/plain' })));
+    await store.dispatch(upload(file('0123456789', 'a b.txt', 'text/plain')));
     const put = server.requests.find((r) => r.method === 'PUT')!;
     expect(put.path).toBe('/api/storage/files/a%20b.txt');
     expect(put.body!.type).toBe('text/plain');
@@ -91,7 +140,7 @@ describe('data', () => {
     const { store, server, keeper } = world();
     keeper.signIn(server.tokens());
     server.answer = () => problem(403, 'scope_insufficient');
-    await store.dispatch(upload(new File(['x'], 'a.txt')));
+    await store.dispatch(upload(file('x', 'a.txt')));
     expect(store.getState().transfers[0]).toMatchObject({ state: 'failed', problem: { reason: 'scope_insufficient' } });
   });
 

@@ -11,6 +11,9 @@ export function jwt(claims: Record<string, unknown>): string {
   return ['{"alg":"RS256"}', JSON.stringify(claims), 'signature'].map(base64url).join('.');
 }
 
+/** nodejs 18 has Blob, and File only by another name. */
+export const file = (text: string, name: string, type = '') => Object.assign(new Blob([text], { type }), { name }) as unknown as File;
+
 export function reply(status: number, body?: unknown, headers: Record<string, string> = {}): Reply {
   return {
     status,

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState, type FormEvent, type ReactNode } from 'react';
-import { again, login, sendCode } from '../session/login';
+import { again, login, renewPassword, sendCode } from '../session/login';
 import type { Notice } from '../session/slice';
 import { useApp, useNow, useOnline, useSend } from './hooks';
 import { Alert, Icon, Note } from './parts';
@@ -20,6 +20,7 @@ function useWait(): number {
 
 export function SignIn() {
   const step = useApp((s) => s.login.step);
+  const [password, setPassword] = useState(''); // an expired one is needed once more; it never gets into the store
   return (
     <div className="entrance">
       <section className="welcome" aria-hidden="true">
@@ -33,7 +34,9 @@ export function SignIn() {
         </svg>
         <p className="small">ClinicWave Gate · demo</p>
       </section>
-      <main className="door">{step === 'code' ? <CodeForm /> : <PasswordForm />}</main>
+      <main className="door">
+        {step === 'password' ? <PasswordForm password={password} setPassword={setPassword} /> : step === 'renew' ? <RenewForm oldPassword={password} /> : <CodeForm />}
+      </main>
     </div>
   );
 }
@@ -69,12 +72,11 @@ function Frame({ title, id, children, onSubmit }: { title: string; id: string; c
   );
 }
 
-function PasswordForm() {
+function PasswordForm({ password, setPassword }: { password: string; setPassword: (password: string) => void }) {
   const { pending, username: known } = useApp((s) => s.login);
   const send = useSend();
   const wait = useWait();
   const [username, setUsername] = useState(known);
-  const [password, setPassword] = useState('');
   const [shown, setShown] = useState(false);
   const [missing, setMissing] = useState<'username' | 'password' | null>(null);
   const nameField = useRef<HTMLInputElement>(null);
@@ -145,26 +147,34 @@ function PasswordForm() {
   );
 }
 
+const CODE_TITLES = { enrol: 'Set up a second factor', device: 'Confirm the login' } as Record<string, string>;
+
+/** The second step, in all its kinds. */
 function CodeForm() {
-  const { pending } = useApp((s) => s.login);
+  const { pending, step, prompt, secret, secretUrl } = useApp((s) => s.login);
   const send = useSend();
   const wait = useWait();
   const [code, setCode] = useState('');
   const field = useRef<HTMLInputElement>(null);
+  const asked = step !== 'device' || prompt;
   useEffect(() => field.current?.focus(), []);
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    const otp = code.replace(/\s/g, '');
-    if (!otp) field.current?.focus();
-    else if (!pending && !wait) void send(sendCode({ otp }));
+    const given = code.replace(/\s/g, '');
+    if (asked && !given) field.current?.focus();
+    else if (!pending && !wait) void send(sendCode({ code: given }));
   }
   return (
-    <Frame title="One more step" id="login-form" onSubmit={submit}>
-      <div className="field">
-        <label htmlFor="otp">Code from your authenticator app, or a recovery code</label>
-        <input id="otp" name="otp" autoComplete="one-time-code" autoCapitalize="none" spellCheck={false} maxLength={64} ref={field} value={code} onChange={(e) => setCode(e.target.value)} />
-      </div>
+    <Frame title={CODE_TITLES[step] ?? 'One more step'} id="login-form" onSubmit={submit}>
+      {step === 'enrol' ? <Secret secret={secret} url={secretUrl} /> : null}
+      {step === 'device' ? <p>{prompt ? 'A code was sent to you.' : 'A request was sent to your other device. Confirm it there, then continue here.'}</p> : null}
+      {asked ? (
+        <div className="field">
+          <label htmlFor="otp">{step === 'code' ? 'Code from your authenticator app, or a recovery code' : step === 'enrol' ? 'Code that the app shows' : 'Code'}</label>
+          <input id="otp" name="otp" autoComplete="one-time-code" autoCapitalize="none" spellCheck={false} maxLength={64} ref={field} value={code} onChange={(e) => setCode(e.target.value)} />
+        </div>
+      ) : null}
       <button id="login" className="button main wide" type="submit" disabled={pending || wait > 0} aria-busy={pending}>
         {pending ? 'Checking…' : wait ? `Try again in ${wait} s` : 'Continue'}
       </button>
@@ -172,5 +182,93 @@ function CodeForm() {
         Back to the password
       </button>
     </Frame>
+  );
+}
+
+export function Secret({ secret, url }: { secret: string; url: string }) {
+  return (
+    <div className="secret">
+      <p>
+        Open your authenticator app and add this key, or <a href={url}>open it on this device</a>.
+      </p>
+      <code id="secret">{secret.match(/.{1,4}/g)?.join(' ')}</code>
+    </div>
+  );
+}
+
+function RenewForm({ oldPassword }: { oldPassword: string }) {
+  const { pending, problem } = useApp((s) => s.login);
+  const send = useSend();
+  const wait = useWait();
+  const [fresh, setFresh] = useState({ first: '', second: '' });
+  const [code, setCode] = useState('');
+  const [unlike, setUnlike] = useState(false);
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    setUnlike(fresh.first !== fresh.second);
+    if (fresh.first && fresh.first === fresh.second && !pending && !wait) void send(renewPassword({ oldPassword, newPassword: fresh.first, code: code.trim() }));
+  }
+  return (
+    <Frame title="Choose a new password" id="renew-form" onSubmit={submit}>
+      <p>Your password has expired and must be changed.</p>
+      <NewPassword fresh={fresh} setFresh={setFresh} unlike={unlike} />
+      {problem?.reason === 'mfa_required' || code ? (
+        <div className="field">
+          <label htmlFor="otp">Code from your authenticator app, or a recovery code</label>
+          <input id="otp" autoComplete="one-time-code" value={code} onChange={(e) => setCode(e.target.value)} />
+        </div>
+      ) : null}
+      <button id="login" className="button main wide" type="submit" disabled={pending || wait > 0} aria-busy={pending}>
+        {wait ? `Try again in ${wait} s` : 'Change the password and sign in'}
+      </button>
+      <button type="button" className="quiet wide" onClick={() => send(again())}>
+        Back
+      </button>
+    </Frame>
+  );
+}
+
+interface Fresh {
+  first: string;
+  second: string;
+}
+
+/** A new password, twice. */
+export function NewPassword({ fresh, setFresh, unlike }: { fresh: Fresh; setFresh: (fresh: Fresh) => void; unlike: boolean }) {
+  return (
+    <>
+      <div className="field">
+        <label htmlFor="new-password">New password</label>
+        <input
+          id="new-password"
+          type="password"
+          autoComplete="new-password"
+          value={fresh.first}
+          onChange={(e) => setFresh({ ...fresh, first: e.target.value })}
+          aria-describedby="new-password-rule"
+        />
+        <p className="small" id="new-password-rule">
+          A sentence of several words is long and easy to remember.
+        </p>
+      </div>
+      <div className="field">
+        <label htmlFor="new-password-again">New password, again</label>
+        <input
+          id="new-password-again"
+          type="password"
+          autoComplete="new-password"
+          value={fresh.second}
+          onChange={(e) => setFresh({ ...fresh, second: e.target.value })}
+          aria-invalid={unlike}
+          aria-describedby={unlike ? 'unlike' : undefined}
+        />
+        {unlike ? (
+          <p className="wrong" id="unlike">
+            The two are not the same.
+          </p>
+        ) : null}
+      </div>
+    </>
   );
 }

@@ -1,4 +1,5 @@
 export function bytes(n: number): string {
+  if (n === 1) return '1 byte';
   const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
   let unit = 0;
   while (n >= 1000 && unit < units.length - 1) {
