@@ -338,7 +338,6 @@ static enum cw_err pg_lock(struct db_tx *tx, enum db_lock lock)
     if (lock == DB_LOCK_SCHEMA) {
         conn->timeout_ms = MIGRATION_MS;
         TRY(command(conn, "SET LOCAL statement_timeout = 0"));
-        TRY(command(conn, "SET LOCAL lock_timeout = 0"));
     }
     char sql[80];
     snprintf(sql, sizeof(sql), "SELECT pg_advisory_xact_lock(%d, %d)", LOCK_CLASS, (int)lock);

@@ -454,11 +454,11 @@ static enum cw_err configure(struct pg_conn *conn, const struct pg_target *targe
     char sql[400];
     long long ms = target->statement_timeout_ms;
     snprintf(sql, sizeof(sql),
-             "SET statement_timeout = %lld; SET lock_timeout = %lld;"
+             "SET statement_timeout = %lld;"
              "SET idle_in_transaction_session_timeout = %lld;"
              "SET default_transaction_isolation = 'read committed';"
              "SET standard_conforming_strings = on",
-             ms, ms, 2 * ms);
+             ms, 2 * ms);
     return pg_conn_script(conn, sql);
 }
 

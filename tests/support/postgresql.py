@@ -63,6 +63,12 @@ class PostgreSQL:
         for pid in [self.postmaster(), *self.children()]:
             os.kill(pid, signal.SIGCONT)
 
+    def limit_files(self, n_bytes):
+        """No file may grow beyond N_BYTES, as if the disk were full; "unlimited" ends it. Segments of the log have 1 MiB."""
+        other = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
+        for pid in [self.postmaster(), *self.children()]:
+            subprocess.run([*other, "prlimit", "--pid", str(pid), f"--fsize={n_bytes}:unlimited"], check=False)
+
     def kill(self):
         """As a crash: the postmaster and all its children."""
         pids = [self.postmaster(), *self.children()]

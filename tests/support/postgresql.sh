@@ -16,11 +16,11 @@ if [ "$(id -u)" = 0 ]; then
 fi
 cd "$dir"
 if [ ! -e "$dir/data/PG_VERSION" ]; then
-    "${as[@]}" "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions > "$dir/initdb.log" 2>&1 ||
+    "${as[@]}" "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --wal-segsize=1 --no-sync --no-instructions > "$dir/initdb.log" 2>&1 ||
         { cat "$dir/initdb.log" >&2; exit 2; }
     # One role that must give its password.
     sed -i '1i local all secret scram-sha-256' "$dir/data/pg_hba.conf"
 fi
-settings=(listen_addresses= unix_socket_directories="$dir" unix_socket_permissions=0777 shared_buffers=16MB max_connections=60 fsync=off
+settings=(listen_addresses= unix_socket_directories="$dir" unix_socket_permissions=0777 min_wal_size=2MB shared_buffers=16MB max_connections=60 fsync=off
     full_page_writes=off wal_level=minimal max_wal_senders=0 jit=off autovacuum=off log_min_messages=warning "$@")
 exec "${as[@]}" --pdeathsig QUIT "$bin/postgres" -D "$dir/data" "${settings[@]/#/--}"

@@ -84,7 +84,11 @@ class Authsvc:
         return self
 
     def start(self):
-        self.process.start().until_ready(lambda: listening(self.rest) and accepting(self.socket))
+        self.process.start()
+        return self.until_ready()
+
+    def until_ready(self):
+        self.process.until_ready(lambda: listening(self.rest) and accepting(self.socket))
         return self
 
     def stub(self, service="clinicwave.identity.v1.IdentityService"):

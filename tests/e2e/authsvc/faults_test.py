@@ -1,6 +1,7 @@
 """Crashes, a second process, wrong files: nothing acknowledged is lost, and each failure says what to do."""
 import concurrent.futures
 import contextlib
+import os
 import random
 import signal
 import sqlite3
@@ -129,6 +130,37 @@ def test_a_file_that_is_no_database_is_told(authsvc):
     (authsvc.directory / "state/authsvc.db").write_bytes(b"not a database" * 1000)
     r = run("--config", authsvc.config)
     assert r.returncode == 2 and "authsvc.db" in r.stderr
+
+
+def test_a_damaged_database_is_told_and_nothing_else_is_said(authsvc):
+    door = Rest(authsvc)
+    token = door.login().tokens["refresh_token"]
+    authsvc.stop()
+    database = authsvc.directory / "state/authsvc.db"
+    pages = database.read_bytes()
+    size = int.from_bytes(pages[16:18], "big")
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        roots = [r for r, in db.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'refresh_family' AND rootpage > 0")]
+    damaged = bytearray(database.read_bytes())
+    for root in roots:
+        damaged[(root - 1) * size:root * size] = b"\xa5" * size
+    database.write_bytes(damaged)
+    authsvc.start()
+    outcome = door.refresh(token)
+    assert (outcome.reason, outcome.status) == ("store_unavailable", 503)
+    assert "malformed" in authsvc.process.log() and '"store-failed"' in authsvc.process.log()
+    assert door.login(password="wrong").reason == "credentials_invalid"  # the users are whole
+    assert authsvc.process.running
+
+
+def test_a_database_that_may_not_be_written_is_told(authsvc):
+    authsvc.stop()
+    database = authsvc.directory / "state/authsvc.db"
+    database.chmod(0o400)
+    if os.access(database, os.W_OK):
+        pytest.skip("this user may write everything")
+    r = run("--config", authsvc.config)
+    assert r.returncode == 2 and "authsvc.db: Permission denied" in r.stderr
 
 
 def test_a_busy_port_is_told(authsvc, directory):

@@ -1,0 +1,302 @@
+"""PostgreSQL that goes away, comes back, stands still, is full or read-only: clear errors, nothing lost, nothing half done."""
+import concurrent.futures
+import contextlib
+import socket
+import subprocess
+import threading
+import time
+
+import httpx
+import pytest
+import yaml
+
+from tests.e2e.authsvc.doors import ANNA, PASSWORD, Rest, document
+from tests.support.postgresql import PostgreSQL
+from tests.support.programs import program, until
+from tests.support.stack import Authsvc
+
+QUICK = {"connections": 4, "connect-timeout": "2s", "statement-timeout": "1s"}
+
+
+@pytest.fixture
+def server(ending):
+    """A server that the test may hurt."""
+    return ending(PostgreSQL()).start()
+
+
+def start(directory, ending, url, **store):
+    changes = {"authsvc": {"store": {**QUICK, **store}}}
+    return ending(Authsvc(directory, document(**changes), url).add_user("clinicwave", ANNA, PASSWORD)).start()
+
+
+@pytest.fixture
+def authsvc(directory, ending, server):
+    authsvc = start(directory, ending, server.fresh())
+    authsvc.schema = "t0"
+    return authsvc
+
+
+def database(authsvc):
+    health = httpx.get(f"http://127.0.0.1:{authsvc.management}/actuator/health", timeout=20).json()
+    return health["components"]["database"]["status"]
+
+
+def refreshed(door, token):
+    """The successor, as soon as the database is back."""
+    outcomes = []
+
+    def good():
+        outcomes.append(door.refresh(token))
+        return outcomes[-1].reason is None
+    until("refreshes work", good, 30)
+    assert {o.reason for o in outcomes[:-1]} <= {"store_unavailable", "store_uncertain"}
+    return outcomes[-1].tokens["refresh_token"]
+
+
+def unavailable(door, token):
+    outcome = door.refresh(token)
+    return (outcome.reason, outcome.status) == ("store_unavailable", 503) and outcome.retry_after >= 1
+
+
+def test_a_server_that_is_gone_and_comes_back(authsvc, server):
+    door = Rest(authsvc)
+    token = door.login().tokens["refresh_token"]
+    assert database(authsvc) == "UP"
+    server.kill()
+    until("the failure is told", lambda: unavailable(door, token))
+    begin = time.monotonic()
+    for _ in range(20):
+        assert door.login().reason == "store_unavailable"
+        assert unavailable(door, token)
+    assert time.monotonic() - begin < 20, "while it is away, callers are told at once"
+    assert database(authsvc) == "DOWN"
+    assert '"store-failed"' in authsvc.process.log()
+    server.start()
+    successor = refreshed(door, token)
+    until("health knows", lambda: database(authsvc) == "UP")
+    assert door.refresh(token).tokens["refresh_token"] == successor
+    assert door.login(address="192.0.2.5").reason is None  # a failure of ours counted against nobody
+
+
+def test_a_restart_between_two_calls_is_not_noticed(authsvc, server):
+    door = Rest(authsvc)
+    token = door.login().tokens["refresh_token"]
+    for _ in range(3):
+        server.halt()
+        server.start()
+        outcome = door.refresh(token)
+        assert outcome.reason is None, outcome
+        token = outcome.tokens["refresh_token"]
+
+
+def test_a_server_that_stands_still_is_given_up(authsvc, server):
+    door = Rest(authsvc)
+    token = door.login().tokens["refresh_token"]
+    server.pause()
+    try:
+        begin = time.monotonic()
+        assert unavailable(door, token)
+        until("callers are told at once", lambda: timed(lambda: unavailable(door, token)) < 0.5, 30)
+        assert time.monotonic() - begin < 40
+        assert database(authsvc) == "DOWN"
+    finally:
+        server.go_on()
+    refreshed(door, token)
+
+
+def timed(call):
+    begin = time.monotonic()
+    assert call()
+    return time.monotonic() - begin
+
+
+def test_connections_that_are_cut_in_the_middle_lose_nothing(authsvc, server):
+    stop, counted = threading.Event(), []
+
+    def refresh():
+        door = Rest(authsvc)
+        token = door.login().tokens["refresh_token"]
+        successors = {}
+        while not stop.is_set():
+            outcome = door.refresh(token)
+            assert outcome.reason in (None, "store_unavailable", "store_uncertain"), outcome
+            if outcome.reason is None:
+                assert successors.setdefault(token, outcome.tokens["refresh_token"]) == outcome.tokens["refresh_token"]
+                token = outcome.tokens["refresh_token"]
+        assert refreshed(door, token)
+        counted.append(len(successors))
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        workers = [pool.submit(refresh) for _ in range(3)]
+        for _ in range(15):
+            server.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cw-authsvc'")
+            time.sleep(0.1)
+        stop.set()
+        for w in workers:
+            w.result()
+    assert min(counted) > 3
+
+
+class Cutter:
+    """Between authsvc and the server; `cut` says what happens to the next COMMIT."""
+
+    def __init__(self, directory, server):
+        self.path, self.upstream, self.cut, self.cuts = directory / ".s.PGSQL.5432", server.directory / ".s.PGSQL.5432", None, 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen(16)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                down, up = self.listener.accept()[0], socket.socket(socket.AF_UNIX)
+                up.connect(str(self.upstream))
+                threading.Thread(target=self.copy, args=(down, up, True), daemon=True).start()
+                threading.Thread(target=self.copy, args=(up, down, False), daemon=True).start()
+
+    def copy(self, source, sink, requests):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if requests and self.cut and b"COMMIT\0" in data:
+                    if self.cut == "after":  # it happens, and nobody hears of it
+                        sink.sendall(data)
+                        time.sleep(0.5)
+                    self.cut, self.cuts = None, self.cuts + 1
+                    break
+                if not requests and self.cut == "after" and b"COMMIT\0" in data:
+                    continue  # the answer stays here
+                sink.sendall(data)
+        for s in (source, sink):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+    def stop(self):
+        self.listener.close()
+
+
+@pytest.mark.parametrize("cut, generation", [("before", "0"), ("after", "1")])
+def test_a_commit_that_is_lost_is_told_as_such_and_repeating_it_is_safe(directory, ending, server, cut, generation):
+    (directory / "proxy").mkdir()
+    proxy = ending(Cutter(directory / "proxy", server))
+    authsvc = start(directory, ending, server.fresh().replace(f"host={server.directory}", f"host={directory}/proxy"))
+    door = Rest(authsvc)
+    token = door.login().tokens["refresh_token"]
+    proxy.cut = cut
+    outcome = door.refresh(token)
+    assert (outcome.reason, outcome.status) == ("store_uncertain", 503) and proxy.cuts == 1
+    until("the transaction is over", lambda: server.psql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'") == "0")
+    assert server.psql("SELECT generation FROM refresh_family", "t0") == generation
+    successor = door.refresh(token)
+    assert successor.reason is None
+    assert door.refresh(successor.tokens["refresh_token"]).reason is None
+    assert server.psql("SELECT generation FROM refresh_family", "t0") == "2"
+
+
+def test_a_full_disk_is_an_error_of_ours_and_passes(authsvc, server):
+    door = Rest(authsvc)
+    token = door.login().tokens["refresh_token"]
+    # A table that must grow soon, and is beyond the limit.
+    server.psql("SET session_replication_role = replica; INSERT INTO refresh_family SELECT 'x', decode(md5(i::text), 'hex'), 'x', 0, repeat('x', 32)::bytea, NULL,"
+                " 0, 0, 0 FROM generate_series(1, 10000) AS i; CHECKPOINT", "t0")
+    server.limit_files(1024 * 1024)
+    try:
+        for _ in range(300):
+            outcome = door.refresh(token)
+            if outcome.reason is not None:
+                break
+            token = outcome.tokens["refresh_token"]
+        assert (outcome.reason, outcome.status) == ("store_unavailable", 503) and outcome.retry_after >= 1
+        assert "could not extend file" in authsvc.process.log()
+        assert unavailable(door, token)
+        assert database(authsvc) == "UP"  # it answers, and what it can do it does
+    finally:
+        server.limit_files("unlimited")
+    successor = refreshed(door, token)
+    assert door.refresh(token).tokens["refresh_token"] == successor
+
+
+def test_a_read_only_database_is_told_and_passes(authsvc, server):
+    door = Rest(authsvc)
+    token = door.login().tokens["refresh_token"]
+    server.psql("ALTER ROLE postgres SET default_transaction_read_only = on")
+    server.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cw-authsvc'")
+    until("writes are refused", lambda: unavailable(door, token))
+    assert "read-only transaction" in authsvc.process.log()
+    server.psql("SET default_transaction_read_only = off; ALTER ROLE postgres RESET default_transaction_read_only")
+    refreshed(door, token)
+
+
+def test_a_row_that_another_holds_is_waited_for_but_not_for_ever(authsvc, server):
+    door = Rest(authsvc)
+    token = door.login().tokens["refresh_token"]
+    holder = subprocess.Popen(["psql", "-XAtq", server.url("t0")], stdin=subprocess.PIPE, text=True)
+    try:
+        holder.stdin.write("BEGIN; SELECT 1 FROM refresh_family FOR UPDATE;\n")
+        holder.stdin.flush()
+        until("the row is held", lambda: server.psql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'") == "1")
+        assert unavailable(door, token)
+        assert "statement timeout" in authsvc.process.log()
+    finally:
+        holder.kill()
+        holder.wait()
+    refreshed(door, token)
+
+
+def test_a_busy_pool_is_waited_for(authsvc):
+    doors = [Rest(authsvc) for _ in range(24)]  # six times its connections
+    tokens = [door.login().tokens["refresh_token"] for door in doors]
+    with concurrent.futures.ThreadPoolExecutor(len(doors)) as pool:
+        assert {o.reason for o in pool.map(lambda j: j[0].refresh(j[1]), zip(doors, tokens))} == {None}
+
+
+def test_the_password_comes_from_a_file_and_is_in_no_log(directory, ending, server):
+    secret = "s3cret-of-the-database"
+    server.psql(f"CREATE ROLE secret LOGIN PASSWORD '{secret}'; CREATE SCHEMA mine AUTHORIZATION secret")
+    file = directory / "password"
+    file.write_text(secret + "\n")
+    authsvc = start(directory, ending, server.url("mine", user="secret"), **{"password-file": str(file)})
+    assert Rest(authsvc).login().reason is None
+    assert secret not in authsvc.process.log()
+    # A new password is read by the next connection.
+    server.psql("ALTER ROLE secret PASSWORD 'another'")
+    file.write_text("another\n")
+    server.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'secret'")
+    until("it is connected again", lambda: Rest(authsvc).login().reason is None)
+    authsvc.stop()
+    file.write_text("wrong\n")
+    r = subprocess.run([program("authsvc/cw-authsvc"), "--config", authsvc.config], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 2 and "password authentication failed" in r.stderr and "wrong" not in r.stderr
+
+
+@pytest.mark.parametrize("url, message", [
+    ("postgresql://a:hidden@/x?host=/tmp", "password"), ("postgresql://db.internal/x", "sslmode"), ("postgresql://[hidden", "no URL of PostgreSQL"),
+    ("postgresql:///x?nonsense=hidden", "no URL of PostgreSQL"), ("mysql://hidden@x", "no store"), ("postgresql:///x?client_encoding=LATIN1", "UTF8")])
+def test_a_wrong_url_is_refused_without_showing_it(directory, url, message):
+    path = directory / "wrong.yaml"
+    path.write_text(yaml.safe_dump(document(authsvc={"store": {"url": url}})))
+    r = subprocess.run([program("authsvc/cw-authsvc"), "--config", path, "--check-config"], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 1 and message in r.stderr and "authsvc.store.url" in r.stderr and "hidden" not in r.stderr
+
+
+def test_a_server_that_is_not_there_is_told_at_the_start(directory):
+    path = directory / "away.yaml"
+    path.write_text(yaml.safe_dump(document(authsvc={"run-dir": str(directory), "state-dir": str(directory), "store": {"url": f"postgresql:///x?host={directory}"}})))
+    r = subprocess.run([program("authsvc/cw-authsvc"), "--config", path], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 2 and "the database cannot be reached" in r.stderr and str(directory) in r.stderr
+
+
+def test_a_schema_of_a_newer_version_is_left_alone(authsvc, server):
+    authsvc.stop()
+    server.psql("INSERT INTO schema_migration VALUES (999, 'of the future', 0)", "t0")
+    r = subprocess.run([program("authsvc/cw-authsvc"), "--config", authsvc.config], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 2 and "schema version 999" in r.stderr
+
+
+def test_a_database_of_another_encoding_is_refused(directory, server):
+    server.psql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+    path = directory / "latin.yaml"
+    url = f"postgresql://postgres@/latin?host={server.directory}"
+    path.write_text(yaml.safe_dump(document(authsvc={"run-dir": str(directory), "state-dir": str(directory), "store": {"url": url}})))
+    r = subprocess.run([program("authsvc/cw-authsvc"), "--config", path], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 2 and "UTF8" in r.stderr

@@ -1,0 +1,158 @@
+"""Several cw-authsvc on one PostgreSQL: one set of sessions, refresh chains, counters, keys and revocations."""
+import concurrent.futures
+import os
+import threading
+import time
+
+import pytest
+
+from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Rest, document
+from tests.e2e.authsvc.logout_route_test import allowed, reason
+from tests.e2e.authsvc.session_test import Watcher
+from tests.support.programs import until
+from tests.support.stack import Authsvc, Sidecar
+
+
+@pytest.fixture
+def fleet(directory, ending, postgresql):
+    """`fleet(2, **changes)`: so many authsvc, started at the same moment on an empty database, with one key-encryption key."""
+    def run(n, **changes):
+        kek = directory / "kek"
+        kek.write_bytes(os.urandom(32))
+        kek.chmod(0o400)
+        changes["authsvc"] = {"keys": {"kek-file": str(kek)}, **changes.get("authsvc", {})}
+        url, parts = postgresql.fresh(), []
+        for i in range(n):
+            (directory / f"a{i}").mkdir()
+            parts.append(Authsvc(directory / f"a{i}", document(**changes), url))
+        for part in parts:
+            ending(part).process.start()
+        for part in parts:
+            part.until_ready()
+        parts[0].schema = url.rpartition("%3D")[2]
+        return parts
+    return run
+
+
+@pytest.fixture
+def two(fleet):
+    a, b = fleet(2)
+    a.add_user("clinicwave", ANNA, PASSWORD, "doctor")  # beside the running service
+    return a, b
+
+
+def test_all_start_at_once_and_share_one_set_of_keys(fleet):
+    parts = fleet(4)
+    parts[0].add_user("clinicwave", ANNA, PASSWORD)
+    sets = [Rest(p).client.get("/.well-known/jwks.json", headers={"Host": HOST}).json() for p in parts]
+    assert all(s == sets[0] and len(s["keys"]) == 1 for s in sets)
+    token = Rest(parts[0]).login().tokens["access_token"]
+    assert [Rest(p).userinfo(token).reason for p in parts] == [None] * 4
+
+
+def test_a_session_of_one_is_a_session_of_all(two):
+    a, b = map(Rest, two)
+    first = a.login().tokens
+    second = b.refresh(first["refresh_token"]).tokens
+    third = a.refresh(second["refresh_token"]).tokens
+    assert [s["session_id"] for s in b.sessions(third["access_token"]).tokens] == [first["session_id"]]
+    assert b.end_session(third["access_token"], first["session_id"]).reason is None
+    assert a.refresh(third["refresh_token"]).reason == "refresh_invalid"
+
+
+def test_of_many_refreshes_at_both_one_moves_the_chain(two, postgresql):
+    doors = [Rest(p) for p in two for _ in range(8)]
+    token = doors[0].login().tokens["refresh_token"]
+    for generation in range(1, 4):
+        with concurrent.futures.ThreadPoolExecutor(len(doors)) as pool:
+            outcomes = list(pool.map(lambda door: door.refresh(token), doors))
+        assert {o.reason for o in outcomes} == {None}
+        successors = {o.tokens["refresh_token"] for o in outcomes}
+        assert len(successors) == 1, "all tabs go on with the same token"
+        assert postgresql.psql("SELECT generation FROM refresh_family", two[0].schema) == str(generation)
+        token = successors.pop()
+
+
+def test_guesses_at_both_are_counted_together(fleet):
+    parts = fleet(2, authsvc={"throttle": {"account": {"burst": 5}}})
+    parts[0].add_user("clinicwave", ANNA, PASSWORD)
+    doors = [Rest(p) for p in parts for _ in range(6)]
+    with concurrent.futures.ThreadPoolExecutor(len(doors)) as pool:
+        reasons = list(pool.map(lambda door: door.login(password="wrong", address="192.0.2.9").reason, doors))
+    assert reasons.count("credentials_invalid") == 5 and reasons.count("throttled") == 7
+
+
+def test_only_so_many_sessions_wherever_they_begin(fleet, postgresql):
+    parts = fleet(2, **{"sessions-max": 3})
+    parts[0].add_user("clinicwave", ANNA, PASSWORD)
+    doors = [Rest(p) for p in parts for _ in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(len(doors)) as pool:
+        assert {o.reason for o in pool.map(lambda door: door.login(), doors)} == {None}
+    assert postgresql.psql("SELECT COUNT(*) FROM session WHERE ended_at IS NULL", parts[0].schema) == "3"
+
+
+def test_each_sees_the_revocations_of_the_other_in_one_order(two):
+    watchers = [Watcher(p) for p in two]
+    begin = [w.next() for w in watchers]
+    assert begin[0].epoch == begin[1].epoch and begin[0].snapshot and begin[1].snapshot
+    sessions = [Rest(p).login().tokens for _ in range(8) for p in two]
+
+    def logout(job):
+        part, tokens = job
+        assert Rest(part).logout(refresh_token=tokens["refresh_token"]).reason is None
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(logout, [(two[(i // 2) % 2], t) for i, t in enumerate(sessions)]))
+    seen = []
+    for watcher in watchers:
+        order, number = [], 0
+        while len(order) < len(sessions):
+            message = watcher.next()
+            assert not message.snapshot and message.number >= number
+            number = message.number
+            order += [r.session_id for r in message.revocations]
+        assert number == len(sessions)
+        seen.append(order)
+        watcher.close()
+    assert seen[0] == seen[1] and set(seen[0]) == {t["session_id"] for t in sessions}
+
+
+def test_a_logout_at_one_reaches_the_sidecar_of_the_other_within_a_second(two, directory, ending):
+    a, b = two
+    (directory / "sidecar").mkdir()
+    sidecar = ending(Sidecar(directory / "sidecar", [], sidecar={"authsvc": {"socket": str(b.socket), "max-stale": "60s"}}).start())
+    until("the feed has begun", lambda: (directory / "sidecar/state/revocations").exists())
+    door, took = Rest(a), []
+    for _ in range(5):
+        tokens = door.login().tokens
+        allowed(sidecar, tokens["access_token"])
+        assert door.logout(refresh_token=tokens["refresh_token"]).reason is None
+        begin = time.monotonic()
+        until("the token is refused", lambda: reason(sidecar, tokens["access_token"]) == "token_revoked")
+        took.append(time.monotonic() - begin)
+    assert sorted(took)[2] < 1.0, took
+
+
+def test_one_may_crash_while_the_other_goes_on(two):
+    a, b = two
+    stop, problems = threading.Event(), []
+
+    def refresh():
+        door = Rest(b)
+        token = door.login().tokens["refresh_token"]
+        while not stop.is_set():
+            outcome = door.refresh(token)
+            if outcome.reason is not None:
+                problems.append(outcome)
+                return
+            token = outcome.tokens["refresh_token"]
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        worker = pool.submit(refresh)
+        for _ in range(3):
+            Rest(a).login()
+            a.process.kill()
+            a.start()
+        stop.set()
+        worker.result()
+    assert not problems
