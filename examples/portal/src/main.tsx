@@ -7,7 +7,7 @@ import { systemClock } from './session/keeper';
 import { browserTabs } from './session/tabs';
 import { makeStore } from './store';
 import { App } from './ui/App';
-import { KeeperContext } from './ui/hooks';
+import { Outside } from './ui/hooks';
 import './ui/portal.css';
 
 /** A download by the browser's own means. The content is never shown as a page of this origin. */
@@ -20,7 +20,7 @@ function save(name: string, content: Blob): void {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-const { store, keeper } = makeStore({ transport: browserTransport, tabs: browserTabs(), clock: systemClock, save });
+const { store, keeper, call } = makeStore({ transport: browserTransport, tabs: browserTabs(), clock: systemClock, save });
 void keeper.start();
 for (const event of ['online', 'focus', 'pageshow']) window.addEventListener(event, () => keeper.wake());
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && keeper.wake());
@@ -28,9 +28,9 @@ document.addEventListener('visibilitychange', () => document.visibilityState ===
 createRoot(document.getElementById('portal')!).render(
   <StrictMode>
     <Provider store={store}>
-      <KeeperContext.Provider value={keeper}>
+      <Outside.Provider value={{ keeper, call }}>
         <App />
-      </KeeperContext.Provider>
+      </Outside.Provider>
     </Provider>
   </StrictMode>,
 );

@@ -22,6 +22,13 @@ export interface Session {
   current: boolean;
 }
 
+export interface SecondFactor {
+  policy: 'off' | 'optional' | 'required';
+  totp: boolean;
+  /** How many are left. */
+  recovery_codes: number;
+}
+
 interface Args {
   method?: string;
   path: string;
@@ -43,7 +50,7 @@ export const filePath = (name: string) => `/api/storage/files/${encodeURICompone
 export const gate = createApi({
   reducerPath: 'gate',
   baseQuery: throughTheGateway,
-  tagTypes: ['Files', 'Sessions'],
+  tagTypes: ['Files', 'Sessions', 'SecondFactor'],
   endpoints: (build) => ({
     files: build.query<StoredFile[], void>({ query: () => ({ path: '/api/storage/files' }), providesTags: ['Files'] }),
     deleteFile: build.mutation<null, string>({ query: (name) => ({ method: 'DELETE', path: filePath(name) }), invalidatesTags: ['Files'] }),
@@ -52,8 +59,9 @@ export const gate = createApi({
       query: (id) => ({ method: 'DELETE', path: `/auth/v1/sessions/${encodeURIComponent(id)}` }),
       invalidatesTags: ['Sessions'],
     }),
+    secondFactor: build.query<SecondFactor, void>({ query: () => ({ path: '/auth/v1/mfa' }), providesTags: ['SecondFactor'] }),
     me: build.query<Record<string, unknown>, void>({ query: () => ({ path: '/auth/v1/userinfo' }) }),
   }),
 });
 
-export const { useFilesQuery, useDeleteFileMutation, useSessionsQuery, useEndSessionMutation, useMeQuery } = gate;
+export const { useFilesQuery, useDeleteFileMutation, useSessionsQuery, useEndSessionMutation, useMeQuery, useSecondFactorQuery } = gate;

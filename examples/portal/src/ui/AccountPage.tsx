@@ -3,6 +3,7 @@ import type { Problem } from '../api/problem';
 import { initials, span, when } from './format';
 import { useApp, useIdentity, useKeeper, useNow } from './hooks';
 import { Alert, Icon } from './parts';
+import { SecurityCards } from './SecurityCards';
 
 function Chips({ values, none }: { values: string[]; none: string }) {
   if (!values.length) return <span className="soft">{none}</span>;
@@ -61,6 +62,7 @@ export function AccountPage() {
           {error ? <Alert problem={error as Problem} /> : null}
         </section>
         <TokenCard />
+        <SecurityCards />
       </div>
     </>
   );

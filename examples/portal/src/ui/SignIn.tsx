@@ -197,7 +197,7 @@ export function Secret({ secret, url }: { secret: string; url: string }) {
 }
 
 function RenewForm({ oldPassword }: { oldPassword: string }) {
-  const { pending, problem } = useApp((s) => s.login);
+  const { pending, problem, username } = useApp((s) => s.login);
   const send = useSend();
   const wait = useWait();
   const [fresh, setFresh] = useState({ first: '', second: '' });
@@ -212,6 +212,7 @@ function RenewForm({ oldPassword }: { oldPassword: string }) {
   return (
     <Frame title="Choose a new password" id="renew-form" onSubmit={submit}>
       <p>Your password has expired and must be changed.</p>
+      <Whose username={username} />
       <NewPassword fresh={fresh} setFresh={setFresh} unlike={unlike} />
       {problem?.reason === 'mfa_required' || code ? (
         <div className="field">
@@ -232,6 +233,11 @@ function RenewForm({ oldPassword }: { oldPassword: string }) {
 interface Fresh {
   first: string;
   second: string;
+}
+
+/** Tells password managers whose password a form is about. */
+export function Whose({ username }: { username: string }) {
+  return <input type="text" autoComplete="username" value={username} readOnly hidden />;
 }
 
 /** A new password, twice. */

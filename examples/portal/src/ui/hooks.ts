@@ -1,5 +1,7 @@
 import { createContext, useContext, useEffect, useState, useSyncExternalStore } from 'react';
 import { useDispatch, useSelector } from 'react-redux';
+import type { Call } from '../api/client';
+import { problemOf, type Problem } from '../api/problem';
 import type { Keeper } from '../session/keeper';
 import { identityFrom, type Identity } from '../session/tokens';
 import type { Dispatch, State } from '../store';
@@ -7,9 +9,26 @@ import type { Dispatch, State } from '../store';
 export const useApp = useSelector.withTypes<State>();
 export const useSend = useDispatch.withTypes<Dispatch>();
 
-export const KeeperContext = createContext<Keeper | null>(null);
-export function useKeeper(): Keeper {
-  return useContext(KeeperContext)!;
+export const Outside = createContext<{ keeper: Keeper; call: Call } | null>(null);
+export const useKeeper = (): Keeper => useContext(Outside)!.keeper;
+
+/** A call whose arguments are secrets: it passes the store by, where RTK Query would keep them. */
+export function useAsk() {
+  const { call } = useContext(Outside)!;
+  const [state, setState] = useState<{ pending: boolean; problem: Problem | null }>({ pending: false, problem: null });
+  const ask = async (path: string, json: unknown): Promise<Record<string, unknown> | null> => {
+    setState({ pending: true, problem: null });
+    try {
+      const reply = await call({ method: 'POST', path, json });
+      const body = reply.status === 204 ? {} : ((await reply.json()) as Record<string, unknown>);
+      setState({ pending: false, problem: null });
+      return body;
+    } catch (error) {
+      setState({ pending: false, problem: problemOf(error) });
+      return null;
+    }
+  };
+  return { ...state, ask };
 }
 
 /** The present moment, told again every so often. */
