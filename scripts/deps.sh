@@ -1,6 +1,6 @@
 #!/bin/bash
 # Brings what others wrote and the demo and the interop lane run, into .run/deps; cached per set of inputs.
-# usage: scripts/deps.sh [interop]   without an argument: the demo's identity provider and the portal's pages
+# usage: scripts/deps.sh [interop|eureka]   without an argument: the demo's identity provider and the portal's pages; eureka: its Eureka server too
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -76,19 +76,23 @@ make_portal_py() { pip_install "$1" "$portal_tests"; }
 eureka=$CW_ROOT/tests/interop/eureka
 make_eureka_js() { npm_ci "$1" "$eureka" --omit=dev; }
 make_eureka_py() { pip_install "$1" "$eureka"; }
-# spring DIRECTORY SUFFIX [OPTION…]: the modules as NAME SUFFIX .jar
-spring() {
-    local to=$1 suffix=$2 module
-    shift 2
-    cp -r "$eureka/spring/." "$to/"
-    (cd "$to" && mvn -q -B "$@" package >> log 2>&1) || return
-    for module in registry greeter gateway; do
-        mv "$to/$module/target/$module.jar" "$to/$module$suffix.jar"
-        rm -rf "${to:?}/$module"
-    done
-}
+# The modules of each release train (a line of `trains`: name, Spring Boot, Spring Cloud) as MODULE-TRAIN.jar.
 make_eureka_java() {
-    spring "$1" "" && spring "$1" -older -Dboot.version=3.5.7 -Dcloud.version=2025.0.0
+    local train boot cloud module
+    while read -r train boot cloud; do
+        cp -r "$eureka/spring/." "$1/"
+        (cd "$1" && mvn -q -B -Dboot.version="$boot" -Dcloud.version="$cloud" package >> log 2>&1 < /dev/null) || return
+        for module in registry greeter gateway; do
+            mv "$1/$module/target/$module.jar" "$1/$module-$train.jar"
+            rm -rf "${1:?}/$module"
+        done
+    done < "$eureka/spring/trains"
+}
+
+# Unpacked, not installed: the package would start a server.
+make_prometheus() {
+    (cd "$1" && apt-get download prometheus > log 2>&1 && dpkg -x prometheus_*.deb . && mv usr/bin/prometheus . &&
+        rm -rf prometheus_*.deb usr etc lib var)
 }
 
 cached npm "npm oidc-provider (about 10 MB, less than a minute)" "$idp/package.json" "$idp/package-lock.json"
@@ -99,6 +103,11 @@ modules=$made/node_modules
 cached portal "the portal's pages (some seconds)" "$portal/src" "$portal/public" "$portal/index.html" "$portal/vite.config.ts" "$portal/tsconfig.json" "$portal/package-lock.json"
 place portal "$made/dist"
 
+if [ "${1:-}" = interop ] || [ "${1:-}" = eureka ]; then
+    cached eureka_java "Spring Cloud's Eureka, client and gateway of two trains (about 250 MB, two minutes)" "$eureka/spring"
+    refer eureka "$made"/*.jar
+fi
+
 if [ "${1:-}" = interop ]; then
     cached portal_dev "npm Vitest, TypeScript, axe-core (about 20 MB, less than a minute)" "$portal/package.json" "$portal/package-lock.json"
     refer portal "$made/node_modules"
@@ -108,6 +117,6 @@ if [ "${1:-}" = interop ]; then
     place eureka "$made/node_modules" "$made/package.json"
     cached eureka_py "Python py-eureka-client (1 MB)" "$eureka/requirements.txt"
     place eureka "$made/python"
-    cached eureka_java "Spring Cloud's Eureka, client and gateway of two trains (about 250 MB, two minutes)" "$eureka/spring" "$CW_ROOT/scripts/deps.sh"
-    place eureka "$made"/*.jar
+    cached prometheus "Debian's Prometheus (19 MB)" "$CW_ROOT/scripts/deps.sh"
+    place eureka "$made/prometheus"
 fi

@@ -1,6 +1,7 @@
 /* The Eureka client as a whole: its lock, its clock, what it tells about itself. */
 #include "sidecar/registry/eureka.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -26,7 +27,10 @@ enum cw_err eureka_new(const struct eureka_options *options, struct eureka **ret
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&eureka->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    eureka->zone = eureka->config->zone != NULL ? eureka->config->zone : "";
+    snprintf(eureka->zone, sizeof(eureka->zone), "%s",
+             eureka->config->zone != NULL ? eureka->config->zone : "");
+    eureka->zone_base = eureka->config->ec2_base;
+    eureka->zone_step = eureka->zone_base != NULL ? EUREKA_ZONE_TOKEN : EUREKA_ZONE_KNOWN;
     eureka_servers_init(&eureka->servers, eureka->config, eureka->config->zone, options->random,
                         eureka_now(eureka));
     eureka_reader_start(eureka);
@@ -60,8 +64,11 @@ int64_t eureka_tick(struct eureka *eureka)
 {
     pthread_mutex_lock(&eureka->lock);
     int64_t now = eureka_now(eureka);
-    int64_t next = eureka_reader_tick(eureka, now);
-    next = CW_MIN(next, eureka_publisher_tick(eureka, now));
+    int64_t next = TICK_MAX_MS;
+    if (eureka_zone_tick(eureka)) {
+        next = eureka_reader_tick(eureka, now);
+        next = CW_MIN(next, eureka_publisher_tick(eureka, now));
+    }
     pthread_mutex_unlock(&eureka->lock);
     return CW_MIN(CW_MAX(next, 1), TICK_MAX_MS);
 }

@@ -18,7 +18,8 @@ struct eureka;
 
 struct eureka_request {
     const char *method;
-    const char *path; /* below the server's base; encoded */
+    const char *path;           /* below the server's base; encoded */
+    const char *const *headers; /* NULL: Eureka's; else these alone, NULL-terminated */
     struct cw_str body;
     size_t max_body; /* bytes of the answer, inflated */
 };

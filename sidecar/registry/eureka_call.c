@@ -191,6 +191,7 @@ static bool start(struct call *call)
 {
     struct eureka *eureka = call->eureka;
     struct eureka_request request = {
+        .headers = NULL,
         .method = kinds[call->kind].method,
         .path = call->path.p,
         .body = cw_buf_str(&call->body),

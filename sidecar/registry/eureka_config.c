@@ -316,9 +316,23 @@ static void read_scalars(const struct cw_config_at *root, struct eureka_config *
     config->max_instances = (size_t)cw_config_int(root, "registry.eureka.max-instances");
     config->max_document = cw_config_bytes(root, "registry.eureka.max-document");
     config->zone = cw_config_string(root, "registry.eureka.zone");
-    if (cw_config_bool(root, "registry.eureka.ec2.zone")) {
-        config->ec2_endpoint = cw_config_string(root, "registry.eureka.ec2.endpoint");
+}
+
+static void read_ec2(const struct cw_config_at *root, struct cw_arena *arena,
+                     struct eureka_config *config, struct cw_buf *problems, enum cw_err *err)
+{
+    struct eureka_server service;
+    if (!cw_config_bool(root, "registry.eureka.ec2.zone")) {
+        return;
     }
+    const char *url = cw_config_string(root, "registry.eureka.ec2.endpoint");
+    if (eureka_server_parse(arena, cw_str(url), &service) != CW_OK) {
+        problem(root, "registry.eureka.ec2.endpoint", problems, err,
+                "is a URL as http://169.254.169.254");
+        return;
+    }
+    cw_secret_done(&service.password);
+    config->ec2_base = service.base;
 }
 
 enum cw_err eureka_config_read(const struct cw_config_at *root, struct cw_arena *arena,
@@ -329,6 +343,7 @@ enum cw_err eureka_config_read(const struct cw_config_at *root, struct cw_arena 
     read_servers(root, arena, &config, problems, &err);
     read_spring(root, arena, &config, problems, &err);
     read_scalars(root, &config);
+    read_ec2(root, arena, &config, problems, &err);
     if (config.n_servers > 0) {
         read_host(root, arena, &config, problems, &err);
         if (config.lease_ms <= config.heartbeat_ms) {

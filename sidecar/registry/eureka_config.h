@@ -28,9 +28,9 @@ struct eureka_config {
     unsigned connect_ms, total_ms;
     size_t max_instances, max_document;
     const char *zone;
-    const char *ec2_endpoint; /* NULL: not asked */
-    const char *address;      /* of this host; never NULL with a server */
-    const char *host_name;    /* likewise */
+    const char *ec2_base;  /* of the metadata service, with a slash; NULL: not asked */
+    const char *address;   /* of this host; never NULL with a server */
+    const char *host_name; /* likewise */
     struct cw_eureka_pairs metadata;
 };
 

@@ -52,6 +52,13 @@ static struct cw_log_event events[EUREKA_EVENT_COUNT] = {
     [EUREKA_EVENT_CANCELLED] = {.action = "eureka-deregistered",
                                 .level = CW_LOG_INFO,
                                 .message = "instance deregistered at Eureka"},
+    [EUREKA_EVENT_ZONE] = {.action = "eureka-zone",
+                           .level = CW_LOG_INFO,
+                           .message = "zone learned from the metadata service"},
+    [EUREKA_EVENT_NO_ZONE] = {.action = "eureka-no-zone",
+                              .level = CW_LOG_WARN,
+                              .message = "the metadata service does not tell the zone, the "
+                                         "configured one counts"},
 };
 
 void eureka_log_server(enum eureka_event event, const char *server, const char *why, size_t n)

@@ -45,7 +45,9 @@ static enum cw_err start(void *ctx, const struct eureka_server *server,
                                    &(struct cw_http_fetch){
                                        .method = request->method,
                                        .url = text,
-                                       .headers = request->body.n > 0 ? writing : reading,
+                                       .headers = request->headers != NULL ? request->headers
+                                                  : request->body.n > 0    ? writing
+                                                                           : reading,
                                        .body = request->body,
                                        .plain = CW_HTTP_PLAIN_PRIVATE,
                                        .ca_file = server->ca_file,

@@ -14,6 +14,14 @@ enum {
     EUREKA_RETRY_MS = 1000,        /* after a failure, doubled up to the interval */
 };
 
+enum { EUREKA_ZONE_MAX = 64 };
+
+enum eureka_zone_step {
+    EUREKA_ZONE_KNOWN = 0, /* or given up */
+    EUREKA_ZONE_TOKEN,
+    EUREKA_ZONE_NAME,
+};
+
 enum eureka_kind {
     EUREKA_FULL = 0,
     EUREKA_DELTA,
@@ -71,7 +79,10 @@ struct eureka {
     struct eureka_servers servers;
     struct eureka_reader reader;
     struct eureka_publisher publisher;
-    const char *zone; /* "" where unknown */
+    char zone[EUREKA_ZONE_MAX]; /* "" where unknown */
+    const char *zone_base;      /* of the metadata service; in the configuration */
+    enum eureka_zone_step zone_step;
+    bool zone_busy;
     bool stopping;
     struct eureka_stats stats; /* counters and texts; the rest is filled in when asked */
 };
@@ -97,6 +108,11 @@ int64_t eureka_now(const struct eureka *eureka);
  * is not told then. */
 CW_MUST_USE bool eureka_call(struct eureka *eureka, enum eureka_kind kind,
                              struct eureka_published *published);
+
+/* ---- eureka_zone.c; lock held ---- */
+
+/* Asks the metadata service where that is configured; false as long as the answer is on its way. */
+bool eureka_zone_tick(struct eureka *eureka);
 
 /* ---- eureka_reader.c; lock held ---- */
 
@@ -141,6 +157,8 @@ enum eureka_event {
     EUREKA_EVENT_UNRENEWED,
     EUREKA_EVENT_DRAINED,
     EUREKA_EVENT_CANCELLED,
+    EUREKA_EVENT_ZONE,
+    EUREKA_EVENT_NO_ZONE,
     EUREKA_EVENT_COUNT,
 };
 

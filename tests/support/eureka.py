@@ -17,7 +17,6 @@ from tests.support.stack import Sidecar
 
 DEPS = pathlib.Path(os.environ.get("CW_DEPS") or CHECKOUT / ".run/deps") / "eureka"
 JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto"]
-TRAINS = {"current": "", "older": "-older"}  # suffixes of the jars
 
 
 def tenant(directory):
@@ -112,9 +111,9 @@ class Embedded(Registry):
 class Spring(Registry):
     """The Eureka server of Spring Cloud Netflix, which scripts/deps.sh brings."""
 
-    def __init__(self, directory, train="current", host="127.0.0.1", peer=None, **settings):
+    def __init__(self, directory, train="current", host="127.0.0.1", port=None, peer=None, **settings):
         directory.mkdir(exist_ok=True)
-        self.port = free_port()
+        self.port = port or free_port()
         settings = {
             "server.address": "127.0.0.1", "server.port": self.port, "spring.application.name": "eureka", "spring.main.banner-mode": "off",
             "spring.main.lazy-initialization": "true", "eureka.instance.hostname": host, "eureka.client.register-with-eureka": "false",
@@ -122,12 +121,16 @@ class Spring(Registry):
             "eureka.server.use-read-only-response-cache": "false", "eureka.server.response-cache-update-interval-ms": "500",
             "eureka.server.eviction-interval-timer-in-ms": "1000", "eureka.server.enable-self-preservation": "false",
             "eureka.server.peer-node-read-timeout-ms": "1000", "eureka.server.peer-node-connect-timeout-ms": "500", **settings}
-        jar = DEPS / f"registry{TRAINS[train]}.jar"
+        jar = DEPS / f"registry-{train}.jar"
         self.process = Program(f"eureka-{self.port}", [*JAVA, "-jar", jar, *(f"--{k}={v}" for k, v in settings.items())], directory)
 
-    def start(self):
+    def launch(self):
+        """Started, and not waited for."""
         self.process.start()
         return self
+
+    def start(self):
+        return self.launch().ready()
 
     def ready(self):
         self.process.until_ready(lambda: self.call("GET", "apps")[0] == 200, 120)
@@ -240,6 +243,31 @@ class Proxy(Registry):
         self.released.set()
         self.server.shutdown()
         self.server.server_close()
+
+
+class Answering(http.server.ThreadingHTTPServer):
+    """A service that says its name."""
+
+    daemon_threads = True
+
+    def __init__(self, name):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(name)))
+                self.end_headers()
+                self.wfile.write(name.encode())
+
+            def log_message(self, *args):
+                pass
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
 
 
 class Agent(Sidecar):

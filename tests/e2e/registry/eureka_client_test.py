@@ -1,7 +1,9 @@
 """The sidecar as a client of Eureka: what it reads, what it registers, and what it does on a server's bad days. The server is another
 sidecar's embedded registry; tests/interop/eureka has the same with the real one."""
 import base64
+import http.server
 import json
+import threading
 import time
 import urllib.request
 
@@ -9,7 +11,7 @@ import pytest
 
 from tests.support.discovery import DOWN, OUT_OF_SERVICE, STARTING, UP, Registration, Watch, lookup
 from tests.support.eureka import Agent, Embedded, Proxy, server_tls, settled
-from tests.support.programs import until
+from tests.support.programs import free_port, until
 
 
 @pytest.fixture(autouse=True)
@@ -174,6 +176,49 @@ def test_a_wrong_hash_asks_for_all_but_not_for_ever(server, start, proxy):
     full = agent.metric("fetches_total", document="full", outcome="good")
     assert 2 <= full <= 6, full  # the first, and then after 1, 2, 4, 8 polls
     settled(agent, "greeter", {"a": "UP"})
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """EC2's metadata service in its second version, which answers nobody without a token."""
+
+    def do_PUT(self):
+        good = self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"] == "60"
+        self.say(200 if good else 400, "t0ken==")
+
+    def do_GET(self):
+        good = self.path == "/latest/meta-data/placement/availability-zone" and self.headers["X-aws-ec2-metadata-token"] == "t0ken=="
+        self.say(200 if good else 401, "eu-central-1a")
+
+    def say(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *args):
+        pass
+
+
+def ec2_zone(port):
+    return {"zone": True, "endpoint": f"http://127.0.0.1:{port}"}
+
+
+def test_the_zone_comes_from_ec2_when_asked(server, start, ending):
+    near, far = ending(Proxy(server)), ending(Proxy(server))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata) as ec2:
+        threading.Thread(target=ec2.serve_forever, daemon=True).start()
+        agent = start({"url": far.url, "zone": "b"}, {"url": near.url, "zone": "eu-central-1a"}, zone="b", ec2=ec2_zone(ec2.server_port))
+        Registration(agent, instance_id="a")
+        at_server(server, "x", {"a": "UP"})
+        ec2.shutdown()
+    assert server.instances("x")["a"]["metadata"] == {"zone": "eu-central-1a"} and not far.seen
+
+
+def test_without_ec2_the_configured_zone_counts(server, start):
+    agent = start(server, zone="b", ec2=ec2_zone(free_port()))
+    Registration(agent, instance_id="b")
+    at_server(server, "x", {"b": "UP"})
+    assert server.instances("x")["b"]["metadata"] == {"zone": "b"} and agent.events("eureka-no-zone")
 
 
 # ---- bad days ----
@@ -408,7 +453,8 @@ def test_a_refused_registration_is_told(server, start, proxy):
 def test_five_hundred_services_through_one_sidecar(server, start):
     agent = start(server, **{"heartbeat-interval": "3s", "lease-duration": "10s"})
     services = [Registration(agent, instance_id=f"s{n}", port=10000 + n) for n in range(500)]
-    until("all are there", lambda: len(server.statuses("x")) == 500, 60)
+    until("all are registered", lambda: agent.eureka["registered"] == 500, 60)
+    assert len(server.statuses("x")) == 500
     time.sleep(2)
     before, at = agent.metric("heartbeats_total", outcome="good"), time.monotonic()
     counts = []

@@ -1,16 +1,17 @@
-"""Stock Eureka clients at the embedded registry: a service that knows nothing of ours is reached through the gateway."""
-import os
-import pathlib
+"""Stock Eureka clients, and ours, at the embedded registry and at the real server: a service that knows nothing of ours is reached through
+our gateway, and ours are seen by everybody else's."""
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
 
+from tests.support.discovery import UP, Registration
+from tests.support.eureka import DEPS, JAVA, Agent, Answering, Embedded, Spring
 from tests.support.gateway import Gateway
-from tests.support.programs import CHECKOUT, Program, free_port, source, until
-from tests.support.stack import Sidecar, get_json
+from tests.support.programs import Program, free_port, source, until
+from tests.support.stack import get_json
 
-DEPS = pathlib.Path(os.environ.get("CW_DEPS") or CHECKOUT / ".run/deps") / "eureka"
 HERE = "tests/interop/eureka"
 
 
@@ -22,63 +23,158 @@ def python(port, registry):
     return [sys.executable, source(f"{HERE}/greeter.py"), DEPS / "python", port, registry]
 
 
-def spring(port, registry):
-    return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", DEPS / "greeter.jar", f"--server.port={port}", "--server.address=127.0.0.1",
-            "--spring.application.name=greeter-java", "--eureka.instance.hostname=localhost", "--eureka.instance.ip-address=127.0.0.1",
+def java(jar, port, registry, *options, train="current"):
+    return [*JAVA, "-jar", DEPS / f"{jar}-{train}.jar", f"--server.port={port}", "--server.address=127.0.0.1", "--spring.main.banner-mode=off",
+            "--eureka.instance.hostname=localhost", "--eureka.instance.ip-address=127.0.0.1",
             "--eureka.instance.lease-renewal-interval-in-seconds=1", "--eureka.instance.lease-expiration-duration-in-seconds=3",
-            "--eureka.client.registry-fetch-interval-seconds=1", f"--eureka.client.service-url.defaultZone=http://127.0.0.1:{registry}/eureka/"]
+            "--eureka.client.registry-fetch-interval-seconds=1", f"--eureka.client.service-url.defaultZone=http://127.0.0.1:{registry}/eureka/", *options]
 
 
-CLIENTS = [("GREETER-JS", node, "hello from Node.js", "/?application="), ("GREETER-PY", python, "hello from Python", "/?application="),
-           ("GREETER-JAVA", spring, "hello from Spring", "/seen?application=")]
+def spring(port, registry):
+    return java("greeter", port, registry, "--spring.application.name=greeter-java")
+
+
+def older_spring(port, registry):
+    return java("greeter", port, registry, "--spring.application.name=greeter-java", train="older")
+
+
+CLIENTS = {"node": ("GREETER-JS", node, "hello from Node.js", "/?application="), "python": ("GREETER-PY", python, "hello from Python", "/?application="),
+           "spring": ("GREETER-JAVA", spring, "hello from Spring", "/seen?application="),
+           "older spring": ("GREETER-JAVA", older_spring, "hello from Spring", "/seen?application=")}
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_kept():
+    yield
+    Registration.kept.clear()
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """The real server, for all tests of this file."""
+    server = Spring(tmp_path_factory.mktemp("eureka")).start()
+    yield server
+    server.stop()
+
+
+class Host:
+    """A host with a gateway: its registry, and the sidecar that the gateway asks."""
+
+    def __init__(self, server, sidecar):
+        self.server, self.sidecar, self.real = server, sidecar, isinstance(server, Spring)
+
+    def register(self, application, id, port):
+        """A service of ours, as others find it."""
+        if self.real:
+            Registration(self.sidecar, application=application, instance_id=id, port=port)
+        else:
+            self.server.register(application, id, port)
+
+    def statuses(self, application):
+        return sorted(self.server.statuses(application).values())
 
 
 @pytest.fixture
-def sidecar(directory, ending):
-    (directory / "jwks.json").write_text('{"keys":[]}')
-    tenant = {"name": "clinicwave", "domains": ["clinicwave.localhost"], "audiences": ["a"],
-              "issuers": [{"issuer": "https://idp.invalid/", "jwks-file": str(directory / "jwks.json")}]}
-    return ending(Sidecar(directory, [tenant], registry={
-        "provisional": "0s", "static": [{"application": "fixed", "address": "127.0.0.1", "port": 7777, "instance-id": "f"}]}).start())
+def hosts(request, directory, ending):
+    """`hosts("embedded")`, `hosts("real")`"""
+    def start(registry):
+        if registry == "embedded":
+            server = ending(Embedded(directory / "server").start())
+            return Host(server, server.sidecar)
+        server = request.getfixturevalue("real")
+        return Host(server, ending(Agent(directory / "agent", [server]).start()))
+    return start
 
 
-def status(sidecar, application):
-    """Statuses of the application's instances in the registry."""
-    request = urllib.request.Request(f"http://127.0.0.1:{sidecar.registry_port}/eureka/apps", headers={"Accept": "application/json"})
-    apps = get_json(request)["applications"]["application"]
-    return [i["status"] for a in apps if a["name"] == application for i in a["instance"]]
-
-
-@pytest.mark.parametrize("application, command, greeting, seen", CLIENTS, ids=[c[0] for c in CLIENTS])
-def test_a_stock_service_is_reached_through_the_gateway(sidecar, directory, ending, application, command, greeting, seen):
+@pytest.mark.parametrize("registry, client", [
+    ("embedded", "node"), ("embedded", "python"), ("embedded", "spring"), ("real", "node"), ("real", "python"), ("real", "spring"), ("real", "older spring")])
+def test_a_stock_service_and_our_gateway_find_each_other(hosts, directory, ending, registry, client):
+    host = hosts(registry)
+    application, command, greeting, seen = CLIENTS[client]
+    host.register("ours", "o", 7777)
     gateway = ending(Gateway(directory, """
         location /g/ { cw_auth off; cw_strip_prefix /g; proxy_pass http://g; }
-        location / { cw_auth off; cw_route_unknown; }""", f"upstream g {{ cw_application {application}; keepalive 4; }}", workers=2).start())
+        location / { cw_auth off; cw_route_unknown; }""", f"upstream g {{ cw_application {application}; keepalive 4; }}",
+                             sidecar=host.sidecar.gateway_socket, workers=2).start())
     assert gateway.get("/g/hello").reason == "no_instance"
-    service = ending(Program(application.lower(), command(free_port(), sidecar.registry_port), directory).start())
+    service = ending(Program(application.lower(), command(free_port(), host.server.port), directory).start())
 
     def reached():
         assert service.running, service.log()[-3000:]
         return gateway.get("/g/hello").body.decode() == greeting
-    until(f"{application} is reached", reached, 60)
-    assert status(sidecar, application) == ["UP"]
+    until(f"{application} is reached", reached, 120)
+    assert host.statuses(application) == ["UP"]
     # its heartbeats are believed: it outlives its lease of a few seconds, and it reads the registry itself
-    until("it has found another", lambda: "127.0.0.1:7777" in gateway.get(f"/g{seen}FIXED").body.decode())
+    until("it has found ours", lambda: "localhost:7777" in gateway.get(f"/g{seen}OURS").body.decode(), 30)
 
-    # the registry is restarted and has forgotten it: it registers again
-    sidecar.process.kill()
-    (directory / "state/registry.json").unlink(missing_ok=True)
-    sidecar.start()
-    until("it is back", lambda: status(sidecar, application) == ["UP"], 30)
-    until("and reached", reached)
+    if not host.real:  # the registry is restarted and has forgotten it: it registers again
+        host.server.kill()
+        host.server.start()
+        until("it is back", lambda: host.statuses(application) == ["UP"], 60)
+        until("and reached", reached, 30)
 
     assert service.stop(30) in (0, 143)  # a JVM that SIGTERM ends says 143
-    assert status(sidecar, application) == []
-    until("it has left", lambda: gateway.get("/g/hello").reason == "no_instance")
+    assert host.statuses(application) == []
+    until("it has left", lambda: gateway.get("/g/hello").reason == "no_instance", 15)
 
 
-def test_a_service_that_dies_leaves_with_its_lease(sidecar, directory, ending):
-    service = ending(Program("greeter-py", python(free_port(), sidecar.registry_port), directory).start())
-    until("it is registered", lambda: status(sidecar, "GREETER-PY") == ["UP"])
+@pytest.mark.parametrize("registry", ["embedded", "real"])
+def test_a_service_that_dies_leaves_with_its_lease(hosts, directory, ending, registry):
+    host = hosts(registry)
+    service = ending(Program("greeter-py", python(free_port(), host.server.port), directory).start())
+    until("it is registered", lambda: host.statuses("GREETER-PY") == ["UP"], 30)
     service.kill()
-    until("its lease is over", lambda: status(sidecar, "GREETER-PY") == [])
+    until("its lease is over", lambda: host.statuses("GREETER-PY") == [], 30)
+
+
+def test_our_service_behind_a_spring_cloud_gateway(real, directory, ending):
+    agent = ending(Agent(directory / "agent", [real]).start())
+    service = ending(Answering("hello from us"))
+    ours = Registration(agent, application="ours", instance_id="o", port=service.server_port)
+    port = free_port()
+    options = ["--spring.application.name=gateway", "--eureka.client.register-with-eureka=false", "--spring.cloud.loadbalancer.cache.ttl=1s"]
+    for n, line in enumerate(["id=ours", "uri=lb://ours", "predicates[0]=Path=/**"]):
+        options.append(f"--spring.cloud.gateway.server.webflux.routes[0].{line}")
+    gateway = ending(Program("spring-gateway", java("gateway", port, real.port, *options), directory).start())
+
+    def answer():
+        assert gateway.running, gateway.log()[-3000:]
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/x", timeout=5).read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code
+    until("it answers for us", lambda: answer() == "hello from us", 90)
+    ours.say(status=4)  # out of service: no new requests
+    until("it is drained", lambda: answer() == 503, 30)
+    ours.say(status=UP)
+    until("it is back", lambda: answer() == "hello from us", 30)
+    ours.close()
+    until("it has left", lambda: answer() == 503, 30)
+
+
+@pytest.mark.parametrize("registry", ["embedded", "real"])
+def test_prometheus_finds_us_by_our_metadata(hosts, directory, ending, registry):
+    host = hosts(registry)
+    metadata = {"management.port": str(host.sidecar.management), "weight": "1"}
+    if host.real:
+        Registration(host.sidecar, application="ours", instance_id="o", port=7788, metadata=metadata)
+    else:
+        host.server.register("ours", "o", 7788, metadata=metadata)
+    (directory / "p.yml").write_text(f"""
+scrape_configs:
+- job_name: eureka
+  scrape_interval: 1s
+  metrics_path: /actuator/prometheus
+  eureka_sd_configs: [{{server: "{host.server.url[:-1]}", refresh_interval: 1s}}]
+  relabel_configs:
+  - {{source_labels: [__meta_eureka_app_name], regex: OURS, action: keep}}
+  - {{source_labels: [__address__, __meta_eureka_app_instance_metadata_management_port], regex: '([^:]+)(?::\\d+)?;(\\d+)', replacement: $1:$2, target_label: __address__}}
+""")
+    port = free_port()
+    prometheus = ending(Program("prometheus", [DEPS / "prometheus", f"--config.file={directory}/p.yml", f"--storage.tsdb.path={directory}/tsdb",
+                                               f"--web.listen-address=127.0.0.1:{port}"], directory).start())
+
+    def targets():
+        assert prometheus.running, prometheus.log()[-3000:]
+        return [(t["scrapeUrl"], t["health"], t["labels"]["instance"]) for t in get_json(f"http://127.0.0.1:{port}/api/v1/targets")["data"]["activeTargets"]]
+    until("it scrapes", lambda: targets() == [(f"http://localhost:{host.sidecar.management}/actuator/prometheus", "up", "o")], 60)

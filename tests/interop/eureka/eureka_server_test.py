@@ -1,0 +1,59 @@
+"""The sidecar with the real Eureka server of Spring Cloud Netflix: what the end-to-end tests say with the embedded registry, said again
+with the real one, of the current release train and an older one; and two peers on their bad days."""
+import urllib.request
+
+import pytest
+
+from tests.e2e.registry.eureka_client_test import (  # noqa: F401 fixtures and tests that run here too
+    at_server, nobody_is_kept, proxy, start, test_a_dirty_timestamp_from_the_future_is_outbid, test_a_service_of_this_host_is_a_full_instance,
+    test_of_two_with_one_id_the_newer_counts, test_requests_are_those_of_a_good_client, test_statuses_follow_the_service,
+    test_what_ends_a_service_and_what_does_not, test_what_eureka_knows_reaches_the_watchers_change_by_change)
+from tests.e2e.registry import eureka_client_test as same
+from tests.support.discovery import Registration
+from tests.support.eureka import Spring
+from tests.support.programs import until
+
+
+@pytest.fixture(scope="module", params=["current", "older"])
+def spring(request, tmp_path_factory):
+    server = Spring(tmp_path_factory.mktemp("eureka"), request.param).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(spring):
+    """The real server, empty."""
+    def empty():
+        for app in spring.call("GET", "apps")[1]["applications"]["application"]:
+            for i in app["instance"]:
+                spring.call("DELETE", f"apps/{app['name']}/{i['instanceId']}")
+    empty()
+    yield spring
+    empty()
+
+
+@pytest.mark.parametrize("fault, words", [f for f in same.FAULTS if f[0] in ("hang", 503, "half", "html")], ids=str)
+def test_whatever_a_server_does_what_is_known_stays(server, start, proxy, fault, words):
+    same.test_whatever_a_server_does_what_is_known_stays(server, start, proxy, fault, words)
+
+
+def test_the_real_server_speaks_xml_unless_asked(server, start, proxy):
+    """Why the client asks for JSON by name: the real server's default is what the sidecar refuses."""
+    server.register("greeter", "a")
+    xml = urllib.request.urlopen(server.url + "apps", timeout=10).read().decode()
+    assert xml.startswith("<applications>")
+    proxy.rewrite = lambda text: xml
+    agent = start(proxy)
+    until("it is refused", lambda: "XML, although JSON" in agent.eureka["error"])
+
+
+def test_five_hundred_services_through_one_sidecar(server, start):
+    agent = start(server, fetch=False, **{"heartbeat-interval": "10s", "lease-duration": "60s", "timeout": "10s"})
+    services = [Registration(agent, instance_id=f"s{n}", port=10000 + n) for n in range(500)]
+    until("all are registered", lambda: agent.eureka["registered"] == 500, 120)
+    assert len(server.statuses("x")) == 500
+    good = agent.metric("heartbeats_total", outcome="good")
+    until("each has had a heartbeat", lambda: agent.metric("heartbeats_total", outcome="good") >= good + 500, 60)
+    assert len(server.statuses("x")) == 500 and len(services) == 500
+    assert agent.metric("heartbeats_total", outcome="failed") == 0 and not agent.events("eureka-forgotten")
