@@ -4,32 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cwctl/ask_fill.h"
+
 enum { OWN_OPTIONS = 2 };
-
-/* What the command line said for one argument. */
-union said {
-    bool flag;
-    const char *text;
-    int64_t number;
-    struct option_values list;
-};
-
-struct form {
-    const struct command *command;
-    ProtobufCMessage *request;
-    union said said[ASK_ARGUMENTS_MAX];
-    const char *run_dir;
-    bool json;
-    char **lists[ASK_ARGUMENTS_MAX]; /* of repeated strings */
-};
-
-static const ProtobufCFieldDescriptor *field_of(const struct ask *ask, size_t i)
-{
-    return protobuf_c_message_descriptor_get_field_by_name(ask->request, ask->arguments[i].field);
-}
 
 static enum option_kind kind_of(const ProtobufCFieldDescriptor *field)
 {
+    if (field->type == PROTOBUF_C_TYPE_BYTES || field->type == PROTOBUF_C_TYPE_MESSAGE) {
+        return OPTION_TEXT;
+    }
     if (field->label == PROTOBUF_C_LABEL_REPEATED) {
         return OPTION_LIST;
     }
@@ -38,6 +21,14 @@ static enum option_kind kind_of(const ProtobufCFieldDescriptor *field)
                                                    : OPTION_NUMBER;
 }
 
+struct form {
+    const struct command *command;
+    struct ask_fill fill;
+    union ask_said said[ASK_ARGUMENTS_MAX];
+    const char *run_dir;
+    bool json;
+};
+
 static void rows_make(struct form *form, struct option_row *rows)
 {
     const struct ask *ask = form->command->ask;
@@ -45,8 +36,8 @@ static void rows_make(struct form *form, struct option_row *rows)
     for (size_t i = 0; ask->arguments[i].field; i++) {
         const struct ask_argument *a = &ask->arguments[i];
         if (a->option) {
-            rows[n++] = (struct option_row){a->option, kind_of(field_of(ask, i)), a->value, a->help,
-                                            &form->said[i]};
+            rows[n++] = (struct option_row){a->option, kind_of(ask_fill_field(ask, i)), a->value,
+                                            a->help, &form->said[i]};
         }
     }
     rows[n++] =
@@ -55,48 +46,14 @@ static void rows_make(struct form *form, struct option_row *rows)
     rows[n] = (struct option_row){0};
 }
 
-static bool list_set(struct form *form, size_t i, size_t *count, void *member)
+static bool takes_rest(const struct ask *ask, size_t i)
 {
-    const struct option_values *list = &form->said[i].list;
-    char **items = calloc(list->n + 1, sizeof *items);
-    if (!items) {
-        return false;
-    }
-    for (size_t k = 0; k < list->n; k++) {
-        memcpy(&items[k], &list->items[k].p, sizeof items[k]); /* argv's: never written to */
-    }
-    form->lists[i] = items;
-    *count = list->n;
-    memcpy(member, &items, sizeof items);
-    return true;
+    return !ask->arguments[i].option && ask_fill_field(ask, i)->type == PROTOBUF_C_TYPE_MESSAGE;
 }
 
-/* False: out of memory, or a number that the field cannot hold. */
-static bool field_set(struct form *form, size_t i)
+static bool reads_stdin(const struct ask *ask, size_t i)
 {
-    const ProtobufCFieldDescriptor *field = field_of(form->command->ask, i);
-    char *base = (char *)form->request;
-    void *member = base + field->offset;
-    switch (kind_of(field)) {
-    case OPTION_LIST:
-        return list_set(form, i, (size_t *)(void *)(base + field->quantifier_offset), member);
-    case OPTION_FLAG:
-        *(protobuf_c_boolean *)member = form->said[i].flag;
-        return true;
-    case OPTION_TEXT:
-        if (form->said[i].text) {
-            memcpy(member, &form->said[i].text, sizeof form->said[i].text);
-        }
-        return true;
-    case OPTION_NUMBER:
-        if (field->type == PROTOBUF_C_TYPE_INT64 || field->type == PROTOBUF_C_TYPE_UINT64) {
-            *(int64_t *)member = form->said[i].number;
-            return true;
-        }
-        *(uint32_t *)member = (uint32_t)form->said[i].number;
-        return form->said[i].number <= INT32_MAX;
-    }
-    return false;
+    return !ask->arguments[i].option && ask_fill_field(ask, i)->type == PROTOBUF_C_TYPE_BYTES;
 }
 
 /* Operands and what is required; the exit code, COMMAND_OK where all is there. */
@@ -106,11 +63,21 @@ static int operands_take(struct form *form, const struct operands *operands)
     size_t used = 0, places = 0;
     for (size_t i = 0; ask->arguments[i].field; i++) {
         const struct ask_argument *a = &ask->arguments[i];
-        places += !a->option;
-        if (!a->option && used < operands->n) {
-            form->said[i].text = operands->items[used++];
-        } else if (a->required && !form->said[i].text) {
-            return command_usage(form->command, "%s is missing", a->option ? a->option : a->value);
+        if (takes_rest(ask, i)) {
+            form->fill.rest = operands->items + used;
+            form->fill.n_rest = operands->n - used;
+            used = operands->n;
+            places++;
+        } else if (reads_stdin(ask, i)) {
+            form->said[i].text = "-";
+        } else {
+            places += !a->option;
+            if (!a->option && used < operands->n) {
+                form->said[i].text = operands->items[used++];
+            } else if (a->required && !form->said[i].text) {
+                return command_usage(form->command, "%s is missing",
+                                     a->option ? a->option : a->value);
+            }
         }
     }
     return used == operands->n ? COMMAND_OK
@@ -118,19 +85,29 @@ static int operands_take(struct form *form, const struct operands *operands)
                                : command_usage(form->command, "too many arguments");
 }
 
+/* Refused is what the other side has understood and does not do. */
+static int failed(struct form *form, const struct cw_rpc_answer *answer)
+{
+    const struct ask *ask = form->command->ask;
+    enum cw_err_category category = cw_err_info(answer->err)->category;
+    int code = remote_failed(form->command, form->run_dir, ask->socket, answer);
+    bool refused = category == CW_CATEGORY_REQUEST && answer->err != CW_PERMISSION_DENIED;
+    return ask->change && refused ? COMMAND_REFUSED : code;
+}
+
 static int ask(struct form *form)
 {
     const struct ask *ask = form->command->ask;
-    for (size_t i = 0; ask->arguments[i].field; i++) {
-        if (!field_set(form, i)) {
-            return command_failed(form->command, COMMAND_UNDECIDED, "out of memory or range");
-        }
+    char why[128] = "out of memory or range";
+    if (!ask_fill_run(&form->fill, ask, form->said, why)) {
+        return command_failed(form->command, COMMAND_USAGE, "%s", why);
     }
     struct cw_rpc_answer answer;
     int code = COMMAND_OK;
-    if (remote_call(form->run_dir, ask->socket, ask->method, form->request, ask->response,
-                    &answer) != CW_OK) {
-        code = remote_failed(form->command, form->run_dir, ask->socket, &answer);
+    unsigned timeout = ask->change ? ASK_CHANGE_TIMEOUT_MS : REMOTE_TIMEOUT_MS;
+    if (remote_call_within(form->run_dir, ask->socket, ask->method, form->fill.request,
+                           ask->response, timeout, &answer) != CW_OK) {
+        code = failed(form, &answer);
     } else {
         if (form->json) {
             remote_print_json(answer.response);
@@ -145,7 +122,7 @@ static int ask(struct form *form)
 
 int ask_run(const struct command *command, int argc, char **argv)
 {
-    struct form form = {.command = command};
+    struct form form = {.command = command, .fill = ASK_FILL_INIT};
     struct option_row rows[ASK_ARGUMENTS_MAX + OWN_OPTIONS + 1];
     struct operands operands;
     int code;
@@ -154,18 +131,9 @@ int ask_run(const struct command *command, int argc, char **argv)
         return code;
     }
     code = operands_take(&form, &operands);
-    if (code) {
-        return code;
+    if (code == COMMAND_OK) {
+        code = ask(&form);
     }
-    form.request = calloc(1, command->ask->request->sizeof_message);
-    if (!form.request) {
-        return command_failed(command, COMMAND_UNDECIDED, "out of memory");
-    }
-    command->ask->request->message_init(form.request);
-    code = ask(&form);
-    for (size_t i = 0; i < ASK_ARGUMENTS_MAX; i++) {
-        free(form.lists[i]);
-    }
-    free(form.request);
+    ask_fill_done(&form.fill);
     return code;
 }

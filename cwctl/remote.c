@@ -57,9 +57,10 @@ bool remote_socket(const char *run_dir, const char *name, char ret_path[REMOTE_P
            snprintf(ret_path, REMOTE_PATH_MAX, "%s/%s", dir, name) < REMOTE_PATH_MAX;
 }
 
-enum cw_err remote_call(const char *run_dir, const char *name, const char *method,
-                        const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
-                        struct cw_rpc_answer *ret_answer)
+enum cw_err remote_call_within(const char *run_dir, const char *name, const char *method,
+                               const ProtobufCMessage *request,
+                               const ProtobufCMessageDescriptor *response, unsigned timeout_ms,
+                               struct cw_rpc_answer *ret_answer)
 {
     char path[REMOTE_PATH_MAX], target[REMOTE_PATH_MAX + 8];
     struct cw_rpc_channel *channel = NULL;
@@ -71,10 +72,18 @@ enum cw_err remote_call(const char *run_dir, const char *name, const char *metho
     snprintf(target, sizeof target, "unix:%s", path);
     ret_answer->err = cw_rpc_channel_new(target, 0, &channel);
     if (!ret_answer->err) {
-        cw_rpc_unary(channel, method, request, response, REMOTE_TIMEOUT_MS, false, ret_answer);
+        cw_rpc_unary(channel, method, request, response, timeout_ms, false, ret_answer);
         cw_rpc_channel_free(channel);
     }
     return ret_answer->err;
+}
+
+enum cw_err remote_call(const char *run_dir, const char *name, const char *method,
+                        const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+                        struct cw_rpc_answer *ret_answer)
+{
+    return remote_call_within(run_dir, name, method, request, response, REMOTE_TIMEOUT_MS,
+                              ret_answer);
 }
 
 int remote_failed(const struct command *command, const char *run_dir, const char *name,

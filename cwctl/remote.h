@@ -25,6 +25,12 @@ enum cw_err remote_call(const char *run_dir, const char *name, const char *metho
                         const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
                         struct cw_rpc_answer *ret_answer);
 
+/* The same with another bound than REMOTE_TIMEOUT_MS. */
+enum cw_err remote_call_within(const char *run_dir, const char *name, const char *method,
+                               const ProtobufCMessage *request,
+                               const ProtobufCMessageDescriptor *response, unsigned timeout_ms,
+                               struct cw_rpc_answer *ret_answer);
+
 /* The message for a failed call: what, where, what to do. Returns COMMAND_UNDECIDED. */
 int remote_failed(const struct command *command, const char *run_dir, const char *name,
                   const struct cw_rpc_answer *answer);

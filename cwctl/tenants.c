@@ -34,7 +34,7 @@ static const struct ask list = {
 const struct command command_tenants = {
     .group = "tenants",
     .arguments = "[OPTION...]",
-    .summary = "Tenants as the sidecar sees them.",
+    .summary = "Tenants as the sidecar sees them; with a word, those of cw-authsvc.",
     .run = ask_run,
     .ask = &list,
 };
