@@ -257,6 +257,14 @@ static bool tenant_configured(const struct command *c)
     return false;
 }
 
+/* One that was added at run time is as good as one of the file. */
+static enum cw_err find_stored(struct command *c)
+{
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(1024 * 1024);
+    struct store_tenant tenant;
+    return store_tenant_get(c->store, cw_str(c->tenant), &arena, &tenant);
+}
+
 static int open_store(struct command *c)
 {
     struct cw_config_at root = cw_config_root(c->config);
@@ -269,7 +277,12 @@ static int open_store(struct command *c)
         err = url != NULL ? store_open(&options, &message, &c->store) : CW_NO_MEMORY;
     }
     free(url);
-    if (err == CW_OK) {
+    bool configured = tenant_configured(c);
+    if (err == CW_OK && !configured && find_stored(c) != CW_OK) {
+        return fail(1, "no tenant is called \"%s\" in the configuration or the database",
+                    c->tenant);
+    }
+    if (err == CW_OK && configured) {
         err = store_tenant_add(c->store, cw_str(c->tenant));
     }
     if (err == CW_OK) {
@@ -286,9 +299,6 @@ static int open_store(struct command *c)
 
 static int run(struct command *c, int (*verb)(struct command *c, const char *username))
 {
-    if (!tenant_configured(c)) {
-        return fail(1, "no tenant is called \"%s\" in the configuration", c->tenant);
-    }
     char *username = NULL;
     if (password_prepare_name(cw_str(c->username), &username) != CW_OK || username[0] == '\0') {
         free(username);

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.e2e.authsvc.administration import SETTINGS, Admin, refused, settings
-from tests.e2e.authsvc.doors import DOORS, Grpc, Rest
+from tests.e2e.authsvc.doors import ANNA, DOORS, PASSWORD, Grpc, Rest
 from tests.support import rpc
 from tests.support.programs import until
 
@@ -41,6 +41,16 @@ def test_what_was_added_survives_a_restart_and_a_reload(authsvc, admin):
     authsvc.start()
     assert Rest(authsvc).login(domain="acme.localhost").reason is None
     assert Rest(authsvc).client.get("/.well-known/jwks.json", headers={"Host": "acme.localhost"}).json() == keys
+
+
+def test_the_offline_command_knows_stored_tenants_and_no_others(authsvc, admin):
+    admin.create()
+    authsvc.stop()
+    authsvc.add_user("acme", ANNA, PASSWORD)
+    with pytest.raises(AssertionError, match="no tenant is called"):
+        authsvc.add_user("nobody", ANNA, PASSWORD)
+    authsvc.start()
+    assert Rest(authsvc).login(domain="acme.localhost").reason is None
 
 
 def test_settings_change_and_the_others_stay(authsvc, admin):
