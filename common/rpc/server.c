@@ -21,7 +21,7 @@ enum {
     DEFAULT_OUTBOX = 1 << 20,
     RECEIVE_MEMORY = 64 << 20, /* of one core server: read buffers under attack */
     MAX_LISTENERS = 32,
-    IDLE_MS = 100,
+    DEFAULT_LINGER = 500,
     LAST_WORDS_MS = 1000,
 };
 
@@ -161,6 +161,7 @@ enum cw_err cw_rpc_server_new(struct cw_rpc_runtime *runtime,
     set_default(&c->max_streams, DEFAULT_STREAMS);
     set_default(&c->max_connections, DEFAULT_CONNECTIONS);
     set_default(&c->max_in_flight, DEFAULT_IN_FLIGHT);
+    set_default(&c->linger_ms, DEFAULT_LINGER);
     c->call_memory = c->call_memory ? c->call_memory : DEFAULT_CALL_MEMORY;
     c->outbox_bytes = c->outbox_bytes ? c->outbox_bytes : DEFAULT_OUTBOX;
     pthread_mutex_init(&server->lock, NULL);
@@ -441,7 +442,7 @@ static void wait_closed(struct cw_rpc_server *server, int64_t end)
         if (server->live > 0) {
             idle_end = INT64_MAX;
         } else if (idle_end == INT64_MAX) {
-            idle_end = now_ms() + IDLE_MS;
+            idle_end = now_ms() + server->config.linger_ms;
         }
         wait_until(server, CW_MIN(end, idle_end));
     }

@@ -62,6 +62,8 @@ struct cw_rpc_server_config {
                                  RESOURCE_EXHAUSTED */
     size_t
         call_memory; /* bytes that one request may unpack into [1 MiB]; above: INVALID_ARGUMENT */
+    uint32_t linger_ms;  /* milliseconds that clients get at a stop to read what ended their calls,
+                            and to let them go [500] */
     size_t outbox_bytes; /* bytes of unsent messages per stream [1 MiB] */
     const struct cw_rpc_descriptor
         *descriptors;    /* for reflection, beside health's and reflection's own */

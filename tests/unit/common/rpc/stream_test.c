@@ -251,6 +251,7 @@ static int setup(void **state)
     memset(&seen, 0, sizeof seen);
     kit_init(&kit);
     kit.config.outbox_bytes = 16 << 10;
+    kit.config.linger_ms = 20000; /* not what is tested here */
     *state = &kit;
     kit_start(&kit, methods, CW_ARRAY_SIZE(methods), NULL);
     return 0;
