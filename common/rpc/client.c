@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/rpc/client_internal.h"
 #include "common/rpc/message.h"
@@ -61,10 +63,41 @@ enum cw_err cw_rpc_channel_new(const char *target, uint32_t max_message,
     return CW_OK;
 }
 
+enum cw_err cw_rpc_channel_guard(struct cw_rpc_channel *channel, const char *path,
+                                 const uid_t *uids, size_t n)
+{
+    channel->guarded = strdup(path);
+    channel->owners = calloc(n + 1, sizeof *uids);
+    ENSURE(channel->guarded && channel->owners, CW_NO_MEMORY);
+    if (n) {
+        memcpy(channel->owners, uids, n * sizeof *uids);
+    }
+    channel->n_owners = n;
+    return CW_OK;
+}
+
+enum cw_rpc_owner cw_rpc_channel_owner(const struct cw_rpc_channel *channel)
+{
+    struct stat st;
+    if (!channel->guarded) {
+        return CW_RPC_OWNER_FINE;
+    }
+    if (lstat(channel->guarded, &st) != 0) {
+        return CW_RPC_OWNER_ABSENT;
+    }
+    bool known = st.st_uid == 0 || st.st_uid == geteuid();
+    for (size_t i = 0; i < channel->n_owners; i++) {
+        known |= st.st_uid == channel->owners[i];
+    }
+    return known && S_ISSOCK(st.st_mode) ? CW_RPC_OWNER_FINE : CW_RPC_OWNER_STRANGER;
+}
+
 void cw_rpc_channel_free(struct cw_rpc_channel *channel)
 {
     if (channel) {
         grpc_channel_destroy(channel->core);
+        free(channel->guarded);
+        free(channel->owners);
         free(channel);
         cw_rpc_core_unref();
     }
@@ -187,11 +220,25 @@ static void unary_done(struct unary *u)
     grpc_call_unref(u->call);
 }
 
+/* A stranger's socket gets no message; what is absent is left to the core. */
+static bool unary_may(const struct cw_rpc_channel *channel, struct cw_rpc_answer *answer)
+{
+    if (cw_rpc_channel_owner(channel) != CW_RPC_OWNER_STRANGER) {
+        return true;
+    }
+    *answer = (struct cw_rpc_answer){
+        .status = CW_GRPC_UNAVAILABLE, .err = CW_UNAVAILABLE, .message = CW_RPC_STRANGER_TEXT};
+    return false;
+}
+
 enum cw_err cw_rpc_unary(struct cw_rpc_channel *channel, const char *path,
                          const ProtobufCMessage *request,
                          const ProtobufCMessageDescriptor *response, unsigned timeout_ms,
                          bool wait_for_ready, struct cw_rpc_answer *ret_answer)
 {
+    if (!unary_may(channel, ret_answer)) {
+        return ret_answer->err;
+    }
     struct unary u = {.response = response};
     grpc_completion_queue *queue = grpc_completion_queue_create_for_pluck(NULL);
     unary_init(&u, channel, queue, path, request, timeout_ms);
@@ -226,6 +273,11 @@ void cw_rpc_unary_start(struct cw_rpc_runtime *runtime, struct cw_rpc_channel *c
                         const ProtobufCMessageDescriptor *response, unsigned timeout_ms,
                         void (*done)(const struct cw_rpc_answer *answer, void *ctx), void *ctx)
 {
+    struct cw_rpc_answer refused;
+    if (!unary_may(channel, &refused)) {
+        done(&refused, ctx);
+        return;
+    }
     struct unary *u = calloc(1, sizeof *u);
     if (!u) {
         struct cw_rpc_answer none = {

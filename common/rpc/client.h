@@ -4,6 +4,7 @@
 #define CW_RPC_CLIENT_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <sys/types.h>
 
 #include "common/base/arena.h"
 #include "common/rpc/runtime.h"
@@ -15,6 +16,11 @@ struct cw_rpc_channel;
  * bytes; 0: 4 MiB. The channel may be used by any thread. */
 CW_MUST_USE enum cw_err cw_rpc_channel_new(const char *target, uint32_t max_message,
                                            struct cw_rpc_channel **ret_channel);
+/* From now on calls go only to a socket at `path` (the target's) that root, this process's own user
+ * or one of `uids` owns: somebody else's, made while the server was away, is CW_UNAVAILABLE, and
+ * streams wait. The kernel gives a socket's file to whoever binds it. Before the first call. */
+CW_MUST_USE enum cw_err cw_rpc_channel_guard(struct cw_rpc_channel *channel, const char *path,
+                                             const uid_t *uids, size_t n);
 /* Calls on it have ended, streams on it are freed. NULL is fine. */
 void cw_rpc_channel_free(struct cw_rpc_channel *channel);
 

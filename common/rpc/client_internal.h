@@ -8,7 +8,15 @@
 
 struct cw_rpc_channel {
     grpc_channel *core;
+    char *guarded; /* path of the socket whose owner is looked at; NULL: none is */
+    uid_t *owners;
+    size_t n_owners;
 };
+
+/* Whose socket lies at the path now. Any thread. */
+enum cw_rpc_owner { CW_RPC_OWNER_FINE, CW_RPC_OWNER_ABSENT, CW_RPC_OWNER_STRANGER };
+enum cw_rpc_owner cw_rpc_channel_owner(const struct cw_rpc_channel *channel);
+#define CW_RPC_STRANGER_TEXT "the socket belongs to a user that is not trusted"
 
 /* The final status of a call, as the core fills it. */
 struct cw_rpc_ending {

@@ -19,6 +19,7 @@ enum {
     PAUSE_FIRST_MS = 100,
     PAUSE_MOST_MS = 5000,
     PAUSE_SLICE_MS = 100, /* how late a free may be noticed */
+    OWNER_PAUSE_MS = 200, /* between looks at a guarded socket that is absent or a stranger's */
     MAX_WAITING = 64,
     MESSAGE_MEMORY = 64 << 20,
 };
@@ -34,6 +35,7 @@ struct cw_rpc_subscription {
     struct cw_rpc_ending ending;
     struct cw_arena arena;
     pthread_mutex_t callbacks;
+    bool stranger; /* has been told of; only on the poller */
 
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t idle;
@@ -230,6 +232,20 @@ static void read_next(struct cw_rpc_subscription *s)
     cw_rpc_batch(s->call, &op, 1, &s->read_tag);
 }
 
+/* As the end of a call that was not made; once. */
+static void stranger_tell(struct cw_rpc_subscription *s, bool stranger)
+{
+    struct cw_rpc_answer how = {
+        .status = CW_GRPC_UNAVAILABLE, .err = CW_UNAVAILABLE, .message = CW_RPC_STRANGER_TEXT};
+    bool tell = stranger && !s->stranger && s->ops->on_end;
+    s->stranger = stranger;
+    if (tell) {
+        pthread_mutex_lock(&s->callbacks);
+        s->ops->on_end(s, &how, s->ctx);
+        pthread_mutex_unlock(&s->callbacks);
+    }
+}
+
 static void on_pause(struct cw_rpc_tag *tag, bool ok)
 {
     struct cw_rpc_subscription *s = CW_CONTAINER_OF(tag, struct cw_rpc_subscription, pause_tag);
@@ -237,12 +253,17 @@ static void on_pause(struct cw_rpc_tag *tag, bool ok)
     pthread_mutex_lock(&s->lock);
     bool freeing = s->freeing;
     pthread_mutex_unlock(&s->lock);
+    enum cw_rpc_owner owner = cw_rpc_channel_owner(s->channel);
     if (freeing) {
         gone(s);
     } else if (gpr_time_cmp(gpr_now(GPR_CLOCK_MONOTONIC), s->pause_until) < 0) {
         pause_watch(s);
-    } else {
+    } else if (owner == CW_RPC_OWNER_FINE) {
+        s->stranger = false;
         call_begin(s);
+    } else {
+        stranger_tell(s, owner == CW_RPC_OWNER_STRANGER);
+        pause_begin(s, OWNER_PAUSE_MS);
     }
 }
 

@@ -18,6 +18,9 @@ static const struct cw_config_key keys[] = {
      "Name under which it is registered."},
     {"storage.sidecar.socket", CW_CONFIG_PATH, ".run/sidecar.sock", 0, 0, NULL, 0,
      "The sidecar of this host."},
+    {"storage.sidecar.user", CW_CONFIG_STRING, NULL, 0, 0, NULL, 0,
+     "User (name or number) beside root and the own one whose socket is believed to be the "
+     "sidecar's."},
     {"storage.sidecar.timeout", CW_CONFIG_DURATION, "2s", 1, 60000, NULL, 0,
      "Longest wait for a verdict."},
     {"storage.shutdown-delay", CW_CONFIG_DURATION, "500ms", 0, 60000, NULL, 0,

@@ -144,6 +144,7 @@ static enum cw_err start(struct service *service)
     TRY(start_store(service));
     struct sidecar_options options = {
         .socket = cw_config_string(&at, "storage.sidecar.socket"),
+        .user = cw_config_string(&at, "storage.sidecar.user"),
         .application = cw_config_string(&at, "storage.application"),
         .address = cw_config_string(&at, "storage.address"),
         .port = (uint16_t)cw_config_int(&at, "storage.port"),

@@ -2,10 +2,10 @@
 #include "sidecar/main/config.h"
 
 #include <grp.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/user.h"
 #include "common/rpc/runtime.h"
 #include "sidecar/registry/registry.h"
 #include "sidecar/tenants/tenants.h"
@@ -22,6 +22,7 @@ static const struct cw_config_key keys[] = {
     {.key = "sidecar.management.address", .type = CW_CONFIG_STRING, .fallback = "127.0.0.1", .help = "Address of /actuator."},
     {.key = "sidecar.management.port", .type = CW_CONFIG_INT, .fallback = "9082", .min = 0, .max = 65535, .help = "Port of /actuator; 0: none."},
     {.key = "sidecar.authsvc.socket", .type = CW_CONFIG_PATH, .help = "authsvc's gRPC socket, from which tenants are learned; absent: only those of this file."},
+    {.key = "sidecar.authsvc.uids", .type = CW_CONFIG_LIST, .max = 8, .help = "Users (names or numbers) beside root and the own one whose socket is believed to be authsvc's."},
     {.key = "sidecar.authsvc.max-stale", .type = CW_CONFIG_DURATION, .fallback = "15m", .min = 1000, .max = 86400000, .help = "Without authsvc's revocations for so long, nothing is decided for its issuers."},
     {.key = "sidecar.cache.max-entries", .type = CW_CONFIG_INT, .fallback = "200000", .min = 256, .max = 50000000, .help = "Tokens that the cache holds at most."},
     {.key = "sidecar.cache.max-bytes", .type = CW_CONFIG_SIZE, .fallback = "128MiB", .min = 1048576, .max = 1099511627776, .help = "Memory that the cache uses at most, its index included."},
@@ -148,20 +149,6 @@ enum cw_err config_tenants(const struct cw_config *config, struct cw_arena *aren
 
 /* ---- users and groups ---- */
 
-static enum cw_err find_uid(const char *name, uid_t *ret_uid)
-{
-    uint64_t number = 0;
-
-    if (cw_str_to_u64(cw_str(name), UINT32_MAX - 1, &number) == CW_OK) {
-        *ret_uid = (uid_t)number;
-        return CW_OK;
-    }
-    const struct passwd *user = getpwnam(name);
-    ENSURE(user, CW_CONFIG_INVALID);
-    *ret_uid = user->pw_uid;
-    return CW_OK;
-}
-
 enum cw_err config_uids(const struct cw_config *config, const char *key,
                         struct config_uids *ret_uids)
 {
@@ -172,7 +159,7 @@ enum cw_err config_uids(const struct cw_config *config, const char *key,
 
     ENSURE(uids, CW_NO_MEMORY);
     for (size_t i = 0; i < n; i++) {
-        enum cw_err err = find_uid(names[i], &uids[i]);
+        enum cw_err err = cw_user_find(names[i], &uids[i]);
         if (err != CW_OK) {
             free(uids);
             return err;
@@ -225,6 +212,7 @@ static void check(const struct cw_config *config, struct cw_buf *problems)
 
     check_users(config, "sidecar.gateway-uids", problems);
     check_users(config, "sidecar.service-uids", problems);
+    check_users(config, "sidecar.authsvc.uids", problems);
     registry_check(config, problems);
     if (config_group(config, &group) != CW_OK) {
         cw_config_problem(&root, "sidecar.socket-group", problems,

@@ -196,20 +196,28 @@ static const struct cw_rpc_subscription_ops ops = {
     .on_end = on_end,
 };
 
-enum cw_err feed_new(struct cw_rpc_runtime *runtime, const char *socket, struct tenants *tenants,
-                     struct feed **ret_feed)
+enum cw_err authsvc_channel(const struct authsvc_socket *authsvc, uint32_t max_message,
+                            struct cw_rpc_channel **ret_channel)
 {
-    struct feed *feed = calloc(1, sizeof(*feed));
     char target[128];
 
+    snprintf(target, sizeof(target), "unix:%s", authsvc->path);
+    TRY(cw_rpc_channel_new(target, max_message, ret_channel));
+    return cw_rpc_channel_guard(*ret_channel, authsvc->path, authsvc->uids, authsvc->n_uids);
+}
+
+enum cw_err feed_new(struct cw_rpc_runtime *runtime, const struct authsvc_socket *authsvc,
+                     struct tenants *tenants, struct feed **ret_feed)
+{
+    struct feed *feed = calloc(1, sizeof(*feed));
+
     ENSURE(feed, CW_NO_MEMORY);
-    snprintf(target, sizeof(target), "unix:%s", socket);
     feed->runtime = runtime;
     feed->tenants = tenants;
     pthread_mutex_init(&feed->lock, NULL);
     enum cw_err err = cw_work_new("feed", 1, 2, &feed->work);
     if (err == CW_OK) {
-        err = cw_rpc_channel_new(target, TENANTS_FEED_MAX, &feed->channel);
+        err = authsvc_channel(authsvc, TENANTS_FEED_MAX, &feed->channel);
     }
     if (err == CW_OK) {
         err = cw_rpc_subscription_new(runtime, feed->channel, &ops, feed, &feed->subscription);

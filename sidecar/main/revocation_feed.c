@@ -357,21 +357,19 @@ static const struct cw_rpc_subscription_ops ops = {
 
 /* ---- as a whole ---- */
 
-enum cw_err revocation_feed_new(struct cw_rpc_runtime *runtime, const char *socket,
-                                const char *state_dir, struct revocations *revocations,
-                                struct revocation_feed **ret_feed)
+enum cw_err revocation_feed_new(struct cw_rpc_runtime *runtime,
+                                const struct authsvc_socket *authsvc, const char *state_dir,
+                                struct revocations *revocations, struct revocation_feed **ret_feed)
 {
     struct revocation_feed *feed = calloc(1, sizeof(*feed));
-    char target[128];
 
     ENSURE(feed, CW_NO_MEMORY);
-    snprintf(target, sizeof(target), "unix:%s", socket);
     snprintf(feed->path, sizeof(feed->path), "%s/revocations", state_dir);
     feed->revocations = revocations;
     pthread_mutex_init(&feed->lock, NULL);
     enum cw_err err = cw_work_new("revocations", 1, 2, &feed->work);
     if (err == CW_OK) {
-        err = cw_rpc_channel_new(target, MESSAGE_MAX, &feed->channel);
+        err = authsvc_channel(authsvc, MESSAGE_MAX, &feed->channel);
     }
     if (err == CW_OK) {
         err = cw_rpc_subscription_new(runtime, feed->channel, &ops, feed, &feed->subscription);

@@ -3,6 +3,7 @@
 #define SIDECAR_MAIN_REVOCATION_FEED_H
 
 #include "common/rpc/client.h"
+#include "sidecar/main/feed.h"
 #include "sidecar/revocation/revocations.h"
 
 struct revocation_feed;
@@ -12,7 +13,8 @@ struct revocation_feed;
 struct revocations *revocation_feed_restore(const char *state_dir, int64_t max_stale_ms);
 
 /* `socket` is a path; `revocations` is borrowed and kept on disk in `state_dir`. */
-CW_MUST_USE enum cw_err revocation_feed_new(struct cw_rpc_runtime *runtime, const char *socket,
+CW_MUST_USE enum cw_err revocation_feed_new(struct cw_rpc_runtime *runtime,
+                                            const struct authsvc_socket *authsvc,
                                             const char *state_dir, struct revocations *revocations,
                                             struct revocation_feed **ret_feed);
 /* Not on a poller. NULL is fine. */

@@ -461,6 +461,21 @@ static enum cw_err make_management(struct sidecar *sidecar, struct cw_buf *why)
     return err;
 }
 
+static enum cw_err start_feeds(struct sidecar *sidecar, const char *path, const char *state_dir)
+{
+    struct config_uids uids = {0};
+
+    TRY(config_uids(sidecar->config, "sidecar.authsvc.uids", &uids));
+    const struct authsvc_socket authsvc = {path, uids.uids, uids.n};
+    enum cw_err err = feed_new(sidecar->runtime, &authsvc, sidecar->tenants, &sidecar->feed);
+    if (err == CW_OK) {
+        err = revocation_feed_new(sidecar->runtime, &authsvc, state_dir, sidecar->revocations,
+                                  &sidecar->revocation_feed);
+    }
+    free(uids.uids);
+    return err;
+}
+
 enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, struct cw_buf *why)
 {
     memset(sidecar, 0, sizeof(*sidecar));
@@ -488,9 +503,7 @@ enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, str
     TRY(start_server(sidecar, why));
     TRY(start_registry(sidecar, why));
     if (authsvc && authsvc[0]) {
-        TRY(feed_new(sidecar->runtime, authsvc, sidecar->tenants, &sidecar->feed));
-        TRY(revocation_feed_new(sidecar->runtime, authsvc, state_dir, sidecar->revocations,
-                                &sidecar->revocation_feed));
+        TRY(start_feeds(sidecar, authsvc, state_dir));
     }
     __atomic_store_n(&sidecar->serving, true, __ATOMIC_RELEASE);
     TRY(make_management(sidecar, why));

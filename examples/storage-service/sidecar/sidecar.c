@@ -9,6 +9,7 @@
 #include "clinicwave/discovery/v1/discovery.pb-c.h"
 #include "clinicwave/token/v1/token.pb-c.h"
 #include "common/base/secret.h"
+#include "common/base/user.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
 
@@ -188,6 +189,13 @@ enum cw_err sidecar_new(const struct sidecar_options *options, struct sidecar **
     }
     if (err == CW_OK) {
         err = cw_rpc_channel_new(target, 0, &sidecar->channel);
+    }
+    uid_t uid = 0;
+    if (err == CW_OK && options->user && options->user[0]) {
+        err = cw_user_find(options->user, &uid);
+    }
+    if (err == CW_OK) {
+        err = cw_rpc_channel_guard(sidecar->channel, options->socket, &uid, 1); /* 0: root */
     }
     if (err != CW_OK) {
         sidecar_free(sidecar);

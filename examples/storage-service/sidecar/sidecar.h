@@ -9,6 +9,7 @@ struct sidecar;
 
 struct sidecar_options {
     const char *socket; /* path of sidecar.sock; all strings borrowed */
+    const char *user;   /* beside root and the own one, whose socket it may be; NULL: nobody */
     const char *application;
     const char *address; /* where this service listens */
     uint16_t port;

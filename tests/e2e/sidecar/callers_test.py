@@ -1,10 +1,13 @@
 """Who calls: another user of this host, known by SO_PEERCRED. Runs outside of the sandbox, which has one user only."""
+import os
 import subprocess
 import sys
 
 import pytest
 
+from tests.e2e.sidecar.tenants_test import Feed
 from tests.support.fixtures import tenant_of
+from tests.support.programs import until
 from tests.support.stack import Sidecar
 
 CALLER = """
@@ -19,6 +22,18 @@ try:
 except grpc.RpcError as e:
     print(e.code().name)
 """
+
+
+def test_a_strangers_socket_is_not_taken_for_authsvcs(directory, authority, issuer, ending):
+    feed = ending(Feed(directory / "authsvc.sock"))
+    os.chown(directory / "authsvc.sock", 65534, -1)
+    sidecar = ending(Sidecar(directory, [tenant_of(issuer, authority)], sidecar={"authsvc": {"socket": str(directory / "authsvc.sock")}}).start())
+    until("it says so", lambda: "belongs to a user that is not trusted" in sidecar.process.log())
+    assert not feed.asked
+    sidecar.stop()
+    named = {"socket": str(directory / "authsvc.sock"), "uids": ["65534"]}
+    ending(Sidecar(directory, [tenant_of(issuer, authority)], sidecar={"authsvc": named}).start())
+    until("it asks for tenants", lambda: feed.asked)
 
 
 @pytest.mark.parametrize("uids,answer", [([1], "PERMISSION_DENIED"), ([65534], "NOT_FOUND"), ([], "NOT_FOUND")])

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,6 +302,106 @@ static void another_user_is_refused_unless_configured(void **state)
     }
 }
 
+/* Only root can give a file away. */
+static void a_guarded_channel_calls_no_strangers_socket(void **state)
+{
+    struct kit *kit = *state;
+    if (geteuid() != 0) {
+        print_message("only root can become another user\n");
+        skip();
+    }
+    static const uid_t stranger[] = {STRANGER};
+    const struct {
+        uid_t owner;
+        size_t n_uids;
+        enum cw_err err;
+    } table[] = {{0, 0, CW_OK},
+                 {STRANGER, 0, CW_UNAVAILABLE},
+                 {STRANGER, 1, CW_OK},
+                 {1234, 1, CW_UNAVAILABLE}};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(table); i++) {
+        assert_int_equal(chown(kit->open_path, table[i].owner, (gid_t)-1), 0);
+        struct cw_rpc_server_stats before, after;
+        cw_rpc_server_stats(kit->server, &before);
+        struct cw_rpc_channel *channel = kit_channel(kit->open_path);
+        assert_int_equal(cw_rpc_channel_guard(channel, kit->open_path, stranger, table[i].n_uids),
+                         CW_OK);
+        enum cw_err err = check(channel);
+        cw_rpc_channel_free(channel);
+        cw_rpc_server_stats(kit->server, &after);
+        if (err != table[i].err || (after.connections > before.connections) != (err == CW_OK)) {
+            fail_msg("row %zu: %s", i, cw_err_code(err));
+        }
+    }
+}
+
+static atomic_int guarded_starts, guarded_messages, guarded_ends;
+
+static void guarded_start(struct cw_rpc_subscription *subscription, void *ctx)
+{
+    Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    (void)ctx;
+    atomic_fetch_add(&guarded_starts, 1);
+    if (cw_rpc_subscription_send(subscription, &request.base) != CW_OK) {
+        atomic_fetch_add(&guarded_starts, 1000);
+    }
+}
+
+static void guarded_message(struct cw_rpc_subscription *subscription,
+                            const ProtobufCMessage *message, void *ctx)
+{
+    (void)subscription;
+    (void)message;
+    (void)ctx;
+    atomic_fetch_add(&guarded_messages, 1);
+}
+
+static void guarded_end(struct cw_rpc_subscription *subscription, const struct cw_rpc_answer *how,
+                        void *ctx)
+{
+    (void)subscription;
+    (void)ctx;
+    atomic_fetch_add(&guarded_ends, how->err == CW_UNAVAILABLE ? 1 : 1000);
+}
+
+static void a_guarded_stream_waits_for_the_right_owner(void **state)
+{
+    struct kit *kit = *state;
+    if (geteuid() != 0) {
+        print_message("only root can become another user\n");
+        skip();
+    }
+    static const struct cw_rpc_subscription_ops ops = {.path = "/grpc.health.v1.Health/Watch",
+                                                       .server_stream = true,
+                                                       .response = RESPONSE,
+                                                       .on_start = guarded_start,
+                                                       .on_message = guarded_message,
+                                                       .on_end = guarded_end};
+    assert_int_equal(chown(kit->open_path, STRANGER, (gid_t)-1), 0);
+    struct cw_rpc_channel *channel = kit_channel(kit->open_path);
+    assert_int_equal(cw_rpc_channel_guard(channel, kit->open_path, NULL, 0), CW_OK);
+    struct cw_rpc_subscription *subscription;
+    assert_int_equal(cw_rpc_subscription_new(kit->runtime, channel, &ops, NULL, &subscription),
+                     CW_OK);
+    for (int i = 0; i < 10000 && atomic_load(&guarded_ends) == 0; i++) {
+        usleep(2000);
+    }
+    usleep(500 * 1000); /* it looks again, and says nothing more */
+    int ends = atomic_load(&guarded_ends), starts = atomic_load(&guarded_starts);
+    int owned = chown(kit->open_path, 0, (gid_t)-1);
+    for (int i = 0; i < 10000 && atomic_load(&guarded_messages) == 0; i++) {
+        usleep(2000);
+    }
+    int messages = atomic_load(&guarded_messages);
+    cw_rpc_subscription_free(subscription, 0);
+    cw_rpc_channel_free(channel);
+    assert_int_equal(ends, 1);
+    assert_int_equal(starts, 0);
+    assert_int_equal(owned, 0);
+    assert_int_equal(messages, 1);
+    assert_int_equal(atomic_load(&guarded_starts), 1);
+}
+
 static int connect_plain(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -369,6 +470,8 @@ int main(int argc, char **argv)
         CASE(above_the_bound_connections_are_closed_and_places_return, setup_stopped),
         CASE(another_user_is_refused_unless_configured, setup_stopped),
         CASE(strangers_cannot_take_all_places, setup_stopped),
+        CASE(a_guarded_channel_calls_no_strangers_socket, setup),
+        CASE(a_guarded_stream_waits_for_the_right_owner, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
