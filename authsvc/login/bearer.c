@@ -9,24 +9,9 @@
 
 enum { JWKS_MAX = 64 * 1024, SESSIONS_MAX = 1000, LEEWAY_S = 5 };
 
-/* Whose token it is. */
-struct owner {
-    struct login *login;
-    const struct login_bearer *bearer;
-    struct cw_str tenant_name; /* chooses the tenant where the bearer has no domain */
-    struct tenant_set *set;
-    const struct tenant *tenant;
-    struct cw_arena arena; /* holds what follows */
-    struct cw_str subject;
-    struct cw_str session_id;
-    struct cw_str client_id;
-    struct cw_str scope;
-    bool administers;
-    struct login_event event;
-};
-
-static enum cw_err open_tenant(struct owner *o)
+static enum cw_err open_tenant(struct login_owner *o)
 {
+    ENSURE(o->set == NULL, CW_OK);
     o->set = tenant_current_get(o->login->deps.tenants);
     if (o->bearer->domain.n > 0 || o->tenant_name.n == 0) {
         TRY(tenant_set_open(o->set, o->bearer->domain, &o->tenant));
@@ -38,7 +23,7 @@ static enum cw_err open_tenant(struct owner *o)
     return CW_OK;
 }
 
-static enum cw_err keep(struct owner *o, struct cw_str s, struct cw_str *ret)
+static enum cw_err keep(struct login_owner *o, struct cw_str s, struct cw_str *ret)
 {
     char *copy = cw_arena_dup(&o->arena, s);
     ENSURE(copy != NULL, CW_NO_MEMORY);
@@ -46,7 +31,7 @@ static enum cw_err keep(struct owner *o, struct cw_str s, struct cw_str *ret)
     return CW_OK;
 }
 
-static enum cw_err keep_claims(struct owner *o, const struct cw_claims *claims)
+static enum cw_err keep_claims(struct login_owner *o, const struct cw_claims *claims)
 {
     ENSURE(cw_str_eq(claims->tenant, o->tenant->name), CW_TENANT_MISMATCH);
     TRY(keep(o, claims->subject, &o->subject));
@@ -64,7 +49,7 @@ static enum cw_err keep_claims(struct owner *o, const struct cw_claims *claims)
     return keep(o, cw_buf_str(&scope), &o->scope);
 }
 
-static enum cw_err verify_parsed(struct owner *o, const struct cw_token *token,
+static enum cw_err verify_parsed(struct login_owner *o, const struct cw_token *token,
                                  const struct cw_jwks *keys, struct cw_arena *arena)
 {
     static const struct cw_str types[] = {CW_STR_INIT("at+jwt")};
@@ -88,7 +73,7 @@ static enum cw_err verify_parsed(struct owner *o, const struct cw_token *token,
     return keep_claims(o, &claims);
 }
 
-static enum cw_err verify(struct owner *o)
+static enum cw_err verify(struct login_owner *o)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf json = CW_BUF_INIT(JWKS_MAX);
     TRY(keyring_jwks(o->login->deps.keys, o->tenant->name, &json));
@@ -107,7 +92,7 @@ static enum cw_err verify(struct owner *o)
 }
 
 /* The owner of a living session by access token. */
-static enum cw_err open_bearer(struct owner *o)
+enum cw_err login_owner_bearer(struct login_owner *o)
 {
     TRY(open_tenant(o));
     ENSURE(o->bearer->access_token.n > 0, CW_TOKEN_MISSING);
@@ -120,9 +105,16 @@ static enum cw_err open_bearer(struct owner *o)
     return err == CW_NOT_FOUND ? CW_TOKEN_REVOKED : err;
 }
 
-static struct owner owner_of(struct login *login, const struct login_bearer *bearer)
+enum cw_err login_owner_database(struct login_owner *o)
 {
-    return (struct owner){
+    TRY(open_tenant(o));
+    ENSURE(o->tenant->login == TENANT_LOGIN_DATABASE, CW_IDP_MANAGED);
+    return login_owner_bearer(o);
+}
+
+struct login_owner login_owner_of(struct login *login, const struct login_bearer *bearer)
+{
+    return (struct login_owner){
         .login = login,
         .bearer = bearer,
         .arena = CW_ARENA_INIT(256 * 1024),
@@ -130,13 +122,13 @@ static struct owner owner_of(struct login *login, const struct login_bearer *bea
     };
 }
 
-static void owner_done(struct owner *o)
+void login_owner_done(struct login_owner *o)
 {
     cw_arena_done(&o->arena);
     tenant_set_unref(o->set);
 }
 
-static enum cw_err end(struct owner *o, struct cw_str session_id, const char *reason)
+static enum cw_err end(struct login_owner *o, struct cw_str session_id, const char *reason)
 {
     enum cw_err err = store_session_end(o->login->deps.store, o->tenant->name, session_id, reason);
     if (err == CW_OK) {
@@ -147,10 +139,10 @@ static enum cw_err end(struct owner *o, struct cw_str session_id, const char *re
 
 /* --- administrators --------------------------------------------------------------------- */
 
-static enum cw_err administrator(struct owner *o, struct cw_arena *arena,
+static enum cw_err administrator(struct login_owner *o, struct cw_arena *arena,
                                  struct cw_str *ret_subject)
 {
-    TRY(open_bearer(o));
+    TRY(login_owner_bearer(o));
     ENSURE(o->administers, CW_SUBJECT_FORBIDDEN);
     char *copy = cw_arena_dup(arena, o->subject);
     ENSURE(copy != NULL, CW_NO_MEMORY);
@@ -162,10 +154,10 @@ enum cw_err login_administrator(struct login *login, struct cw_str tenant,
                                 const struct login_bearer *bearer, struct cw_arena *arena,
                                 struct cw_str *ret_subject)
 {
-    struct owner o = owner_of(login, bearer);
+    struct login_owner o = login_owner_of(login, bearer);
     o.tenant_name = tenant;
     enum cw_err err = tenant.n > 0 ? administrator(&o, arena, ret_subject) : CW_SUBJECT_FORBIDDEN;
-    owner_done(&o);
+    login_owner_done(&o);
     /* A good token of another tenant is not bad, it only counts for nothing here. */
     return err == CW_ISSUER_UNKNOWN || err == CW_TENANT_MISMATCH ? CW_SUBJECT_FORBIDDEN : err;
 }
@@ -173,7 +165,7 @@ enum cw_err login_administrator(struct login *login, struct cw_str tenant,
 /* --- logout ----------------------------------------------------------------------------- */
 
 /* A refresh token of any generation stands for its session, if it was really given out. */
-static enum cw_err logout_by_refresh(struct owner *o)
+static enum cw_err logout_by_refresh(struct login_owner *o)
 {
     struct refresh_token token;
     struct store_rotated family = {0};
@@ -191,13 +183,13 @@ static enum cw_err logout_by_refresh(struct owner *o)
     return err == CW_NOT_FOUND ? CW_OK : err; /* it was over already */
 }
 
-static enum cw_err logout(struct owner *o)
+static enum cw_err logout(struct login_owner *o)
 {
     if (o->bearer->refresh_token.n > 0) {
         TRY(open_tenant(o));
         return logout_by_refresh(o);
     }
-    TRY(open_bearer(o));
+    TRY(login_owner_bearer(o));
     enum cw_err err = end(o, o->session_id, "logout");
     return err == CW_NOT_FOUND ? CW_OK : err;
 }
@@ -205,18 +197,18 @@ static enum cw_err logout(struct owner *o)
 enum cw_err login_logout(struct login *login, const struct login_bearer *bearer)
 {
     int64_t started = cw_clock_monotonic_ms(login->deps.clock);
-    struct owner o = owner_of(login, bearer);
+    struct login_owner o = login_owner_of(login, bearer);
     enum cw_err err = logout(&o);
     login_tell(login, &o.event, started, err);
-    owner_done(&o);
+    login_owner_done(&o);
     return err;
 }
 
 /* --- claims and sessions ---------------------------------------------------------------- */
 
-static enum cw_err userinfo(struct owner *o, struct cw_buf *ret_json)
+static enum cw_err userinfo(struct login_owner *o, struct cw_buf *ret_json)
 {
-    TRY(open_bearer(o));
+    TRY(login_owner_bearer(o));
     ENSURE(token_scope_has(o->scope, "openid"), CW_SCOPE_INSUFFICIENT);
     struct store_user user;
     enum cw_err err =
@@ -243,14 +235,14 @@ static enum cw_err userinfo(struct owner *o, struct cw_buf *ret_json)
 enum cw_err login_userinfo(struct login *login, const struct login_bearer *bearer,
                            struct cw_buf *ret_json)
 {
-    struct owner o = owner_of(login, bearer);
+    struct login_owner o = login_owner_of(login, bearer);
     enum cw_err err = userinfo(&o, ret_json);
-    owner_done(&o);
+    login_owner_done(&o);
     return err;
 }
 
 struct listing {
-    struct owner *owner;
+    struct login_owner *owner;
     enum cw_err (*each)(void *ctx, const struct store_session *session, bool current);
     void *ctx;
 };
@@ -266,20 +258,20 @@ enum cw_err login_sessions(struct login *login, const struct login_bearer *beare
                                                bool current),
                            void *ctx)
 {
-    struct owner o = owner_of(login, bearer);
+    struct login_owner o = login_owner_of(login, bearer);
     struct listing listing = {.owner = &o, .each = each, .ctx = ctx};
-    enum cw_err err = open_bearer(&o);
+    enum cw_err err = login_owner_bearer(&o);
     if (err == CW_OK) {
         err = store_session_list(login->deps.store, o.tenant->name, o.subject, SESSIONS_MAX,
                                  list_one, &listing);
     }
-    owner_done(&o);
+    login_owner_done(&o);
     return err;
 }
 
-static enum cw_err end_one(struct owner *o, struct cw_str session_id)
+static enum cw_err end_one(struct login_owner *o, struct cw_str session_id)
 {
-    TRY(open_bearer(o));
+    TRY(login_owner_bearer(o));
     TRY(store_session_check(o->login->deps.store, o->tenant->name, session_id, o->subject));
     o->event.session_id = session_id;
     return end(o, session_id, "ended_by_user");
@@ -289,9 +281,9 @@ enum cw_err login_end_session(struct login *login, const struct login_bearer *be
                               struct cw_str session_id)
 {
     int64_t started = cw_clock_monotonic_ms(login->deps.clock);
-    struct owner o = owner_of(login, bearer);
+    struct login_owner o = login_owner_of(login, bearer);
     enum cw_err err = end_one(&o, session_id);
     login_tell(login, &o.event, started, err);
-    owner_done(&o);
+    login_owner_done(&o);
     return err;
 }

@@ -44,6 +44,7 @@ void login_answer_done(struct login_answer *answer)
     wipe_free(answer->access_token);
     wipe_free(answer->id_token);
     free(answer->scope);
+    free(answer->mfa_methods);
     cw_secret_wipe(answer, sizeof(*answer));
 }
 
@@ -99,6 +100,7 @@ enum cw_err login_issue(struct login *login, const struct login_scene *scene,
         .name = user->name,
         .email = user->email,
         .email_verified = user->email_verified,
+        .amr = session->amr,
         .auth_time = session->started_at / 1000,
         .now = cw_clock_wall_s(login->deps.clock),
         .access_life = tenant->access_life_s,

@@ -1,14 +1,16 @@
 /* Log in against the central database:
  *
- *   tenant, client, origin → prepare name and password → throttle → user → argon2id → session
+ *   tenant, client, origin → prepare name and password → throttle → user → argon2id
+ *     → second factor, where there is one → session
  *
  * An unknown user, a wrong, empty or spoilt password run through the same statements and exactly
  * one hash, and get the same answer. */
-#include "authsvc/login/login_impl.h"
-
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "authsvc/login/factor.h"
+#include "authsvc/login/mfa_kind.h"
 
 enum {
     ARENA_MAX = 256 * 1024,
@@ -23,8 +25,8 @@ struct attempt {
     struct cw_arena arena;
     char *username; /* prepared */
     struct cw_secret password;
-    struct store_user user;
-    enum password_outcome outcome;
+    struct cw_str scope; /* granted */
+    struct login_trial trial;
     struct login_event event;
 };
 
@@ -52,24 +54,6 @@ static enum cw_err grant_scopes(struct attempt *a, struct cw_str *ret_scope)
     return CW_OK;
 }
 
-/* The same work for known and unknown users; ret_right only with the right password. */
-static enum cw_err check_password(struct attempt *a, bool *ret_right)
-{
-    struct login *login = a->login;
-    enum cw_err err = store_user_by_name(login->deps.store, a->scene.tenant->name,
-                                         cw_str(a->username), &a->arena, &a->user);
-    if (err == CW_NOT_FOUND) {
-        a->user = (struct store_user){0};
-    } else {
-        TRY(err);
-    }
-    TRY(password_verify(login->deps.hasher, a->user.password_hash, cw_secret_str(&a->password),
-                        &a->outcome));
-    a->event.subject = a->user.subject;
-    *ret_right = a->outcome != PASSWORD_WRONG;
-    return CW_OK;
-}
-
 /* The hash moves to the present parameters while the password is at hand. That it could not be is
  * no reason to refuse the login. */
 static void rehash(struct attempt *a)
@@ -77,8 +61,8 @@ static void rehash(struct attempt *a)
     char hash[PASSWORD_HASH_MAX];
     enum cw_err err = password_hash(a->login->deps.hasher, cw_secret_str(&a->password), hash);
     if (err == CW_OK) {
-        err = store_user_rehash(a->login->deps.store, a->scene.tenant->name, a->user.subject,
-                                a->user.password_hash, cw_str(hash));
+        err = store_user_rehash(a->login->deps.store, a->scene.tenant->name, a->trial.user.subject,
+                                a->trial.user.password_hash, cw_str(hash));
     }
     a->event.note = err == CW_OK ? "rehashed" : NULL;
 }
@@ -91,26 +75,28 @@ static struct cw_str cut(struct cw_str text, size_t max)
     return cw_str_slice(text, 0, CW_MIN(text.n, max));
 }
 
-static enum cw_err start_session(struct attempt *a, struct login_answer *answer)
+enum cw_err login_session_start(struct login *login, const struct login_scene *scene,
+                                const struct store_user *user, const struct login_start *start,
+                                struct login_answer *answer)
 {
-    const struct tenant *tenant = a->scene.tenant;
-    int64_t now = cw_clock_wall_ms(a->login->deps.clock);
+    const struct tenant *tenant = scene->tenant;
+    int64_t now = cw_clock_wall_ms(login->deps.clock);
     uint8_t random[16]; /* ASVS 7.2.3: at least 128 bits */
     char id[24];
     randombytes_buf(random, sizeof(random));
     sodium_bin2base64(id, sizeof(id), random, sizeof(random),
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    struct store_session session = {
+    const struct store_session session = {
         .id = cw_str(id),
-        .subject = a->user.subject,
-        .client_id = a->scene.client->id,
-        .device = cut(a->request->device, DEVICE_MAX),
-        .address = a->request->address,
+        .subject = user->subject,
+        .client_id = scene->client->id,
+        .scope = start->scope,
+        .device = cut(start->device, DEVICE_MAX),
+        .address = start->address,
         .started_at = now,
         .expires_at = now + tenant->refresh_absolute_ms,
+        .amr = start->amr,
     };
-    TRY(grant_scopes(a, &session.scope));
-
     struct refresh_token first;
     refresh_token_new(&first);
     struct store_family family = {
@@ -119,38 +105,82 @@ static enum cw_err start_session(struct attempt *a, struct login_answer *answer)
     memcpy(family.id, first.family, STORE_FAMILY_SIZE);
     refresh_token_hash(&first, family.hash);
     /* Signed first: what cannot be answered leaves no session behind. */
-    TRY(login_issue(a->login, &a->scene, &a->user, &session, answer));
-    TRY(store_session_start(a->login->deps.store, tenant->name, &session, &family,
+    TRY(login_issue(login, scene, user, &session, answer));
+    TRY(store_session_start(login->deps.store, tenant->name, &session, &family,
                             tenant->sessions_max));
     refresh_token_encode(&first, answer->refresh_token);
     sodium_memzero(&first, sizeof(first));
     answer->refresh_expires_in = (family.idle_expires_at - now) / 1000;
+    return CW_OK;
+}
+
+static enum cw_err start_session(struct attempt *a, struct cw_str amr, struct login_answer *answer)
+{
+    const struct login_start start = {
+        .scope = a->scope,
+        .device = a->request->device,
+        .address = a->request->address,
+        .amr = amr,
+    };
+    TRY(login_session_start(a->login, &a->scene, &a->trial.user, &start, answer));
     a->event.session_id = cw_str(answer->session_id);
     return CW_OK;
 }
 
+static enum cw_err ask_for_factor(struct attempt *a, struct cw_str methods,
+                                  struct login_answer *answer)
+{
+    const struct mfa_start start = {
+        .kind = &mfa_database,
+        .subject = a->trial.user.subject,
+        .username = a->trial.user.username,
+        .scope = a->scope,
+        .methods = methods,
+    };
+    return mfa_begin(a->login, &a->scene, &start, answer);
+}
+
+/* The password was right. What follows depends on the tenant and on what the user has enrolled. */
+static enum cw_err second_factor(struct attempt *a, struct login_answer *answer)
+{
+    const struct tenant *tenant = a->scene.tenant;
+    struct cw_str methods = {0};
+    if (tenant->mfa != TENANT_MFA_OFF) {
+        TRY(factor_methods(a->login, tenant->name, a->trial.user.subject, &methods));
+    }
+    if (methods.n == 0) {
+        return tenant->mfa == TENANT_MFA_REQUIRED ? ask_for_factor(a, CW_STR("enrol"), answer)
+                                                  : start_session(a, CW_STR("[\"pwd\"]"), answer);
+    }
+    if (a->request->otp.n == 0) {
+        return ask_for_factor(a, methods, answer);
+    }
+    TRY(factor_check_counted(a->login, tenant->name, &a->trial.user, a->request->address,
+                             a->request->otp, CW_STR(""), &answer->retry_after_ms));
+    return start_session(a, CW_STR(FACTOR_AMR), answer);
+}
+
 static enum cw_err run_checked(struct attempt *a, struct login_answer *answer)
 {
-    struct throttle_attempt counted;
-    int64_t wait_ms = 0;
-    enum cw_err err = throttle_begin(a->login->throttle, a->scene.tenant->name, cw_str(a->username),
-                                     a->request->address, &counted, &wait_ms);
-    if (err != CW_OK) {
-        answer->retry_after_ms = (uint32_t)CW_MIN(wait_ms, INT32_MAX);
-        return err;
-    }
-    bool right = false;
-    err = check_password(a, &right);
-    /* A failure of ours is not the user's: it is taken out again, too. */
-    throttle_end(a->login->throttle, &counted, right || err != CW_OK);
+    a->trial = (struct login_trial){
+        .login = a->login,
+        .tenant = a->scene.tenant->name,
+        .username = cw_str(a->username),
+        .address = a->request->address,
+        .password = cw_secret_str(&a->password),
+        .arena = &a->arena,
+    };
+    enum cw_err err = login_try_password(&a->trial);
+    a->event.subject = a->trial.user.subject;
+    answer->retry_after_ms = a->trial.retry_after_ms;
     TRY(err);
-    ENSURE(right, CW_CREDENTIALS_INVALID);
     /* Told only after the right password. */
-    ENSURE(!a->user.disabled, CW_ACCOUNT_BLOCKED);
-    if (a->outcome == PASSWORD_RIGHT_REHASH) {
+    ENSURE(!a->trial.user.disabled, CW_ACCOUNT_BLOCKED);
+    if (a->trial.outcome == PASSWORD_RIGHT_REHASH) {
         rehash(a);
     }
-    return start_session(a, answer);
+    TRY(grant_scopes(a, &a->scope));
+    return second_factor(a, answer);
 }
 
 static enum cw_err run(struct attempt *a, struct login_answer *answer)
@@ -179,7 +209,7 @@ enum cw_err login_run(struct login *login, const struct login_request *request,
     };
     enum cw_err err = run(&a, ret_answer);
     login_tell(login, &a.event, started, err);
-    if (err != CW_OK) {
+    if (err != CW_OK && err != CW_MFA_REQUIRED) {
         uint32_t retry = ret_answer->retry_after_ms;
         login_answer_done(ret_answer);
         ret_answer->retry_after_ms = retry;

@@ -23,9 +23,18 @@ struct login_limits {
     struct login_bucket account; /* one user name from one address */
     struct login_bucket address; /* one address (IPv6: one /64) */
     struct login_bucket tenant;  /* all of a tenant */
+    struct login_bucket mfa;     /* second factors of one user name, from anywhere */
 };
 
-enum login_kind { LOGIN_KIND_LOGIN = 0, LOGIN_KIND_REFRESH, LOGIN_KIND_LOGOUT };
+enum login_kind {
+    LOGIN_KIND_LOGIN = 0,
+    LOGIN_KIND_REFRESH,
+    LOGIN_KIND_LOGOUT,
+    LOGIN_KIND_MFA,           /* a login's second factor */
+    LOGIN_KIND_MFA_CHALLENGE, /* a code was asked for */
+    LOGIN_KIND_ACCOUNT,       /* a user has changed how it logs in; `note` says what */
+    LOGIN_KIND_COUNT,
+};
 
 /* What happened, for the audit log and the metrics. Never a password or a token. */
 struct login_event {
@@ -37,7 +46,7 @@ struct login_event {
     struct cw_str subject;    /* empty where no user was found */
     struct cw_str name;       /* as typed, prepared; for the log's digest */
     struct cw_str session_id; /* empty where none */
-    const char *note;         /* "reused", "repeated", "rehashed", or NULL */
+    const char *note;         /* "reused", "repeated", "rehashed", "totp-enrolled", …, or NULL */
     int64_t duration_ms;
 };
 
@@ -71,6 +80,7 @@ struct login_request {
     struct cw_str username;
     struct cw_str password;
     struct cw_str client_id;
+    struct cw_str otp;     /* of the user's second factor, where it is at hand */
     struct cw_str scope;   /* space-separated */
     struct cw_str origin;  /* web origin of the page that asks */
     struct cw_str address; /* the user's */
@@ -85,6 +95,8 @@ struct login_refresh_request {
     struct cw_str address;
 };
 
+enum { MFA_TOKEN_SIZE = 48 }; /* text and NUL */
+
 /* Tokens of one session (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3). */
 struct login_answer {
     char *access_token;
@@ -96,15 +108,18 @@ struct login_answer {
     char *scope;
     char session_id[24];
     uint32_t retry_after_ms; /* on failure; 0: none */
+    /* With CW_MFA_REQUIRED only: what login_mfa_verify (mfa.h) goes on with. */
+    char mfa_token[MFA_TOKEN_SIZE];
+    char *mfa_methods; /* space-separated: otp, recovery_code, oob, enrol */
 };
 
 /* Wipes and frees what the answer holds; also after a failure. */
 void login_answer_done(struct login_answer *answer);
 
 /* CW_TENANT_UNKNOWN, CW_CLIENT_UNKNOWN, CW_ORIGIN_FORBIDDEN, CW_REQUEST_MALFORMED,
- * CW_CREDENTIALS_INVALID, CW_ACCOUNT_BLOCKED, CW_THROTTLED, CW_STORE_UNAVAILABLE,
- * CW_KEYS_UNAVAILABLE, CW_NO_MEMORY; with an identity provider also what it says:
- * CW_IDP_UNAVAILABLE. */
+ * CW_CREDENTIALS_INVALID, CW_MFA_REQUIRED, CW_MFA_INVALID (of `otp`), CW_ACCOUNT_BLOCKED,
+ * CW_THROTTLED, CW_STORE_UNAVAILABLE, CW_KEYS_UNAVAILABLE, CW_NO_MEMORY; with an identity provider
+ * also what it says: CW_IDP_UNAVAILABLE. */
 enum cw_err login_run(struct login *login, const struct login_request *request,
                       struct login_answer *ret_answer);
 /* The same, with CW_REFRESH_INVALID. */

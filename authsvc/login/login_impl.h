@@ -19,6 +19,29 @@ struct login_scene {
     const struct tenant_client *client;
 };
 
+/* Whose access token it is: a request of a session's owner. */
+struct login_owner {
+    struct login *login;
+    const struct login_bearer *bearer;
+    struct cw_str tenant_name; /* chooses the tenant where the bearer has no domain */
+    struct tenant_set *set;    /* a reference */
+    const struct tenant *tenant;
+    struct cw_arena arena; /* holds what follows */
+    struct cw_str subject;
+    struct cw_str session_id;
+    struct cw_str client_id;
+    struct cw_str scope;
+    bool administers;
+    struct login_event event;
+};
+
+struct login_owner login_owner_of(struct login *login, const struct login_bearer *bearer);
+/* The owner of a living session by access token; errors as in login.h. */
+CW_MUST_USE enum cw_err login_owner_bearer(struct login_owner *o);
+/* The same for what only database tenants have: CW_IDP_MANAGED elsewhere. */
+CW_MUST_USE enum cw_err login_owner_database(struct login_owner *o);
+void login_owner_done(struct login_owner *o);
+
 CW_MUST_USE enum cw_err login_scene_open(struct login *login, struct cw_str domain,
                                          struct cw_str client_id, struct cw_str origin,
                                          struct login_scene *ret_scene);
@@ -29,6 +52,45 @@ CW_MUST_USE enum cw_err login_issue(struct login *login, const struct login_scen
                                     const struct store_user *user,
                                     const struct store_session *session,
                                     struct login_answer *answer);
+/* What a new session is made of beside user, tenant and client. */
+struct login_start {
+    struct cw_str scope; /* granted */
+    struct cw_str device;
+    struct cw_str address;
+    struct cw_str amr; /* JSON array */
+};
+/* Starts the session of a user who has proved itself, and answers with its tokens. */
+CW_MUST_USE enum cw_err login_session_start(struct login *login, const struct login_scene *scene,
+                                            const struct store_user *user,
+                                            const struct login_start *start,
+                                            struct login_answer *answer);
+
+/* throttle_begin, with the time to wait as the answer wants it. */
+CW_MUST_USE enum cw_err login_throttle(struct login *login, enum throttle_what what,
+                                       struct cw_str tenant, struct cw_str username,
+                                       struct cw_str address, struct throttle_attempt *attempt,
+                                       uint32_t *ret_retry_after_ms);
+
+/* A password on trial (password_check.c). Fill in the first part. */
+struct login_trial {
+    struct login *login;
+    struct cw_str tenant;
+    struct cw_str username; /* prepared */
+    struct cw_str address;
+    struct cw_str password; /* prepared */
+    struct cw_arena *arena;
+    /* Set by the trial: */
+    struct store_user user; /* empty where there is none */
+    enum password_outcome outcome;
+    uint32_t retry_after_ms;
+};
+/* Throttle, user, exactly one hash: the same work whoever it is. CW_CREDENTIALS_INVALID,
+ * CW_THROTTLED; CW_OK: the password is right, which says nothing of `user.disabled`. */
+CW_MUST_USE enum cw_err login_try_password(struct login_trial *trial);
+/* The owner of an access token shows its password again. */
+CW_MUST_USE enum cw_err login_password_again(struct login_owner *o, const struct store_user *user,
+                                             struct cw_str password, uint32_t *ret_retry_after_ms);
+
 void login_tell(struct login *login, struct login_event *event, int64_t started_ms,
                 enum cw_err outcome);
 

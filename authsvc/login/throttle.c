@@ -66,8 +66,8 @@ static void hash_key(struct cw_str a, const uint8_t *b, size_t n, uint8_t ret_ke
     crypto_hash_sha256_final(&state, ret_key);
 }
 
-static void fill(const struct throttle *throttle, struct cw_str username, struct cw_str address,
-                 struct throttle_attempt *attempt)
+static void fill(const struct throttle *throttle, enum throttle_what what, struct cw_str username,
+                 struct cw_str address, struct throttle_attempt *attempt)
 {
     uint8_t from[16];
     size_t n = address_key(address, from);
@@ -76,7 +76,11 @@ static void fill(const struct throttle *throttle, struct cw_str username, struct
         const char *dimension;
         const struct login_bucket *limit;
     } rows[THROTTLE_BUCKETS] = {
-        {"account-address", &l->account}, {"address", &l->address}, {"tenant", &l->tenant}};
+        {what == THROTTLE_MFA ? "mfa" : "account-address",
+         what == THROTTLE_MFA ? &l->mfa : &l->account},
+        {"address", &l->address},
+        {"tenant", &l->tenant},
+    };
     for (size_t i = 0; i < THROTTLE_BUCKETS; i++) {
         attempt->buckets[i] = (struct store_bucket){
             .dimension = rows[i].dimension,
@@ -84,7 +88,7 @@ static void fill(const struct throttle *throttle, struct cw_str username, struct
             .leak_per_minute = rows[i].limit->per_minute,
         };
     }
-    hash_key(username, from, n, attempt->buckets[0].key);
+    hash_key(username, from, what == THROTTLE_MFA ? 0 : n, attempt->buckets[0].key);
     hash_key(CW_STR(""), from, n, attempt->buckets[1].key);
     hash_key(CW_STR(""), from, 0, attempt->buckets[2].key);
 }
@@ -139,12 +143,12 @@ static enum cw_err try_once(struct throttle *throttle, struct throttle_attempt *
     return err;
 }
 
-enum cw_err throttle_begin(struct throttle *throttle, struct cw_str tenant, struct cw_str username,
-                           struct cw_str address, struct throttle_attempt *attempt,
-                           int64_t *ret_wait_ms)
+enum cw_err throttle_begin(struct throttle *throttle, enum throttle_what what, struct cw_str tenant,
+                           struct cw_str username, struct cw_str address,
+                           struct throttle_attempt *attempt, int64_t *ret_wait_ms)
 {
     *attempt = (struct throttle_attempt){.tenant = tenant};
-    fill(throttle, username, address, attempt);
+    fill(throttle, what, username, address, attempt);
     bool again = false;
     enum cw_err err;
     do {

@@ -6,6 +6,14 @@
 
 enum { THROTTLE_BUCKETS = 3 };
 
+/* What is counted. Each kind has a first bucket of its own, which a good attempt empties; address
+ * and tenant count all of them together. */
+enum throttle_what {
+    THROTTLE_LOGIN = 0, /* passwords of a user name from an address */
+    THROTTLE_MFA,       /* second factors of a user name, from anywhere: a six-digit code is guessed
+                           from many addresses. Only who knows the password gets so far. */
+};
+
 struct throttle;
 
 /* An attempt that has been let in; on the stack of its login. */
@@ -22,9 +30,10 @@ void throttle_free(struct throttle *throttle);
 /* Counts the attempt in all dimensions or, with CW_THROTTLED and the time to wait, in none. Where
  * only attempts that are still being checked stand in the way, it waits for them: many valid logins
  * of one account at once are never refused. `tenant` must live until the end. */
-CW_MUST_USE enum cw_err throttle_begin(struct throttle *throttle, struct cw_str tenant,
-                                       struct cw_str username, struct cw_str address,
-                                       struct throttle_attempt *attempt, int64_t *ret_wait_ms);
+CW_MUST_USE enum cw_err throttle_begin(struct throttle *throttle, enum throttle_what what,
+                                       struct cw_str tenant, struct cw_str username,
+                                       struct cw_str address, struct throttle_attempt *attempt,
+                                       int64_t *ret_wait_ms);
 /* After CW_OK of begin, once. `good`: the password was right. */
 void throttle_end(struct throttle *throttle, struct throttle_attempt *attempt, bool good);
 

@@ -80,6 +80,10 @@ static const struct cw_config_key keys[] = {
      "Failed logins of one tenant."},
     {"authsvc.throttle.tenant.per-minute", CW_CONFIG_INT, "1000", 1, 100000, NULL, 0,
      "Of those, so many are forgotten a minute."},
+    {"authsvc.throttle.mfa.burst", CW_CONFIG_INT, "10", 1, 100, NULL, 0,
+     "Wrong one-time and recovery codes of one user, from anywhere, before it has to wait."},
+    {"authsvc.throttle.mfa.per-minute", CW_CONFIG_INT, "1", 1, 100000, NULL, 0,
+     "Of those, so many are forgotten a minute."},
 
     /* The last of the table, and all that a tenant has: they judge the database's tenants, too. */
     {"tenants[].name", CW_CONFIG_STRING, NULL, 0, 0, NULL,
@@ -109,6 +113,9 @@ static const struct cw_config_key keys[] = {
      "Sessions of one user; the oldest end first."},
     {"tenants[].admin-role", CW_CONFIG_STRING, NULL, 0, 0, NULL, CW_CONFIG_RELOADABLE,
      "Role whose bearers may administer the tenant's users by AdminService; absent: nobody."},
+    {"tenants[].mfa", CW_CONFIG_ENUM, "optional", 0, 0, "optional|off|required",
+     CW_CONFIG_RELOADABLE,
+     "Second factor (TOTP): asked of users who have enrolled one, of nobody, or of everybody."},
     {"tenants[].clients[].id", CW_CONFIG_STRING, NULL, 0, 0, NULL,
      CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE,
      "Client of the tenant; the first one is the default."},
@@ -291,6 +298,8 @@ struct login_limits authsvc_limits(const struct cw_config *config)
                     cw_config_int(&root, "authsvc.throttle.address.per-minute")},
         .tenant = {cw_config_int(&root, "authsvc.throttle.tenant.burst"),
                    cw_config_int(&root, "authsvc.throttle.tenant.per-minute")},
+        .mfa = {cw_config_int(&root, "authsvc.throttle.mfa.burst"),
+                cw_config_int(&root, "authsvc.throttle.mfa.per-minute")},
     };
 }
 

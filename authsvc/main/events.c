@@ -68,9 +68,45 @@ struct cw_log_event events[EVENT_COUNT] = {
                              "iam",
                              100,
                              {0}},
+    [EVENT_MFA_REQUIRED] = {"login-mfa-required",
+                            CW_LOG_INFO,
+                            "the password was right, a second factor must follow",
+                            "authentication",
+                            0,
+                            {0}},
+    [EVENT_MFA_SUCCEEDED] = {"login-mfa-succeeded",
+                             CW_LOG_INFO,
+                             "a user has logged in with a second factor",
+                             "authentication",
+                             0,
+                             {0}},
+    [EVENT_MFA_FAILED] =
+        {"login-mfa-failed", CW_LOG_INFO, "a second factor was refused", "authentication", 0, {0}},
+    [EVENT_MFA_CHALLENGED] = {"login-mfa-challenged",
+                              CW_LOG_INFO,
+                              "a user has asked for a code",
+                              "authentication",
+                              100,
+                              {0}},
+    [EVENT_ACCOUNT_CHANGED] =
+        {"account-changed", CW_LOG_INFO, "a user has changed how it logs in", "iam", 0, {0}},
+    [EVENT_ACCOUNT_REFUSED] = {"account-change-refused",
+                               CW_LOG_INFO,
+                               "a change of how a user logs in was refused",
+                               "iam",
+                               0,
+                               {0}},
 };
 
-enum { METRIC_LOGINS, METRIC_LOGIN_SECONDS, METRIC_REFRESHES, METRIC_LOGOUTS, METRIC_HTTP };
+enum {
+    METRIC_LOGINS,
+    METRIC_LOGIN_SECONDS,
+    METRIC_REFRESHES,
+    METRIC_LOGOUTS,
+    METRIC_MFA,
+    METRIC_ACCOUNT,
+    METRIC_HTTP
+};
 
 static const struct cw_metric metrics[] = {
     [METRIC_LOGINS] = {"cw_authsvc_logins_total",
@@ -97,6 +133,18 @@ static const struct cw_metric metrics[] = {
                         {"tenant", "outcome"},
                         {0},
                         0},
+    [METRIC_MFA] = {"cw_authsvc_mfa_total",
+                    CW_METRIC_COUNTER,
+                    "Second factors of logins, by outcome.",
+                    {"tenant", "outcome"},
+                    {0},
+                    0},
+    [METRIC_ACCOUNT] = {"cw_authsvc_account_changes_total",
+                        CW_METRIC_COUNTER,
+                        "Changes of passwords and second factors, by outcome.",
+                        {"tenant", "outcome"},
+                        {0},
+                        0},
     [METRIC_HTTP] = {"cw_authsvc_http_requests_total",
                      CW_METRIC_COUNTER,
                      "Requests of the REST door.",
@@ -110,26 +158,39 @@ struct cw_metrics *events_metrics_new(void)
     return cw_metrics_new(metrics, CW_ARRAY_SIZE(metrics));
 }
 
+/* What is logged and counted for a kind, when it went well and when not. */
+static const struct {
+    enum event good;
+    enum event bad;
+    size_t counter;
+} kinds[LOGIN_KIND_COUNT] = {
+    [LOGIN_KIND_LOGIN] = {EVENT_LOGIN_SUCCEEDED, EVENT_LOGIN_FAILED, METRIC_LOGINS},
+    [LOGIN_KIND_REFRESH] = {EVENT_REFRESHED, EVENT_REFRESH_FAILED, METRIC_REFRESHES},
+    [LOGIN_KIND_LOGOUT] = {EVENT_SESSION_ENDED, EVENT_LOGOUT_FAILED, METRIC_LOGOUTS},
+    [LOGIN_KIND_MFA] = {EVENT_MFA_SUCCEEDED, EVENT_MFA_FAILED, METRIC_MFA},
+    [LOGIN_KIND_MFA_CHALLENGE] = {EVENT_MFA_CHALLENGED, EVENT_MFA_FAILED, METRIC_MFA},
+    [LOGIN_KIND_ACCOUNT] = {EVENT_ACCOUNT_CHANGED, EVENT_ACCOUNT_REFUSED, METRIC_ACCOUNT},
+};
+
 static enum event login_event_of(const struct login_event *e)
 {
-    if (e->kind == LOGIN_KIND_LOGOUT) {
-        return e->outcome == CW_OK ? EVENT_SESSION_ENDED : EVENT_LOGOUT_FAILED;
+    bool reused = e->note != NULL && cw_str_is(cw_str(e->note), "reused");
+    if (e->outcome == CW_OK) {
+        return kinds[e->kind].good;
     }
-    if (e->kind == LOGIN_KIND_REFRESH) {
-        if (e->outcome == CW_OK) {
-            return EVENT_REFRESHED;
-        }
-        return e->note != NULL && cw_str_is(cw_str(e->note), "reused") ? EVENT_REFRESH_REUSED
-                                                                       : EVENT_REFRESH_FAILED;
+    if (e->outcome == CW_MFA_REQUIRED) {
+        return EVENT_MFA_REQUIRED;
     }
-    switch (e->outcome) {
-    case CW_OK:
-        return EVENT_LOGIN_SUCCEEDED;
-    case CW_THROTTLED:
+    if (e->kind == LOGIN_KIND_REFRESH && reused) {
+        return EVENT_REFRESH_REUSED;
+    }
+    if (e->kind == LOGIN_KIND_REFRESH || e->kind == LOGIN_KIND_LOGOUT) {
+        return kinds[e->kind].bad;
+    }
+    if (e->outcome == CW_THROTTLED) {
         return EVENT_LOGIN_THROTTLED;
-    default:
-        return cw_err_info(e->outcome)->http >= 500 ? EVENT_LOGIN_REFUSED : EVENT_LOGIN_FAILED;
     }
+    return cw_err_info(e->outcome)->http >= 500 ? EVENT_LOGIN_REFUSED : kinds[e->kind].bad;
 }
 
 void events_on_login(void *ctx, const struct login_event *e)
@@ -137,12 +198,7 @@ void events_on_login(void *ctx, const struct login_event *e)
     struct cw_str tenant = e->tenant.n > 0 ? e->tenant : CW_STR("none");
     struct cw_str labels[] = {tenant, cw_str(cw_err_code(e->outcome))};
     bool login = e->kind == LOGIN_KIND_LOGIN;
-    static const size_t counters[] = {
-        [LOGIN_KIND_LOGIN] = METRIC_LOGINS,
-        [LOGIN_KIND_REFRESH] = METRIC_REFRESHES,
-        [LOGIN_KIND_LOGOUT] = METRIC_LOGOUTS,
-    };
-    cw_series_add(cw_metrics_series(ctx, counters[e->kind], labels), 1);
+    cw_series_add(cw_metrics_series(ctx, kinds[e->kind].counter, labels), 1);
     if (login) {
         cw_series_observe(cw_metrics_series(ctx, METRIC_LOGIN_SECONDS, NULL),
                           (uint64_t)CW_MAX(e->duration_ms, 0));

@@ -164,6 +164,7 @@ static enum cw_err fill(const struct cw_config_at *at, struct tenant *tenant)
     const char *admin_role = cw_config_string(at, "admin-role");
     TRY(copy(arena, cw_str(admin_role != NULL ? admin_role : ""), &tenant->admin_role));
     tenant->sessions_max = cw_config_int(at, "sessions-max");
+    tenant->mfa = (enum tenant_mfa)cw_config_enum(at, "mfa"); /* in the order of its values */
     if (tenant->login == TENANT_LOGIN_IDP) {
         TRY(idp_config_read(arena, at, &tenant->idp));
         struct tenant_idp *idp = tenant->idp;

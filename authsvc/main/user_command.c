@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "authsvc/login/mfa.h"
 #include "authsvc/main/app.h"
 
 enum { MESSAGE_MAX = 16 * 1024, OPTIONS_MAX = 16, LIST_MAX = 64 * 1024 };
@@ -18,6 +19,7 @@ static const char usage[] =
     "       cw-authsvc user set-password --config FILE --tenant NAME --username NAME\n"
     "       cw-authsvc user disable      --config FILE --tenant NAME --username NAME\n"
     "       cw-authsvc user enable       --config FILE --tenant NAME --username NAME\n"
+    "       cw-authsvc user reset-mfa    --config FILE --tenant NAME --username NAME\n"
     "\n"
     "The password is read from standard input, without the newline at its end.\n"
     "cw-authsvc must not be running on the same SQLite database.\n"
@@ -233,14 +235,23 @@ static int enable(struct command *c, const char *username)
     return set_disabled(c, username, false);
 }
 
+static int reset_mfa(struct command *c, const char *username)
+{
+    enum cw_err err = login_mfa_reset(c->store, cw_str(c->tenant), cw_str(username));
+    if (err == CW_OK) {
+        printf("second factors of %s of tenant %s removed\n", username, c->tenant);
+        return 0;
+    }
+    return fail(err == CW_NOT_FOUND ? 1 : 2, "%s of tenant %s: %s", username, c->tenant,
+                cw_err_code(err));
+}
+
 static const struct {
     const char *name;
     int (*run)(struct command *c, const char *username);
 } verbs[] = {
-    {"add", add},
-    {"set-password", set_password},
-    {"disable", disable},
-    {"enable", enable},
+    {"add", add},       {"set-password", set_password}, {"disable", disable},
+    {"enable", enable}, {"reset-mfa", reset_mfa},
 };
 
 /* --- as a whole ------------------------------------------------------------------------- */

@@ -1,36 +1,15 @@
-/* POST /auth/v1/login and /refresh, and the documents below /.well-known/: from an HTTP request to
- * the use case and back. */
-#include "authsvc/rest/rest.h"
-
+/* Login, refresh, logout, sessions, and the documents below /.well-known/: from an HTTP request to
+ * the use case and back. Other doors lie in files beside it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "authsvc/oidc/discovery.h"
+#include "authsvc/rest/rest_impl.h"
 
-enum {
-    BODY_MAX = 16 * 1024,
-    FIELD_MAX = 4096, /* bytes of client_id, scope, refresh_token */
-    DOCUMENT_MAX = 256 * 1024,
-};
+enum { DOCUMENT_MAX = 256 * 1024 };
 
-struct rest {
-    struct rest_options options;
-};
-
-/* One request on its way through a worker. */
-struct job {
-    struct rest *rest;
-    struct cw_http_request *request;
-    json_t *body;
-    char address[REST_ADDRESS_SIZE];
-    struct cw_str host;
-    struct cw_str origin;
-    struct cw_str device;
-    struct cw_str bearer; /* access token of the Authorization header */
-};
-
-static void job_free(struct job *job)
+static void job_free(struct rest_job *job)
 {
     if (job != NULL) {
         json_decref(job->body);
@@ -54,7 +33,7 @@ static enum cw_err read_host(struct rest *rest, struct cw_http_request *request,
     return CW_OK;
 }
 
-static enum cw_err read_client(struct job *job)
+static enum cw_err read_client(struct rest_job *job)
 {
     struct cw_http_request *request = job->request;
     TRY(read_host(job->rest, request, &job->host));
@@ -71,20 +50,23 @@ static enum cw_err read_client(struct job *job)
     return CW_OK;
 }
 
-static void problem(struct cw_http_request *request, enum cw_err err, uint32_t retry_after_ms,
-                    const char *detail)
+void rest_retry_after(struct cw_http_request *request, uint32_t retry_after_ms)
 {
     if (retry_after_ms > 0) {
         char seconds[16];
         snprintf(seconds, sizeof(seconds), "%u", (retry_after_ms + 999) / 1000);
         cw_http_set_header(request, "Retry-After", cw_str(seconds));
     }
-    cw_http_problem(request, err, detail);
 }
 
-/* A member that is a string or absent. */
-static enum cw_err field(const struct job *job, const char *name, size_t max, bool required,
-                         struct cw_str *ret_value)
+static void problem(struct cw_http_request *request, enum cw_err err, uint32_t retry_after_ms)
+{
+    rest_retry_after(request, retry_after_ms);
+    cw_http_problem(request, err, NULL);
+}
+
+enum cw_err rest_field(const struct rest_job *job, const char *name, size_t max, bool required,
+                       struct cw_str *ret_value)
 {
     const json_t *value = json_object_get(job->body, name);
     if (value == NULL) {
@@ -95,10 +77,18 @@ static enum cw_err field(const struct job *job, const char *name, size_t max, bo
     return CW_OK;
 }
 
-static void answer(struct job *job, enum cw_err err, const struct login_answer *a)
+static void answer(struct rest_job *job, enum cw_err err, const struct login_answer *a)
 {
+    if (err == CW_MFA_REQUIRED) {
+        const struct cw_http_member members[] = {
+            {.name = "mfa_token", .value = cw_str(a->mfa_token)},
+            {.name = "methods", .value = cw_str(a->mfa_methods), .list = true},
+        };
+        cw_http_problem_with(job->request, err, NULL, members, CW_ARRAY_SIZE(members));
+        return;
+    }
     if (err != CW_OK) {
-        problem(job->request, err, a->retry_after_ms, NULL);
+        problem(job->request, err, a->retry_after_ms);
         return;
     }
     json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "access_token",
@@ -114,7 +104,7 @@ static void answer(struct job *job, enum cw_err err, const struct login_answer *
 
 /* --- the work, on a worker -------------------------------------------------------------- */
 
-static void finish(struct job *job, enum cw_err err, struct login_answer *a)
+void rest_finish_login(struct rest_job *job, enum cw_err err, struct login_answer *a)
 {
     struct cw_http_request *request = job->request;
     answer(job, err, a);
@@ -125,7 +115,7 @@ static void finish(struct job *job, enum cw_err err, struct login_answer *a)
 
 static void run_login(void *arg)
 {
-    struct job *job = arg;
+    struct rest_job *job = arg;
     struct login_request r = {
         .domain = job->host,
         .origin = job->origin,
@@ -142,39 +132,39 @@ static void run_login(void *arg)
     } fields[] = {
         {"username", PASSWORD_NAME_MAX, true, &r.username},
         {"password", PASSWORD_BYTES_MAX, true, &r.password},
-        {"client_id", FIELD_MAX, false, &r.client_id},
-        {"scope", FIELD_MAX, false, &r.scope},
+        {"otp", REST_CODE_MAX, false, &r.otp},
+        {"client_id", REST_FIELD_MAX, false, &r.client_id},
+        {"scope", REST_FIELD_MAX, false, &r.scope},
     };
     for (size_t i = 0; err == CW_OK && i < CW_ARRAY_SIZE(fields); i++) {
-        err = field(job, fields[i].name, fields[i].max, fields[i].required, fields[i].value);
+        err = rest_field(job, fields[i].name, fields[i].max, fields[i].required, fields[i].value);
     }
     if (err == CW_OK) {
         err = login_run(job->rest->options.login, &r, &a);
     }
-    finish(job, err, &a);
+    rest_finish_login(job, err, &a);
 }
 
 static void run_refresh(void *arg)
 {
-    struct job *job = arg;
+    struct rest_job *job = arg;
     struct login_refresh_request r = {
         .domain = job->host,
         .origin = job->origin,
         .address = cw_str(job->address),
     };
     struct login_answer a = {0};
-    enum cw_err err = field(job, "refresh_token", FIELD_MAX, true, &r.refresh_token);
+    enum cw_err err = rest_field(job, "refresh_token", REST_FIELD_MAX, true, &r.refresh_token);
     if (err == CW_OK) {
-        err = field(job, "client_id", FIELD_MAX, false, &r.client_id);
+        err = rest_field(job, "client_id", REST_FIELD_MAX, false, &r.client_id);
     }
     if (err == CW_OK) {
         err = login_refresh(job->rest->options.login, &r, &a);
     }
-    finish(job, err, &a);
+    rest_finish_login(job, err, &a);
 }
 
-/* The bearer of the Authorization header; for logout a refresh token in the body goes first. */
-static struct login_bearer bearer_of(const struct job *job)
+struct login_bearer rest_bearer(const struct rest_job *job)
 {
     return (struct login_bearer){
         .domain = job->host,
@@ -183,11 +173,12 @@ static struct login_bearer bearer_of(const struct job *job)
     };
 }
 
-static void finish_bearer(struct job *job, enum cw_err err, int status, const json_t *body)
+void rest_finish(struct rest_job *job, enum cw_err err, uint32_t retry_after_ms, int status,
+                 const json_t *body)
 {
     struct cw_http_request *request = job->request;
     if (err != CW_OK) {
-        problem(request, err, 0, NULL);
+        problem(request, err, retry_after_ms);
     } else if (body != NULL) {
         cw_http_reply_json(request, status, body);
     } else {
@@ -200,26 +191,26 @@ static void finish_bearer(struct job *job, enum cw_err err, int status, const js
 
 static void run_logout(void *arg)
 {
-    struct job *job = arg;
-    struct login_bearer bearer = bearer_of(job);
+    struct rest_job *job = arg;
+    struct login_bearer bearer = rest_bearer(job);
     enum cw_err err = CW_OK;
     if (job->body != NULL) {
-        err = field(job, "refresh_token", FIELD_MAX, false, &bearer.refresh_token);
+        err = rest_field(job, "refresh_token", REST_FIELD_MAX, false, &bearer.refresh_token);
     }
     if (err == CW_OK) {
         err = login_logout(job->rest->options.login, &bearer);
     }
-    finish_bearer(job, err, 204, NULL);
+    rest_finish(job, err, 0, 204, NULL);
 }
 
 static void run_userinfo(void *arg)
 {
-    struct job *job = arg;
-    const struct login_bearer bearer = bearer_of(job);
+    struct rest_job *job = arg;
+    const struct login_bearer bearer = rest_bearer(job);
     CW_CLEANUP(cw_buf_done) struct cw_buf claims = CW_BUF_INIT(DOCUMENT_MAX);
     enum cw_err err = login_userinfo(job->rest->options.login, &bearer, &claims);
     json_t *body = err == CW_OK ? json_loadb(claims.p, claims.n, 0, NULL) : NULL;
-    finish_bearer(job, err == CW_OK && body == NULL ? CW_INTERNAL : err, 200, body);
+    rest_finish(job, err == CW_OK && body == NULL ? CW_INTERNAL : err, 0, 200, body);
     json_decref(body);
 }
 
@@ -240,44 +231,46 @@ static enum cw_err add_session(void *ctx, const struct store_session *s, bool cu
 
 static void run_sessions(void *arg)
 {
-    struct job *job = arg;
-    const struct login_bearer bearer = bearer_of(job);
+    struct rest_job *job = arg;
+    const struct login_bearer bearer = rest_bearer(job);
     json_t *list = json_array();
     enum cw_err err = login_sessions(job->rest->options.login, &bearer, add_session, list);
-    finish_bearer(job, err, 200, list);
+    rest_finish(job, err, 0, 200, list);
     json_decref(list);
 }
 
 static void run_end_session(void *arg)
 {
-    struct job *job = arg;
-    const struct login_bearer bearer = bearer_of(job);
+    struct rest_job *job = arg;
+    const struct login_bearer bearer = rest_bearer(job);
     enum cw_err err =
         login_end_session(job->rest->options.login, &bearer, cw_http_param(job->request, "id"));
-    finish_bearer(job, err, 204, NULL);
+    rest_finish(job, err, 0, 204, NULL);
 }
 
 /* --- handlers, on the server's thread --------------------------------------------------- */
 
-enum needs { NEEDS_BODY, NEEDS_BEARER, NEEDS_EITHER };
-
-static enum cw_err read_request(struct job *job, enum needs needs)
+static enum cw_err read_request(struct rest_job *job, enum rest_needs needs)
 {
     struct cw_http_request *request = job->request;
     bool has_body = cw_http_body(request).n > 0;
     TRY(read_client(job));
-    if (needs == NEEDS_BODY || (needs == NEEDS_EITHER && has_body)) {
-        return cw_http_json(request, &job->body);
+    if (needs != REST_NEEDS_BEARER && (needs != REST_NEEDS_EITHER || has_body)) {
+        TRY(cw_http_json(request, &job->body));
     }
-    return cw_http_bearer(request, &job->bearer);
+    if (needs == REST_NEEDS_BODY || (needs == REST_NEEDS_EITHER && has_body)) {
+        return CW_OK;
+    }
+    enum cw_err err = cw_http_bearer(request, &job->bearer);
+    return needs == REST_MAY_HAVE_BEARER && err == CW_TOKEN_MISSING ? CW_OK : err;
 }
 
-static void hand_over(struct cw_http_request *request, struct rest *rest, enum needs needs,
-                      struct cw_work *work, void (*run)(void *arg))
+void rest_hand_over(struct cw_http_request *request, struct rest *rest, enum rest_needs needs,
+                    struct cw_work *work, void (*run)(void *arg))
 {
-    struct job *job = calloc(1, sizeof(*job));
+    struct rest_job *job = calloc(1, sizeof(*job));
     if (job == NULL) {
-        problem(request, CW_NO_MEMORY, 0, NULL);
+        problem(request, CW_NO_MEMORY, 0);
         return;
     }
     job->rest = rest;
@@ -285,7 +278,7 @@ static void hand_over(struct cw_http_request *request, struct rest *rest, enum n
     enum cw_err err = read_request(job, needs);
     if (err != CW_OK) {
         job_free(job);
-        problem(request, err, 0, NULL);
+        problem(request, err, 0);
         return;
     }
     work = login_work(rest->options.login, job->host, work);
@@ -293,7 +286,7 @@ static void hand_over(struct cw_http_request *request, struct rest *rest, enum n
     err = cw_work_submit(work, run, job);
     if (err != CW_OK) {
         job_free(job);
-        problem(request, err == CW_SHUTTING_DOWN ? err : CW_LOGIN_OVERLOADED, 0, NULL);
+        problem(request, err == CW_SHUTTING_DOWN ? err : CW_LOGIN_OVERLOADED, 0);
         cw_http_resume(request);
     }
 }
@@ -301,37 +294,37 @@ static void hand_over(struct cw_http_request *request, struct rest *rest, enum n
 static void handle_login(struct cw_http_request *request, void *ctx)
 {
     struct rest *rest = ctx;
-    hand_over(request, rest, NEEDS_BODY, rest->options.logins, run_login);
+    rest_hand_over(request, rest, REST_NEEDS_BODY, rest->options.logins, run_login);
 }
 
 static void handle_refresh(struct cw_http_request *request, void *ctx)
 {
     struct rest *rest = ctx;
-    hand_over(request, rest, NEEDS_BODY, rest->options.refreshes, run_refresh);
+    rest_hand_over(request, rest, REST_NEEDS_BODY, rest->options.refreshes, run_refresh);
 }
 
 static void handle_logout(struct cw_http_request *request, void *ctx)
 {
     struct rest *rest = ctx;
-    hand_over(request, rest, NEEDS_EITHER, rest->options.refreshes, run_logout);
+    rest_hand_over(request, rest, REST_NEEDS_EITHER, rest->options.refreshes, run_logout);
 }
 
 static void handle_userinfo(struct cw_http_request *request, void *ctx)
 {
     struct rest *rest = ctx;
-    hand_over(request, rest, NEEDS_BEARER, rest->options.refreshes, run_userinfo);
+    rest_hand_over(request, rest, REST_NEEDS_BEARER, rest->options.refreshes, run_userinfo);
 }
 
 static void handle_sessions(struct cw_http_request *request, void *ctx)
 {
     struct rest *rest = ctx;
-    hand_over(request, rest, NEEDS_BEARER, rest->options.refreshes, run_sessions);
+    rest_hand_over(request, rest, REST_NEEDS_BEARER, rest->options.refreshes, run_sessions);
 }
 
 static void handle_end_session(struct cw_http_request *request, void *ctx)
 {
     struct rest *rest = ctx;
-    hand_over(request, rest, NEEDS_BEARER, rest->options.refreshes, run_end_session);
+    rest_hand_over(request, rest, REST_NEEDS_BEARER, rest->options.refreshes, run_end_session);
 }
 
 /* A document of the tenant that the host chooses. */
@@ -357,7 +350,7 @@ static void document(struct cw_http_request *request, struct rest *rest,
         cw_http_set_header(request, "Access-Control-Allow-Origin", CW_STR("*"));
         cw_http_reply(request, 200, media_type, cw_buf_str(&json));
     } else {
-        problem(request, err, 0, NULL);
+        problem(request, err, 0);
     }
     tenant_set_unref(set);
 }
@@ -382,15 +375,18 @@ static const struct cw_http_route routes[] = {
     {.method = "POST",
      .path = "/auth/v1/login",
      .handle = handle_login,
-     .max_body = BODY_MAX,
+     .max_body = REST_BODY_MAX,
      .media_type = "application/json"},
     {.method = "POST",
      .path = "/auth/v1/refresh",
      .handle = handle_refresh,
-     .max_body = BODY_MAX,
+     .max_body = REST_BODY_MAX,
      .media_type = "application/json"},
     /* The body is optional: its media type is looked at where there is one. */
-    {.method = "POST", .path = "/auth/v1/logout", .handle = handle_logout, .max_body = BODY_MAX},
+    {.method = "POST",
+     .path = "/auth/v1/logout",
+     .handle = handle_logout,
+     .max_body = REST_BODY_MAX},
     {.method = "GET", .path = "/auth/v1/userinfo", .handle = handle_userinfo},
     {.method = "GET", .path = "/auth/v1/sessions", .handle = handle_sessions},
     {.method = "DELETE", .path = "/auth/v1/sessions/{id}", .handle = handle_end_session},
@@ -415,4 +411,9 @@ void rest_free(struct rest *rest)
 struct cw_http_routes rest_routes(struct rest *rest)
 {
     return (struct cw_http_routes){routes, CW_ARRAY_SIZE(routes), rest};
+}
+
+struct cw_http_routes rest_mfa_routes(struct rest *rest)
+{
+    return (struct cw_http_routes){rest_mfa_table, rest_mfa_table_n, rest};
 }

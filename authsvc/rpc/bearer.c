@@ -23,8 +23,8 @@ static void finish(struct rpc_job *job, enum cw_err err, const ProtobufCMessage 
     free(job);
 }
 
-static struct login_bearer bearer_of(const struct rpc_job *job, const char *domain,
-                                     ProtobufCBinaryData token)
+struct login_bearer rpc_bearer(const struct rpc_job *job, const char *domain,
+                               ProtobufCBinaryData token)
 {
     return (struct login_bearer){
         .domain = cw_str(domain),
@@ -37,7 +37,7 @@ static void run_logout(void *arg)
 {
     struct rpc_job *job = arg;
     const logout_message *m = (const logout_message *)job->request;
-    struct login_bearer bearer = bearer_of(job, m->domain, m->access_token);
+    struct login_bearer bearer = rpc_bearer(job, m->domain, m->access_token);
     bearer.refresh_token = rpc_bytes(m->refresh_token);
     Clinicwave__Identity__V1__LogoutResponse response =
         CLINICWAVE__IDENTITY__V1__LOGOUT_RESPONSE__INIT;
@@ -49,7 +49,7 @@ static void run_user_info(void *arg)
 {
     struct rpc_job *job = arg;
     const user_info_message *m = (const user_info_message *)job->request;
-    const struct login_bearer bearer = bearer_of(job, m->domain, m->access_token);
+    const struct login_bearer bearer = rpc_bearer(job, m->domain, m->access_token);
     CW_CLEANUP(cw_buf_done) struct cw_buf claims = CW_BUF_INIT(CLAIMS_MAX);
     Clinicwave__Identity__V1__UserInfoResponse response =
         CLINICWAVE__IDENTITY__V1__USER_INFO_RESPONSE__INIT;
@@ -105,7 +105,7 @@ static void run_list_sessions(void *arg)
 {
     struct rpc_job *job = arg;
     const list_message *m = (const list_message *)job->request;
-    const struct login_bearer bearer = bearer_of(job, m->domain, m->access_token);
+    const struct login_bearer bearer = rpc_bearer(job, m->domain, m->access_token);
     struct listing listing = {.arena = CW_ARENA_INIT(LIST_ARENA)};
     Clinicwave__Identity__V1__ListSessionsResponse response =
         CLINICWAVE__IDENTITY__V1__LIST_SESSIONS_RESPONSE__INIT;
@@ -120,7 +120,7 @@ static void run_end_session(void *arg)
 {
     struct rpc_job *job = arg;
     const end_message *m = (const end_message *)job->request;
-    const struct login_bearer bearer = bearer_of(job, m->domain, m->access_token);
+    const struct login_bearer bearer = rpc_bearer(job, m->domain, m->access_token);
     Clinicwave__Identity__V1__EndSessionResponse response =
         CLINICWAVE__IDENTITY__V1__END_SESSION_RESPONSE__INIT;
     enum cw_err err = login_end_session(job->identity->login, &bearer, cw_str(m->session_id));

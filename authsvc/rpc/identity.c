@@ -13,7 +13,7 @@ typedef Clinicwave__Identity__V1__LoginRequest login_message;
 typedef Clinicwave__Identity__V1__RefreshRequest refresh_message;
 typedef Clinicwave__Identity__V1__TokenSet token_set;
 
-enum { ADDRESS_SIZE = RPC_ADDRESS_SIZE, SCOPE_MAX = 4096, FIELD_MAX = 4096 };
+enum { ADDRESS_SIZE = RPC_ADDRESS_SIZE, SCOPE_MAX = 4096 };
 
 static bool trusted(const struct identity *identity, uid_t uid)
 {
@@ -62,7 +62,7 @@ static void client_address(const struct identity *identity, struct cw_rpc_call *
     }
 }
 
-static token_set tokens_of(struct login_answer *a)
+token_set rpc_tokens(struct login_answer *a)
 {
     token_set set = CLINICWAVE__IDENTITY__V1__TOKEN_SET__INIT;
     static char bearer[] = "Bearer";
@@ -79,13 +79,26 @@ static token_set tokens_of(struct login_answer *a)
     return set;
 }
 
-static void fail(struct cw_rpc_call *call, enum cw_err err, uint32_t retry_after_ms)
+void rpc_fail(struct cw_rpc_call *call, enum cw_err err, uint32_t retry_after_ms)
 {
     if (retry_after_ms > 0) {
         cw_rpc_fail_retry(call, err, NULL, retry_after_ms);
     } else {
         cw_rpc_fail(call, err, NULL);
     }
+}
+
+void rpc_fail_login(struct cw_rpc_call *call, enum cw_err err, const struct login_answer *a)
+{
+    if (err != CW_MFA_REQUIRED) {
+        rpc_fail(call, err, a->retry_after_ms);
+        return;
+    }
+    const struct cw_rpc_fact facts[] = {
+        {"mfa_token", a->mfa_token},
+        {"methods", a->mfa_methods},
+    };
+    cw_rpc_fail_with(call, err, facts, CW_ARRAY_SIZE(facts));
 }
 
 /* --- the work, on a worker -------------------------------------------------------------- */
@@ -107,7 +120,7 @@ static enum cw_err join_scopes(const login_message *m, struct cw_arena *arena,
 }
 
 /* protobuf-c checks no UTF-8. */
-static struct cw_str text_or_none(const char *text)
+struct cw_str rpc_text_or_none(const char *text)
 {
     struct cw_str s = cw_str(text);
     return cw_str_is_utf8(s) ? s : CW_STR("");
@@ -121,26 +134,27 @@ static void run_login(void *arg)
         .domain = cw_str(m->domain),
         .username = rpc_bytes(m->username),
         .password = rpc_bytes(m->password),
+        .otp = rpc_bytes(m->otp),
         .client_id = cw_str(m->client_id),
         .address = cw_str(job->address),
-        .device = text_or_none(m->user_agent),
+        .device = rpc_text_or_none(m->user_agent),
     };
     struct login_answer a = {0};
     enum cw_err err = join_scopes(m, cw_rpc_call_arena(job->call), &r.scope);
-    if (err == CW_OK && r.client_id.n > FIELD_MAX) {
+    if (err == CW_OK && (r.client_id.n > RPC_FIELD_MAX || r.otp.n > RPC_CODE_MAX)) {
         err = CW_REQUEST_MALFORMED;
     }
     if (err == CW_OK) {
         err = login_run(job->identity->login, &r, &a);
     }
     if (err == CW_OK) {
-        token_set set = tokens_of(&a);
+        token_set set = rpc_tokens(&a);
         Clinicwave__Identity__V1__LoginResponse response =
             CLINICWAVE__IDENTITY__V1__LOGIN_RESPONSE__INIT;
         response.tokens = &set;
         cw_rpc_reply(job->call, &response.base);
     } else {
-        fail(job->call, err, a.retry_after_ms);
+        rpc_fail_login(job->call, err, &a);
     }
     login_answer_done(&a);
     free(job);
@@ -159,13 +173,13 @@ static void run_refresh(void *arg)
     struct login_answer a = {0};
     enum cw_err err = login_refresh(job->identity->login, &r, &a);
     if (err == CW_OK) {
-        token_set set = tokens_of(&a);
+        token_set set = rpc_tokens(&a);
         Clinicwave__Identity__V1__RefreshResponse response =
             CLINICWAVE__IDENTITY__V1__REFRESH_RESPONSE__INIT;
         response.tokens = &set;
         cw_rpc_reply(job->call, &response.base);
     } else {
-        fail(job->call, err, a.retry_after_ms);
+        rpc_fail_login(job->call, err, &a);
     }
     login_answer_done(&a);
     free(job);
@@ -240,5 +254,40 @@ const struct cw_rpc_method identity_methods[] = {
      .listeners = LISTENER_AUTHSVC,
      .request = &clinicwave__identity__v1__end_session_request__descriptor,
      .unary = rpc_end_session},
+    {.path = "/clinicwave.identity.v1.IdentityService/ChallengeMfa",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__challenge_mfa_request__descriptor,
+     .unary = rpc_challenge_mfa},
+    {.path = "/clinicwave.identity.v1.IdentityService/VerifyMfa",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__verify_mfa_request__descriptor,
+     .unary = rpc_verify_mfa},
+    {.path = "/clinicwave.identity.v1.IdentityService/GetMfa",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__get_mfa_request__descriptor,
+     .unary = rpc_get_mfa},
+    {.path = "/clinicwave.identity.v1.IdentityService/StartTotp",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__start_totp_request__descriptor,
+     .unary = rpc_start_totp},
+    {.path = "/clinicwave.identity.v1.IdentityService/ConfirmTotp",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__confirm_totp_request__descriptor,
+     .unary = rpc_confirm_totp},
+    {.path = "/clinicwave.identity.v1.IdentityService/RemoveTotp",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__remove_totp_request__descriptor,
+     .unary = rpc_remove_totp},
+    {.path = "/clinicwave.identity.v1.IdentityService/RenewRecoveryCodes",
+     .kind = CW_RPC_UNARY,
+     .listeners = LISTENER_AUTHSVC,
+     .request = &clinicwave__identity__v1__renew_recovery_codes_request__descriptor,
+     .unary = rpc_renew_recovery_codes},
 };
 const size_t identity_n_methods = CW_ARRAY_SIZE(identity_methods);

@@ -3,8 +3,13 @@
 #define AUTHSVC_RPC_RPC_IMPL_H
 
 #include "authsvc/rpc/identity.h"
+#include "clinicwave/identity/v1/identity.pb-c.h"
 
-enum { RPC_ADDRESS_SIZE = 46 };
+enum {
+    RPC_ADDRESS_SIZE = 46,
+    RPC_FIELD_MAX = 4096,
+    RPC_CODE_MAX = 64 /* codes that people type */
+};
 
 /* A call on its way through a worker; freed by it. */
 struct rpc_job {
@@ -25,9 +30,27 @@ void rpc_hand_over(struct cw_rpc_call *call, const ProtobufCMessage *request,
                    const struct identity *identity, const char *domain, const char *told_address,
                    struct cw_work *work, void (*run)(void *arg));
 
+/* protobuf-c checks no UTF-8 of bytes: text, or nothing. */
+struct cw_str rpc_text_or_none(const char *text);
+/* Points into the answer. */
+Clinicwave__Identity__V1__TokenSet rpc_tokens(struct login_answer *a);
+void rpc_fail(struct cw_rpc_call *call, enum cw_err err, uint32_t retry_after_ms);
+/* With what CW_MFA_REQUIRED needs. */
+void rpc_fail_login(struct cw_rpc_call *call, enum cw_err err, const struct login_answer *a);
+struct login_bearer rpc_bearer(const struct rpc_job *job, const char *domain,
+                               ProtobufCBinaryData token);
+
 void rpc_logout(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 void rpc_user_info(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 void rpc_list_sessions(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 void rpc_end_session(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
+
+void rpc_challenge_mfa(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
+void rpc_verify_mfa(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
+void rpc_get_mfa(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
+void rpc_start_totp(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
+void rpc_confirm_totp(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
+void rpc_remove_totp(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
+void rpc_renew_recovery_codes(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 
 #endif

@@ -117,6 +117,42 @@ static const struct migration migrations[] = {
      " domain TEXT PRIMARY KEY," /* normalised */
      " tenant TEXT NOT NULL REFERENCES tenant_config (tenant));"
      "CREATE INDEX tenant_domain_tenant ON tenant_domain (tenant);"},
+    {4, "second factors",
+     /* How the user has proved who it is (RFC 8176), as a JSON array. */
+     "ALTER TABLE session ADD COLUMN amr TEXT NOT NULL DEFAULT '[\"pwd\"]';"
+
+     "CREATE TABLE mfa_challenge ("
+     " tenant TEXT NOT NULL REFERENCES tenant (name),"
+     " id BYTEA NOT NULL," /* SHA-256 of the mfa_token */
+     " kind TEXT NOT NULL,"
+     " subject TEXT NOT NULL,"
+     " username TEXT NOT NULL,"
+     " client_id TEXT NOT NULL,"
+     " scope TEXT NOT NULL,"
+     " methods TEXT NOT NULL,"
+     " sealed BYTEA NOT NULL," /* what the kind of login keeps */
+     " attempts BIGINT NOT NULL,"
+     " challenges BIGINT NOT NULL,"
+     " expires_at BIGINT NOT NULL,"
+     " PRIMARY KEY (tenant, id));"
+     "CREATE INDEX mfa_challenge_expiry ON mfa_challenge (expires_at);"
+
+     "CREATE TABLE user_totp ("
+     " tenant TEXT NOT NULL,"
+     " subject TEXT NOT NULL,"
+     " sealed BYTEA NOT NULL,"
+     " created_at BIGINT NOT NULL,"
+     " confirmed_at BIGINT,"       /* NULL: not yet in use */
+     " last_step BIGINT NOT NULL," /* the newest time step that was used */
+     " PRIMARY KEY (tenant, subject),"
+     " FOREIGN KEY (tenant, subject) REFERENCES app_user (tenant, subject) ON DELETE CASCADE);"
+
+     "CREATE TABLE user_recovery_code ("
+     " tenant TEXT NOT NULL,"
+     " subject TEXT NOT NULL,"
+     " hash BYTEA NOT NULL,"
+     " PRIMARY KEY (tenant, subject, hash),"
+     " FOREIGN KEY (tenant, subject) REFERENCES app_user (tenant, subject) ON DELETE CASCADE);"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

@@ -23,6 +23,7 @@ static enum cw_err start_in(struct db_tx *tx, struct cw_str tenant,
         db_text(session->address),
         db_int(session->started_at),
         db_int(session->expires_at),
+        db_text(session->amr),
     };
     int64_t changes = 0;
     TRY(db_run(tx, DB_SESSION_ADD, add, CW_ARRAY_SIZE(add), NULL, NULL, &changes));
@@ -145,7 +146,7 @@ static enum cw_err read_family(void *ctx, const struct db_value *c, size_t n)
 {
     struct family_read *read = ctx;
     struct store_rotated *out = read->rotated;
-    ENSURE(n == 12 && c[1].s.n == STORE_HASH_SIZE, CW_INTERNAL);
+    ENSURE(n == 13 && c[1].s.n == STORE_HASH_SIZE, CW_INTERNAL);
     out->generation = c[0].i;
     memcpy(out->current_hash, c[1].s.p, STORE_HASH_SIZE);
     read->has_previous = c[2].type == DB_BYTES && c[2].s.n == STORE_HASH_SIZE;
@@ -161,6 +162,7 @@ static enum cw_err read_family(void *ctx, const struct db_value *c, size_t n)
     TRY(store_copy(read->arena, c[9].s, &out->session.scope));
     out->session.started_at = c[10].i;
     read->ended = c[11].type != DB_NULL;
+    TRY(store_copy(read->arena, c[12].s, &out->session.amr));
     read->found = true;
     return CW_OK;
 }

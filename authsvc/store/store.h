@@ -164,6 +164,7 @@ struct store_session {
     int64_t started_at;
     int64_t used_at;
     int64_t expires_at; /* absolute end of session and refresh tokens */
+    struct cw_str amr;  /* JSON array: how the user has proved who it is (RFC 8176) */
 };
 
 struct store_family {
@@ -215,7 +216,7 @@ struct store_rotated {
     uint8_t current_hash[STORE_HASH_SIZE];
     int64_t idle_expires_at;
     int64_t expires_at;
-    struct store_session session; /* id, subject, client_id, scope, started_at */
+    struct store_session session; /* id, subject, client_id, scope, started_at, amr */
     struct store_user user;       /* for DONE and REPEATED */
 };
 
@@ -292,6 +293,75 @@ CW_MUST_USE enum cw_err store_key_remove(struct store *store, struct cw_str tena
                                          struct cw_str kid);
 /* How many keys there are, over all tenants. */
 CW_MUST_USE enum cw_err store_key_count(struct store *store, int64_t *ret_count);
+
+/* --- second factors --------------------------------------------------------------------- */
+
+/* A login whose password was right and whose second factor is awaited. */
+struct store_challenge {
+    uint8_t id[STORE_HASH_SIZE]; /* SHA-256 of the mfa_token */
+    struct cw_str kind;          /* of login */
+    struct cw_str subject;       /* may be empty: the identity provider has not told it yet */
+    struct cw_str username;
+    struct cw_str client_id;
+    struct cw_str scope; /* granted, space-separated */
+    struct cw_str methods;
+    struct cw_str sealed; /* what the kind of login keeps */
+    int64_t expires_at;
+};
+
+enum store_challenge_use {
+    STORE_CHALLENGE_ATTEMPT = 0,
+    STORE_CHALLENGE_SEND,
+    STORE_CHALLENGE_LOOK
+};
+
+CW_MUST_USE enum cw_err store_challenge_add(struct store *store, struct cw_str tenant,
+                                            const struct store_challenge *challenge);
+/* Counts one use (none for LOOK) and reads the row; strings are put into the arena. CW_NOT_FOUND:
+ * there is none, it has expired, or it was used so `max` times already. */
+CW_MUST_USE enum cw_err store_challenge_take(struct store *store, struct cw_str tenant,
+                                             const uint8_t *id, enum store_challenge_use use,
+                                             int64_t max, struct cw_arena *arena,
+                                             struct store_challenge *ret_challenge);
+/* Uses it up. CW_NOT_FOUND: somebody else has. */
+CW_MUST_USE enum cw_err store_challenge_claim(struct store *store, struct cw_str tenant,
+                                              const uint8_t *id);
+
+struct store_totp {
+    struct cw_str sealed; /* the secret */
+    int64_t created_at;
+    bool confirmed;
+    int64_t last_step; /* the newest time step that was used */
+};
+
+/* Keeps a new secret, not yet in use, in place of another such one. CW_CONFLICT: one is in use. */
+CW_MUST_USE enum cw_err store_totp_start(struct store *store, struct cw_str tenant,
+                                         struct cw_str subject, struct cw_str sealed);
+/* The string is put into the arena. CW_NOT_FOUND: the user has none. */
+CW_MUST_USE enum cw_err store_totp_get(struct store *store, struct cw_str tenant,
+                                       struct cw_str subject, struct cw_arena *arena,
+                                       struct store_totp *ret_totp);
+/* Takes the time step of a secret in use. CW_CONFLICT: it or a later one was used, or the secret is
+ * another by now. */
+CW_MUST_USE enum cw_err store_totp_use(struct store *store, struct cw_str tenant,
+                                       struct cw_str subject, struct cw_str sealed, int64_t step);
+/* The secret comes into use, with recovery codes in place of earlier ones. CW_CONFLICT as above. */
+CW_MUST_USE enum cw_err store_totp_confirm(struct store *store, struct cw_str tenant,
+                                           struct cw_str subject, struct cw_str sealed,
+                                           int64_t step,
+                                           const uint8_t (*code_hashes)[STORE_HASH_SIZE], size_t n);
+/* Secret and recovery codes go. CW_NOT_FOUND: there was no secret. */
+CW_MUST_USE enum cw_err store_mfa_remove(struct store *store, struct cw_str tenant,
+                                         struct cw_str subject);
+CW_MUST_USE enum cw_err store_recovery_replace(struct store *store, struct cw_str tenant,
+                                               struct cw_str subject,
+                                               const uint8_t (*code_hashes)[STORE_HASH_SIZE],
+                                               size_t n);
+/* Uses up a code. CW_NOT_FOUND: there is no such one. */
+CW_MUST_USE enum cw_err store_recovery_use(struct store *store, struct cw_str tenant,
+                                           struct cw_str subject, const uint8_t *code_hash);
+CW_MUST_USE enum cw_err store_recovery_count(struct store *store, struct cw_str tenant,
+                                             struct cw_str subject, int64_t *ret_count);
 
 /* --- throttle --------------------------------------------------------------------------- */
 

@@ -59,6 +59,13 @@ struct tenant_idp {
     struct cw_str permissions_claim;
 };
 
+/* Whether a login needs a second factor. */
+enum tenant_mfa {
+    TENANT_MFA_OPTIONAL = 0, /* of users who have enrolled one */
+    TENANT_MFA_OFF,          /* of nobody; nobody can enrol */
+    TENANT_MFA_REQUIRED,     /* of everybody; who has none enrols at login */
+};
+
 enum { TENANT_ARENA_MAX = 1024 * 1024 }; /* bytes of one tenant */
 
 /* Under construction it has one owner; afterwards nothing in it changes. */
@@ -82,8 +89,9 @@ struct tenant {
     int64_t refresh_idle_ms;
     int64_t refresh_absolute_ms;
     int64_t refresh_grace_ms;
-    int64_t sessions_max;                /* of one user */
-    struct cw_str admin_role;            /* that administers its users; empty: none does */
+    int64_t sessions_max;     /* of one user */
+    struct cw_str admin_role; /* that administers its users; empty: none does */
+    enum tenant_mfa mfa;
     const struct tenant_client *clients; /* the first one is the default */
     size_t n_clients;
 };

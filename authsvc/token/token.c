@@ -127,7 +127,7 @@ enum cw_err token_id(const struct mint_key *key, const struct token_facts *facts
     number(&json, "auth_time", facts->auth_time);
     member(&json, "at_hash", cw_str(hash));
     member(&json, "sid", facts->session_id);
-    raw(&json, "amr", CW_STR("[\"pwd\"]")); /* RFC 8176 */
+    raw(&json, "amr", facts->amr.n > 0 ? facts->amr : CW_STR("[\"pwd\"]"));
     token_user_claims(&json, facts);
     return signed_claims(&json, key, "JWT", ret_token);
 }

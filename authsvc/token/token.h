@@ -22,6 +22,7 @@ struct token_facts {
     struct cw_str name; /* may be empty */
     struct cw_str email;
     bool email_verified;
+    struct cw_str amr; /* JSON array (RFC 8176); empty: by password */
     int64_t auth_time; /* of the login */
     int64_t now;
     int64_t access_life;

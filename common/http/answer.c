@@ -119,7 +119,39 @@ void cw_http_reply_fd(struct cw_http_request *request, int status, const char *m
     keep(request, status, response);
 }
 
+/* Members behind those of the table (RFC 9457 §3.2), in place of the last brace. */
+static void add_members(struct cw_buf *body, const struct cw_http_member *members, size_t n)
+{
+    if (n > 0 && body->n > 0 && !body->failed) {
+        body->n--;
+    }
+    for (size_t i = 0; i < n; i++) {
+        cw_buf_add_char(body, ',');
+        cw_buf_add_json(body, cw_str(members[i].name));
+        cw_buf_add_cstr(body, ":");
+        if (members[i].list) {
+            struct cw_str rest = members[i].value;
+            struct cw_str word;
+            const char *before = "[";
+            for (; cw_str_word(&rest, ' ', &word); before = ",") {
+                cw_buf_add_cstr(body, before);
+                cw_buf_add_json(body, word);
+            }
+            cw_buf_add_cstr(body, *before == '[' ? "[]" : "]");
+        } else {
+            cw_buf_add_json(body, members[i].value);
+        }
+    }
+    cw_buf_add_cstr(body, n > 0 ? "}" : "");
+}
+
 void cw_http_problem(struct cw_http_request *request, enum cw_err err, const char *detail)
+{
+    cw_http_problem_with(request, err, detail, NULL, 0);
+}
+
+void cw_http_problem_with(struct cw_http_request *request, enum cw_err err, const char *detail,
+                          const struct cw_http_member *members, size_t n)
 {
     const struct cw_err_info *info = cw_err_info(err);
     if (info->http == 401 || (info->http == 403 && *info->bearer)) { /* RFC 6750 §3 */
@@ -141,6 +173,7 @@ void cw_http_problem(struct cw_http_request *request, enum cw_err err, const cha
     default_header(request, "Cache-Control", "no-store");
     struct cw_buf body = CW_BUF_INIT(PROBLEM_MAX);
     cw_problem_write(&body, err, cw_str(detail), cw_http_trace_id(request));
+    add_members(&body, members, n);
     cw_http_reply(request, info->http, CW_PROBLEM_MEDIA_TYPE,
                   body.failed ? CW_STR("{}") : cw_buf_str(&body));
     cw_buf_done(&body);

@@ -124,6 +124,14 @@ void cw_http_reply_fd(struct cw_http_request *request, int status, const char *m
 /* problem+json with the error's status, WWW-Authenticate for 401 and 403 with a bearer reason,
  * Retry-After: 1 for 503 and 429 unless set already. `detail` NULL: the table's meaning. */
 void cw_http_problem(struct cw_http_request *request, enum cw_err err, const char *detail);
+/* A further member of a problem: a string, or a list of the words of `value`. */
+struct cw_http_member {
+    const char *name;
+    struct cw_str value;
+    bool list;
+};
+void cw_http_problem_with(struct cw_http_request *request, enum cw_err err, const char *detail,
+                          const struct cw_http_member *members, size_t n);
 bool cw_http_answered(const struct cw_http_request *request);
 
 /* The handler returns without an answer; another thread gives it and resumes, exactly once. */

@@ -219,6 +219,17 @@ void cw_rpc_reply_bytes(struct cw_rpc_call *call, struct cw_str bytes)
     call_reply(call, grpc_slice_from_copied_buffer(bytes.p, bytes.n));
 }
 
+static void call_fail(struct cw_rpc_call *call, enum cw_err err, const char *detail,
+                      uint32_t retry_after_ms, const struct cw_rpc_fact *facts, size_t n)
+{
+    grpc_op ops[3];
+    err = err == CW_OK ? CW_INTERNAL : err;
+    cw_rpc_status_init_with(&call->status, err, detail, retry_after_ms, facts, n);
+    call->has_status = true;
+    cw_rpc_status_op(&ops[1], err, &call->status);
+    call_answer(call, ops, 2);
+}
+
 void cw_rpc_fail(struct cw_rpc_call *call, enum cw_err err, const char *detail)
 {
     cw_rpc_fail_retry(call, err, detail, CW_RPC_RETRY_DEFAULT);
@@ -227,12 +238,13 @@ void cw_rpc_fail(struct cw_rpc_call *call, enum cw_err err, const char *detail)
 void cw_rpc_fail_retry(struct cw_rpc_call *call, enum cw_err err, const char *detail,
                        uint32_t retry_after_ms)
 {
-    grpc_op ops[3];
-    err = err == CW_OK ? CW_INTERNAL : err;
-    cw_rpc_status_init(&call->status, err, detail, retry_after_ms);
-    call->has_status = true;
-    cw_rpc_status_op(&ops[1], err, &call->status);
-    call_answer(call, ops, 2);
+    call_fail(call, err, detail, retry_after_ms, NULL, 0);
+}
+
+void cw_rpc_fail_with(struct cw_rpc_call *call, enum cw_err err, const struct cw_rpc_fact *facts,
+                      size_t n)
+{
+    call_fail(call, err, NULL, CW_RPC_RETRY_DEFAULT, facts, n);
 }
 
 struct cw_str cw_rpc_call_bytes(const struct cw_rpc_call *call)

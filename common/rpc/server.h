@@ -182,6 +182,15 @@ void cw_rpc_fail(struct cw_rpc_call *call, enum cw_err err, const char *detail);
 void cw_rpc_fail_retry(struct cw_rpc_call *call, enum cw_err err, const char *detail,
                        uint32_t retry_after_ms);
 
+/* What a caller needs beside the reason: `metadata` of ErrorInfo. UTF-8. */
+struct cw_rpc_fact {
+    const char *key;
+    const char *value;
+};
+/* At most 4 facts of 4 KiB in all; more are left out. */
+void cw_rpc_fail_with(struct cw_rpc_call *call, enum cw_err err, const struct cw_rpc_fact *facts,
+                      size_t n);
+
 /* The request as it came, valid until the answer. */
 struct cw_str cw_rpc_call_bytes(const struct cw_rpc_call *call);
 /* The call's arena; its bound counts the unpacked request, too. */

@@ -5,13 +5,14 @@
 
 #include "common/base/arena.h"
 #include "common/rpc/message.h"
+#include "common/rpc/server.h"
 #include "google/rpc/status.pb-c.h"
 
 #define DETAILS_KEY "grpc-status-details-bin"
 #define ERROR_INFO_TYPE "type.googleapis.com/google.rpc.ErrorInfo"
 #define RETRY_INFO_TYPE "type.googleapis.com/google.rpc.RetryInfo"
 
-enum { RETRY_DEFAULT_MS = 1000, DETAILS_MEMORY = 64 << 10 };
+enum { RETRY_DEFAULT_MS = 1000, DETAILS_MEMORY = 64 << 10, FACTS_MAX = 4, ERROR_INFO_MAX = 4096 };
 
 /* The wire has const char nowhere; protobuf-c reads only. */
 static char *text(const char *s)
@@ -30,17 +31,29 @@ static uint32_t retry_default(enum cw_grpc_status status)
 }
 
 static grpc_slice details_pack(const struct cw_err_info *info, const char *message,
-                               uint32_t retry_after_ms)
+                               uint32_t retry_after_ms, const struct cw_rpc_fact *facts, size_t n)
 {
     Google__Rpc__ErrorInfo error = GOOGLE__RPC__ERROR_INFO__INIT;
     error.reason = text(info->code);
     error.domain = text(CW_RPC_ERROR_DOMAIN);
+    Google__Rpc__ErrorInfo__MetadataEntry entries[FACTS_MAX];
+    Google__Rpc__ErrorInfo__MetadataEntry *metadata[FACTS_MAX];
+    for (size_t i = 0; i < n && i < FACTS_MAX; i++) {
+        google__rpc__error_info__metadata_entry__init(&entries[i]);
+        entries[i].key = text(facts[i].key);
+        entries[i].value = text(facts[i].value);
+        metadata[error.n_metadata++] = &entries[i];
+    }
+    error.metadata = metadata;
+    if (google__rpc__error_info__get_packed_size(&error) > ERROR_INFO_MAX) {
+        error.n_metadata = 0;
+    }
     Google__Rpc__RetryDelay delay = GOOGLE__RPC__RETRY_DELAY__INIT;
     delay.seconds = retry_after_ms / 1000;
     delay.nanos = (int32_t)(retry_after_ms % 1000) * 1000000;
     Google__Rpc__RetryInfo retry = GOOGLE__RPC__RETRY_INFO__INIT;
     retry.retry_delay = &delay;
-    uint8_t error_bytes[256], retry_bytes[64]; /* codes are short: err.def */
+    uint8_t error_bytes[ERROR_INFO_MAX], retry_bytes[64];
 
     Google__Rpc__AnyDetail any[2] = {GOOGLE__RPC__ANY_DETAIL__INIT, GOOGLE__RPC__ANY_DETAIL__INIT};
     any[0].type_url = text(ERROR_INFO_TYPE);
@@ -61,6 +74,12 @@ static grpc_slice details_pack(const struct cw_err_info *info, const char *messa
 void cw_rpc_status_init(struct cw_rpc_status *status, enum cw_err err, const char *detail,
                         uint32_t retry_after_ms)
 {
+    cw_rpc_status_init_with(status, err, detail, retry_after_ms, NULL, 0);
+}
+
+void cw_rpc_status_init_with(struct cw_rpc_status *status, enum cw_err err, const char *detail,
+                             uint32_t retry_after_ms, const struct cw_rpc_fact *facts, size_t n)
+{
     const struct cw_err_info *info = cw_err_info(err);
     const char *message = detail ? detail : info->meaning;
     if (retry_after_ms == CW_RPC_RETRY_DEFAULT) {
@@ -68,7 +87,7 @@ void cw_rpc_status_init(struct cw_rpc_status *status, enum cw_err err, const cha
     }
     *status = (struct cw_rpc_status){
         .details.key = grpc_slice_from_static_string(DETAILS_KEY),
-        .details.value = details_pack(info, message, retry_after_ms),
+        .details.value = details_pack(info, message, retry_after_ms, facts, n),
         .message = grpc_slice_from_copied_string(message),
     };
 }

@@ -10,6 +10,8 @@
 /* The `domain` of our ErrorInfo. */
 #define CW_RPC_ERROR_DOMAIN "clinicwave.com"
 
+struct cw_rpc_fact; /* server.h */
+
 /* What SEND_STATUS_FROM_SERVER needs; lives until the batch has been started. */
 struct cw_rpc_status {
     grpc_metadata details;
@@ -22,6 +24,9 @@ enum { CW_RPC_RETRY_DEFAULT = UINT32_MAX };
  * where the status says that trying again makes sense. */
 void cw_rpc_status_init(struct cw_rpc_status *status, enum cw_err err, const char *detail,
                         uint32_t retry_after_ms);
+/* The same with `metadata` of ErrorInfo: at most 4 facts of 4 KiB in all. */
+void cw_rpc_status_init_with(struct cw_rpc_status *status, enum cw_err err, const char *detail,
+                             uint32_t retry_after_ms, const struct cw_rpc_fact *facts, size_t n);
 void cw_rpc_status_done(struct cw_rpc_status *status);
 /* Fills a SEND_STATUS_FROM_SERVER operation. For CW_OK `status` may be NULL. */
 void cw_rpc_status_op(grpc_op *op, enum cw_err err, struct cw_rpc_status *status);

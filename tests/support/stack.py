@@ -83,6 +83,11 @@ class Authsvc:
         assert r.returncode == 0, r.stderr
         return self
 
+    def user(self, verb, tenant, username, *options, password=None):
+        """`cw-authsvc user VERB`, while the service is stopped."""
+        argv = [program("authsvc/cw-authsvc"), "user", verb, "--config", self.config, "--tenant", tenant, "--username", username, *options]
+        return subprocess.run([str(a) for a in argv], input=password, text=True, capture_output=True)
+
     def start(self):
         self.process.start()
         return self.until_ready()

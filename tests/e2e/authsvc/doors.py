@@ -1,6 +1,11 @@
 """One set of cases for both doors of authsvc: what REST and gRPC answer, in one shape."""
+import base64
 import dataclasses
+import hashlib
+import hmac
 import json
+import struct
+import time
 
 import grpc
 import httpx
@@ -36,6 +41,35 @@ class Outcome:
     status: object = None
     retry_after: float | None = None
     text: str = ""
+    mfa_token: str | None = None
+    methods: list | None = None
+
+
+class Totp:
+    """An authenticator app, written from RFC 6238: codes that were not used yet, as the window of ±1 step allows."""
+
+    def __init__(self, secret):
+        self.key, self.last = base64.b32decode(secret + "=" * (-len(secret) % 8)), 0
+
+    def at(self, step):
+        mac = hmac.new(self.key, struct.pack(">Q", step), hashlib.sha1).digest()
+        offset = mac[-1] & 15
+        return f"{(struct.unpack('>I', mac[offset:offset + 4])[0] & 0x7fffffff) % 1000000:06d}"
+
+    def code(self):
+        """A fresh code; the third within one step has to wait for the next."""
+        while True:
+            now, into = divmod(time.time(), 30)
+            step = max(self.last + 1, int(now) - (into < 20))  # not the step before when that is about to leave the window
+            if step <= now + 1:
+                self.last = step
+                return self.at(step)
+            time.sleep(0.5)
+
+    def wrong(self):
+        now = int(time.time()) // 30
+        right = {self.at(s) for s in range(now - 3, now + 5)}
+        return next(c for c in (f"{i:06d}" for i in range(1000000)) if c not in right)
 
 
 class Rest:
@@ -57,10 +91,13 @@ class Rest:
         assert answer.headers["content-type"] == "application/problem+json", answer.text
         problem = answer.json()
         assert problem["status"] == answer.status_code and problem["trace_id"] and problem["title"]
-        return Outcome(problem["reason"], None, answer.status_code, float(retry) if retry else None, problem["title"] + problem["detail"])
+        return Outcome(problem["reason"], None, answer.status_code, float(retry) if retry else None, problem["title"] + problem["detail"],
+                       problem.get("mfa_token"), problem.get("methods"))
 
-    def login(self, username=ANNA, password=PASSWORD, domain=HOST, client=None, scopes=None, address=None):
+    def login(self, username=ANNA, password=PASSWORD, domain=HOST, client=None, scopes=None, address=None, otp=None):
         body = {"username": username, "password": password}
+        if otp is not None:
+            body["otp"] = otp
         if client is not None:
             body["client_id"] = client
         if scopes is not None:
@@ -93,6 +130,36 @@ class Rest:
     def end_session(self, token, session_id, domain=HOST):
         return self.send("DELETE", f"/auth/v1/sessions/{session_id}", token, domain=domain)
 
+    def call(self, path, token=None, domain=HOST, address=None, **body):
+        """POST below /auth/v1 with the members that are not None."""
+        body = {k: v for k, v in body.items() if v is not None}
+        answer = self.post(f"/auth/v1/{path}", body, host=domain, Authorization=f"Bearer {token}" if token else None, X_Forwarded_For=address)
+        if answer.status_code == 204:
+            assert not answer.content
+            return Outcome(None, {}, 204)
+        return self.outcome(answer)
+
+    def mfa_challenge(self, mfa_token, client=None, domain=HOST, **members):
+        return self.call("mfa/challenge", domain=domain, mfa_token=mfa_token, client_id=client, **members)
+
+    def mfa_verify(self, mfa_token, client=None, domain=HOST, address=None, **members):
+        return self.call("mfa/verify", domain=domain, address=address, mfa_token=mfa_token, client_id=client, **members)
+
+    def mfa(self, token, domain=HOST):
+        return self.send("GET", "/auth/v1/mfa", token, domain=domain)
+
+    def totp_start(self, token=None, password=None, mfa_token=None, domain=HOST):
+        return self.call("mfa/totp", token, domain, password=password, mfa_token=mfa_token)
+
+    def totp_confirm(self, token, otp, domain=HOST):
+        return self.call("mfa/totp/confirm", token, domain, otp=otp)
+
+    def totp_remove(self, token, password, otp=None, recovery_code=None, domain=HOST):
+        return self.call("mfa/totp/remove", token, domain, password=password, otp=otp, recovery_code=recovery_code)
+
+    def recovery_codes(self, token, otp, domain=HOST):
+        return self.call("mfa/recovery-codes", token, domain, otp=otp)
+
 
 class Grpc:
     name = "grpc"
@@ -106,23 +173,24 @@ class Grpc:
         except grpc.RpcError as e:
             details = dict(e.trailing_metadata()).get("grpc-status-details-bin")
             assert details, f"{e.code()} without details: {e.details()}"
-            reason, retry = None, None
+            reason, retry, facts = None, None, {}
             for d in rpc.message("google.rpc.Status").FromString(details).details:
                 kind = d.type_url.rsplit("/", 1)[1]
                 inside = rpc.message(kind).FromString(d.value)
                 if kind == "google.rpc.ErrorInfo":
-                    reason = inside.reason
+                    reason, facts = inside.reason, dict(inside.metadata)
                 if kind == "google.rpc.RetryInfo":
                     retry = inside.retry_delay.seconds + inside.retry_delay.nanos / 1e9
-            return Outcome(reason, None, e.code(), retry, e.details())
+            return Outcome(reason, None, e.code(), retry, e.details(), facts.get("mfa_token"),
+                           facts["methods"].split() if "methods" in facts else None)
         if not hasattr(answer, "DESCRIPTOR"):
             return Outcome(None, answer, grpc.StatusCode.OK)
         tokens = {f.name: getattr(answer, f.name) for f in answer.DESCRIPTOR.fields}
         return Outcome(None, {k: v.decode() if isinstance(v, bytes) else v for k, v in tokens.items()}, grpc.StatusCode.OK)
 
-    def login(self, username=ANNA, password=PASSWORD, domain=HOST, client=None, scopes=None, address=None):
+    def login(self, username=ANNA, password=PASSWORD, domain=HOST, client=None, scopes=None, address=None, otp=None):
         return self.outcome(lambda: self.stub.Login(domain=domain, username=username.encode(), password=password.encode(), client_id=client or "",
-                                                    scopes=scopes or [], client_address=address or ""))
+                                                    scopes=scopes or [], client_address=address or "", otp=(otp or "").encode()))
 
     def refresh(self, token, domain=HOST, client=None):
         return self.outcome(lambda: self.stub.Refresh(domain=domain, refresh_token=token.encode(), client_id=client or ""))
@@ -140,6 +208,43 @@ class Grpc:
 
     def end_session(self, token, session_id, domain=HOST):
         return self.outcome(lambda: self.stub.EndSession(domain=domain, access_token=token.encode(), session_id=session_id), lambda answer: {})
+
+    def call(self, method, read=None, token=None, domain=HOST, address=None, **fields):
+        """A method with the fields that are not None; the rest as in REST."""
+        names = {"client": "client_id", "token": "access_token"}
+        text = ("client_id", "challenge_type", "authenticator_id")
+        fields = {names.get(k, k): v for k, v in {**fields, "token": token}.items() if v is not None}
+        fields = {k: v if k in text or isinstance(v, bytes) else v.encode() for k, v in fields.items()}
+        if address is not None:
+            fields["client_address"] = address
+        return self.outcome(lambda: getattr(self.stub, method)(domain=domain, **fields), *([read] if read else []))
+
+    @staticmethod
+    def members(answer):
+        values = {f.name: getattr(answer, f.name) for f in answer.DESCRIPTOR.fields}
+        values = {k: v if isinstance(v, (str, bytes, int, bool)) else list(v) for k, v in values.items()}
+        return {k: v for k, v in values.items() if v != ""}
+
+    def mfa_challenge(self, mfa_token, **fields):
+        return self.call("ChallengeMfa", self.members, mfa_token=mfa_token, **fields)
+
+    def mfa_verify(self, mfa_token, **fields):
+        return self.call("VerifyMfa", mfa_token=mfa_token, **fields)
+
+    def mfa(self, token, domain=HOST):
+        return self.call("GetMfa", self.members, token, domain)
+
+    def totp_start(self, token=None, password=None, mfa_token=None, domain=HOST):
+        return self.call("StartTotp", self.members, token, domain, password=password, mfa_token=mfa_token)
+
+    def totp_confirm(self, token, otp, domain=HOST):
+        return self.call("ConfirmTotp", self.members, token, domain, otp=otp)
+
+    def totp_remove(self, token, password, otp=None, recovery_code=None, domain=HOST):
+        return self.call("RemoveTotp", self.members, token, domain, password=password, otp=otp, recovery_code=recovery_code)
+
+    def recovery_codes(self, token, otp, domain=HOST):
+        return self.call("RenewRecoveryCodes", self.members, token, domain, otp=otp)
 
 
 DOORS = {"rest": Rest, "grpc": Grpc}

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 
-#include "authsvc/login/login.h"
+#include "authsvc/login/mfa.h"
 #include "tests/unit/authsvc/clock_fake.h"
 #include "tests/unit/authsvc/databases.h"
 
@@ -121,7 +121,7 @@ static int setup(void **state)
         .store = w->store,
         .keys = w->keys,
         .hasher = w->hasher,
-        .limits = {.account = {3, 1}, .address = {10, 1}, .tenant = {20, 1}},
+        .limits = {.account = {3, 1}, .address = {10, 1}, .tenant = {20, 1}, .mfa = {5, 1}},
         .clock = &fake_clock,
         .on_event = on_event,
         .ctx = w,
@@ -377,6 +377,61 @@ static void a_user_has_only_so_many_sessions(void **state)
     assert_int_equal(refresh(w, tokens[3], NULL), CW_OK);
 }
 
+/* --- second factors --------------------------------------------------------------------- */
+
+static const struct login_request anna_logs_in = {
+    .domain = CW_STR_INIT("clinicwave.localhost:8443"),
+    .username = CW_STR_INIT("anna@clinicwave.com"),
+    .password = CW_STR_INIT("correct horse"),
+};
+
+static enum cw_err challenge_mfa(struct world *w, const char *token)
+{
+    struct login_challenge challenge;
+    const struct login_mfa_request request = {.domain = HOST, .mfa_token = cw_str(token)};
+    enum cw_err err = login_mfa_challenge(w->login, &request, &challenge);
+    login_challenge_done(&challenge);
+    return err;
+}
+
+static void an_mfa_token_lives_five_minutes(void **state)
+{
+    struct world *w = *state;
+    const struct cw_str subject = CW_STR("s-1"), sealed = CW_STR("of no interest here");
+    static const uint8_t no_codes[1][STORE_HASH_SIZE];
+    assert_int_equal(store_totp_start(w->store, TENANT, subject, sealed), CW_OK);
+    assert_int_equal(store_totp_confirm(w->store, TENANT, subject, sealed, 1, no_codes, 0), CW_OK);
+    struct login_answer answer;
+    assert_int_equal(login_run(w->login, &anna_logs_in, &answer), CW_MFA_REQUIRED);
+    assert_null(answer.access_token);
+    assert_string_equal(answer.mfa_methods, "otp");
+    fake_now_ms += 5 * 60 * 1000 - 1;
+    assert_int_equal(challenge_mfa(w, answer.mfa_token), CW_OK);
+    fake_now_ms += 1;
+    assert_int_equal(challenge_mfa(w, answer.mfa_token), CW_MFA_TOKEN_INVALID);
+    assert_int_equal(store_purge(w->store, 0), CW_OK);
+    login_answer_done(&answer);
+}
+
+static void a_new_totp_secret_waits_ten_minutes_for_its_first_code(void **state)
+{
+    struct world *w = *state;
+    struct login_answer answer;
+    struct login_totp_secret secret;
+    struct login_mfa_codes codes;
+    assert_int_equal(login_run(w->login, &anna_logs_in, &answer), CW_OK);
+    struct login_bearer bearer = {.domain = HOST, .access_token = cw_str(answer.access_token)};
+    assert_int_equal(login_totp_start(w->login, &bearer, PASSWORD, &secret), CW_OK);
+    login_totp_secret_done(&secret);
+    assert_int_equal(login_totp_confirm(w->login, &bearer, CW_STR("x"), &codes), CW_MFA_INVALID);
+    login_answer_done(&answer);
+    fake_now_ms += 10 * 60 * 1000 + 1;
+    assert_int_equal(login_run(w->login, &anna_logs_in, &answer), CW_OK); /* it does not count */
+    bearer.access_token = cw_str(answer.access_token);
+    assert_int_equal(login_totp_confirm(w->login, &bearer, CW_STR("x"), &codes), CW_NOT_FOUND);
+    login_answer_done(&answer);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -391,6 +446,8 @@ int main(void)
         CASE(a_guess_at_a_family_ends_nothing),
         CASE(a_session_ends_when_idle_and_at_its_absolute_end),
         CASE(a_user_has_only_so_many_sessions),
+        CASE(an_mfa_token_lives_five_minutes),
+        CASE(a_new_totp_secret_waits_ten_minutes_for_its_first_code),
     };
 #undef CASE
     return DATABASES_RUN(tests);

@@ -1,0 +1,243 @@
+/* TOTP secrets are sealed under the key-encryption key, bound to their user. Recovery codes are 80
+ * random bits each; the database has an HMAC of them under a key that it does not hold. */
+#include "authsvc/login/factor.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "authsvc/totp/totp.h"
+
+enum {
+    ARENA_MAX = 16 * 1024,
+    CODE_BYTES = 10, /* 80 bits: 16 characters of base32 */
+    CODE_CHARS = 16,
+    START_LIFE_MS = 10 * 60 * 1000, /* of a secret that nobody confirms */
+};
+
+static enum cw_err secret_context(struct cw_str tenant, struct cw_str subject, struct cw_buf *out)
+{
+    cw_buf_add(out, "user_totp", sizeof("user_totp"));
+    cw_buf_add_str(out, tenant);
+    cw_buf_add_char(out, '\0');
+    cw_buf_add_str(out, subject);
+    return cw_buf_check(out);
+}
+
+static enum cw_err open_secret(struct login *login, struct cw_str tenant, struct cw_str subject,
+                               struct cw_str sealed, struct cw_secret *ret_secret)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(4096);
+    TRY(secret_context(tenant, subject, &context));
+    return seal_open(keyring_kek(login->deps.keys), cw_buf_str(&context), sealed, ret_secret);
+}
+
+enum cw_err factor_methods(struct login *login, struct cw_str tenant, struct cw_str subject,
+                           struct cw_str *ret_methods)
+{
+    struct cw_arena arena = CW_ARENA_INIT(ARENA_MAX);
+    struct store_totp totp = {0};
+    enum cw_err err = store_totp_get(login->deps.store, tenant, subject, &arena, &totp);
+    cw_arena_done(&arena);
+    *ret_methods = (struct cw_str){0};
+    if (err == CW_NOT_FOUND || (err == CW_OK && !totp.confirmed)) {
+        return CW_OK;
+    }
+    TRY(err);
+    int64_t codes = 0;
+    TRY(store_recovery_count(login->deps.store, tenant, subject, &codes));
+    *ret_methods = codes > 0 ? CW_STR("otp recovery_code") : CW_STR("otp");
+    return CW_OK;
+}
+
+/* --- TOTP ------------------------------------------------------------------------------- */
+
+/* The time step of a code, by a secret that is or is not yet in use. */
+static enum cw_err step_of(struct login *login, struct cw_str tenant, struct cw_str subject,
+                           const struct store_totp *totp, struct cw_str otp, int64_t *ret_step)
+{
+    struct cw_secret secret = {0};
+    TRY(open_secret(login, tenant, subject, totp->sealed, &secret));
+    enum cw_err err = totp_check(cw_secret_str(&secret), otp, cw_clock_wall_s(login->deps.clock),
+                                 totp->last_step, ret_step);
+    cw_secret_done(&secret);
+    return err;
+}
+
+static enum cw_err check_otp(struct login *login, struct cw_str tenant, struct cw_str subject,
+                             const struct store_totp *totp, struct cw_str otp)
+{
+    int64_t step = 0;
+    TRY(step_of(login, tenant, subject, totp, otp, &step));
+    enum cw_err err = store_totp_use(login->deps.store, tenant, subject, totp->sealed, step);
+    return err == CW_CONFLICT ? CW_MFA_INVALID : err; /* another login was faster with it */
+}
+
+/* --- recovery codes --------------------------------------------------------------------- */
+
+/* As it was given out, whatever case and dashes it was typed with. */
+static bool plain_code(struct cw_str typed, char ret_plain[CODE_CHARS])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < typed.n; i++) {
+        char c = typed.p[i];
+        if (c == '-' || c == ' ') {
+            continue;
+        }
+        if (n == CODE_CHARS) {
+            return false;
+        }
+        ret_plain[n++] = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+    }
+    return n == CODE_CHARS;
+}
+
+static enum cw_err hash_code(struct login *login, struct cw_str tenant, struct cw_str subject,
+                             const char plain[CODE_CHARS], uint8_t ret_hash[STORE_HASH_SIZE])
+{
+    uint8_t key[32];
+    TRY(kek_derive(keyring_kek(login->deps.keys), "clinicwave recovery codes", key));
+    crypto_auth_hmacsha256_state state;
+    crypto_auth_hmacsha256_init(&state, key, sizeof(key));
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)tenant.p, tenant.n);
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)"", 1);
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)subject.p, subject.n);
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)"", 1);
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)plain, CODE_CHARS);
+    crypto_auth_hmacsha256_final(&state, ret_hash);
+    sodium_memzero(key, sizeof(key));
+    sodium_memzero(&state, sizeof(state));
+    return CW_OK;
+}
+
+static enum cw_err check_code(struct login *login, struct cw_str tenant, struct cw_str subject,
+                              struct cw_str typed)
+{
+    char plain[CODE_CHARS];
+    uint8_t hash[STORE_HASH_SIZE];
+    ENSURE(plain_code(typed, plain), CW_MFA_INVALID);
+    TRY(hash_code(login, tenant, subject, plain, hash));
+    sodium_memzero(plain, sizeof(plain));
+    enum cw_err err = store_recovery_use(login->deps.store, tenant, subject, hash);
+    return err == CW_NOT_FOUND ? CW_MFA_INVALID : err;
+}
+
+static enum cw_err make_codes(struct login *login, struct cw_str tenant, struct cw_str subject,
+                              struct login_mfa_codes *ret_codes,
+                              uint8_t hashes[RECOVERY_CODES][STORE_HASH_SIZE])
+{
+    for (size_t i = 0; i < RECOVERY_CODES; i++) {
+        uint8_t random[CODE_BYTES];
+        randombytes_buf(random, sizeof(random));
+        CW_CLEANUP(cw_buf_done) struct cw_buf text = CW_BUF_INIT(64);
+        totp_base32(&text, (struct cw_str){(const char *)random, sizeof(random)});
+        sodium_memzero(random, sizeof(random));
+        ENSURE(cw_buf_check(&text) == CW_OK && text.n == CODE_CHARS, CW_NO_MEMORY);
+        TRY(hash_code(login, tenant, subject, text.p, hashes[i]));
+        char *out = ret_codes->codes[i];
+        for (size_t k = 0; k < CODE_CHARS; k++) {
+            if (k > 0 && k % 4 == 0) {
+                *out++ = '-';
+            }
+            *out++ = text.p[k];
+        }
+        *out = '\0';
+        sodium_memzero(text.p, text.n);
+    }
+    return CW_OK;
+}
+
+enum cw_err factor_renew_codes(struct login *login, struct cw_str tenant, struct cw_str subject,
+                               struct login_mfa_codes *ret_codes)
+{
+    uint8_t hashes[RECOVERY_CODES][STORE_HASH_SIZE];
+    TRY(make_codes(login, tenant, subject, ret_codes, hashes));
+    return store_recovery_replace(login->deps.store, tenant, subject,
+                                  (const uint8_t(*)[STORE_HASH_SIZE])hashes, RECOVERY_CODES);
+}
+
+/* --- both ------------------------------------------------------------------------------- */
+
+enum cw_err factor_check(struct login *login, struct cw_str tenant, struct cw_str subject,
+                         struct cw_str otp, struct cw_str recovery_code)
+{
+    ENSURE((otp.n > 0) != (recovery_code.n > 0), CW_REQUEST_MALFORMED);
+    struct cw_arena arena = CW_ARENA_INIT(ARENA_MAX);
+    struct store_totp totp = {0};
+    enum cw_err err = store_totp_get(login->deps.store, tenant, subject, &arena, &totp);
+    if (err == CW_NOT_FOUND || (err == CW_OK && !totp.confirmed)) {
+        err = CW_MFA_METHOD_UNSUPPORTED;
+    } else if (err == CW_OK && otp.n > 0) {
+        err = check_otp(login, tenant, subject, &totp, otp);
+    } else if (err == CW_OK) {
+        err = check_code(login, tenant, subject, recovery_code);
+    }
+    cw_arena_done(&arena);
+    return err;
+}
+
+enum cw_err factor_check_counted(struct login *login, struct cw_str tenant,
+                                 const struct store_user *user, struct cw_str address,
+                                 struct cw_str otp, struct cw_str recovery_code,
+                                 uint32_t *ret_retry_after_ms)
+{
+    struct throttle_attempt counted;
+    TRY(login_throttle(login, THROTTLE_MFA, tenant, user->username, address, &counted,
+                       ret_retry_after_ms));
+    enum cw_err err = factor_check(login, tenant, user->subject, otp, recovery_code);
+    throttle_end(login->throttle, &counted, err != CW_MFA_INVALID);
+    return err;
+}
+
+enum cw_err factor_start(struct login *login, const struct tenant *tenant,
+                         const struct store_user *user, struct login_totp_secret *ret_secret)
+{
+    uint8_t secret[TOTP_SECRET_SIZE];
+    randombytes_buf(secret, sizeof(secret));
+    const struct cw_str bytes = {(const char *)secret, sizeof(secret)};
+    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(4096);
+    CW_CLEANUP(cw_buf_done) struct cw_buf sealed = CW_BUF_INIT(4096);
+    TRY(secret_context(tenant->name, user->subject, &context));
+    TRY(seal(keyring_kek(login->deps.keys), cw_buf_str(&context), bytes, &sealed));
+    struct cw_buf text = CW_BUF_INIT(256);
+    struct cw_buf url = CW_BUF_INIT(8 * 1024);
+    totp_base32(&text, bytes);
+    totp_url(&url, tenant->name, user->username, bytes);
+    sodium_memzero(secret, sizeof(secret));
+    ret_secret->secret = cw_buf_take(&text);
+    ret_secret->url = cw_buf_take(&url);
+    ENSURE(ret_secret->secret != NULL && ret_secret->url != NULL, CW_NO_MEMORY);
+    return store_totp_start(login->deps.store, tenant->name, user->subject, cw_buf_str(&sealed));
+}
+
+static enum cw_err confirm(struct login *login, struct cw_str tenant, struct cw_str subject,
+                           const struct store_totp *totp, struct cw_str otp,
+                           struct login_mfa_codes *ret_codes)
+{
+    ENSURE(!totp->confirmed, CW_CONFLICT);
+    int64_t age = cw_clock_wall_ms(login->deps.clock) - totp->created_at;
+    ENSURE(age <= START_LIFE_MS, CW_NOT_FOUND);
+    int64_t step = 0;
+    TRY(step_of(login, tenant, subject, totp, otp, &step));
+    uint8_t hashes[RECOVERY_CODES][STORE_HASH_SIZE];
+    size_t n = 0;
+    if (ret_codes != NULL) {
+        TRY(make_codes(login, tenant, subject, ret_codes, hashes));
+        n = RECOVERY_CODES;
+    }
+    return store_totp_confirm(login->deps.store, tenant, subject, totp->sealed, step,
+                              (const uint8_t(*)[STORE_HASH_SIZE])hashes, n);
+}
+
+enum cw_err factor_confirm(struct login *login, struct cw_str tenant, struct cw_str subject,
+                           struct cw_str otp, struct login_mfa_codes *ret_codes)
+{
+    struct cw_arena arena = CW_ARENA_INIT(ARENA_MAX);
+    struct store_totp totp = {0};
+    enum cw_err err = store_totp_get(login->deps.store, tenant, subject, &arena, &totp);
+    if (err == CW_OK) {
+        err = confirm(login, tenant, subject, &totp, otp, ret_codes);
+    }
+    cw_arena_done(&arena);
+    return err;
+}
