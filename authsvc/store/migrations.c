@@ -153,6 +153,25 @@ static const struct migration migrations[] = {
      " hash BYTEA NOT NULL,"
      " PRIMARY KEY (tenant, subject, hash),"
      " FOREIGN KEY (tenant, subject) REFERENCES app_user (tenant, subject) ON DELETE CASCADE);"},
+    {5, "sessions of identity providers",
+     "CREATE TABLE idp_session ("
+     " tenant TEXT NOT NULL,"
+     " session_id TEXT NOT NULL,"
+     " generation BIGINT NOT NULL,"    /* as of the session's refresh family */
+     " claimed_until BIGINT NOT NULL," /* somebody refreshes at the provider; 0: nobody */
+     " sealed BYTEA NOT NULL,"         /* the provider's tokens */
+     " PRIMARY KEY (tenant, session_id),"
+     " FOREIGN KEY (tenant, session_id) REFERENCES session (tenant, id) ON DELETE CASCADE);"
+
+     "CREATE TABLE idp_token ("
+     " tenant TEXT NOT NULL,"
+     " name TEXT NOT NULL," /* jti, or a digest */
+     " session_id TEXT NOT NULL,"
+     " expires_at BIGINT NOT NULL,"
+     " PRIMARY KEY (tenant, name),"
+     " FOREIGN KEY (tenant, session_id) REFERENCES session (tenant, id) ON DELETE CASCADE);"
+     "CREATE INDEX idp_token_session ON idp_token (tenant, session_id);"
+     "CREATE INDEX idp_token_expiry ON idp_token (expires_at);"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

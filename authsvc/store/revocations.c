@@ -38,7 +38,14 @@ static enum cw_err add(struct db_tx *tx, struct cw_str tenant, enum store_revoca
 enum cw_err store_revoke_session(struct db_tx *tx, struct cw_str tenant, struct cw_str id,
                                  int64_t now)
 {
-    return add(tx, tenant, STORE_REVOKED_SESSION, id, 0, now + KEEP_MS);
+    TRY(add(tx, tenant, STORE_REVOKED_SESSION, id, 0, now + KEEP_MS));
+    return store_revoke_idp_tokens(tx, tenant, id, now);
+}
+
+enum cw_err store_revoke_token(struct db_tx *tx, struct cw_str tenant, struct cw_str name,
+                               int64_t expires_at)
+{
+    return add(tx, tenant, STORE_REVOKED_TOKEN, name, 0, expires_at);
 }
 
 static enum cw_err revoke(struct db_tx *tx, struct cw_str tenant, enum store_revocation_kind kind,

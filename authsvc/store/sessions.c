@@ -9,9 +9,9 @@
  * for the caller to judge: it can prove whether such a token once belonged to the family. */
 #include "authsvc/store/store_impl.h"
 
-static enum cw_err start_in(struct db_tx *tx, struct cw_str tenant,
-                            const struct store_session *session, const struct store_family *family,
-                            int64_t cap)
+enum cw_err store_session_start_in(struct db_tx *tx, struct cw_str tenant,
+                                   const struct store_session *session,
+                                   const struct store_family *family, int64_t cap)
 {
     const struct db_value add[] = {
         db_text(tenant),
@@ -52,7 +52,7 @@ enum cw_err store_session_start(struct store *store, struct cw_str tenant,
                                 const struct store_session *session,
                                 const struct store_family *family, int64_t cap)
 {
-    return STORE_TRANSACTION(store->db, DB_DURABLE, tx, start_in(tx, tenant, session, family, cap));
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx, store_session_start_in(tx, tenant, session, family, cap));
 }
 
 static enum cw_err end_in(struct db_tx *tx, struct cw_str tenant, struct cw_str id, int64_t now,
@@ -205,9 +205,29 @@ static enum cw_err read_user(struct db_tx *tx, struct cw_str tenant, struct cw_a
     return CW_OK;
 }
 
-static enum cw_err rotate_in(struct db_tx *tx, struct cw_str tenant,
-                             const struct store_rotate *rotate, struct cw_arena *arena, int64_t now,
-                             struct store_rotated *ret_rotated)
+enum cw_err store_family_judge_in(struct db_tx *tx, struct cw_str tenant,
+                                  const struct store_rotate *rotate, struct cw_arena *arena,
+                                  int64_t now, struct store_rotated *ret_rotated)
+{
+    const struct db_value args[] = {db_text(tenant), db_bytes(rotate->family, STORE_FAMILY_SIZE)};
+    struct family_read read = {.arena = arena, .rotated = ret_rotated};
+    TRY(db_run(tx, DB_FAMILY_GET, args, CW_ARRAY_SIZE(args), read_family, &read, NULL));
+    if (!read.found) {
+        ret_rotated->outcome = STORE_ROTATION_UNKNOWN;
+        return CW_OK;
+    }
+    bool present = rotate->generation == ret_rotated->generation &&
+                   memcmp(ret_rotated->current_hash, rotate->hash, STORE_HASH_SIZE) == 0;
+    ret_rotated->outcome = judge(&read, rotate, now);
+    if (present && ret_rotated->outcome == STORE_ROTATION_STALE) {
+        ret_rotated->outcome = STORE_ROTATION_DONE;
+    }
+    return CW_OK;
+}
+
+enum cw_err store_rotate_in(struct db_tx *tx, struct cw_str tenant,
+                            const struct store_rotate *rotate, struct cw_arena *arena, int64_t now,
+                            struct store_rotated *ret_rotated)
 {
     const struct db_value move[] = {
         db_text(tenant),
@@ -242,7 +262,7 @@ enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
     struct store_rotated rotated = {0};
     TRY(STORE_TRANSACTION(
         store->db, DB_DURABLE, tx,
-        rotate_in(tx, tenant, rotate, arena, cw_clock_wall_ms(store->clock), &rotated)));
+        store_rotate_in(tx, tenant, rotate, arena, cw_clock_wall_ms(store->clock), &rotated)));
     *ret_rotated = rotated;
     return CW_OK;
 }

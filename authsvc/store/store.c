@@ -189,6 +189,7 @@ enum cw_err store_purge(struct store *store, int64_t before)
     const struct db_value now[] = {db_int(cw_clock_wall_ms(store->clock))};
     TRY(store_do(store, DB_LAZY, DB_REVOCATION_PURGE, now, 1, NULL, NULL, NULL));
     TRY(store_do(store, DB_LAZY, DB_MFA_PURGE, now, 1, NULL, NULL, NULL));
+    TRY(store_do(store, DB_LAZY, DB_IDP_TOKEN_PURGE, args, 1, NULL, NULL, NULL));
     TRY(store_do(store, DB_LAZY, DB_SESSION_PURGE, args, 1, NULL, NULL, NULL));
     return store_do(store, DB_LAZY, DB_THROTTLE_PURGE, args, 1, NULL, NULL, NULL);
 }

@@ -232,6 +232,56 @@ CW_MUST_USE enum cw_err store_family_find(struct store *store, struct cw_str ten
                                           const uint8_t *family, struct cw_arena *arena,
                                           struct store_rotated *ret_rotated);
 
+/* --- sessions whose tokens are an identity provider's ----------------------------------- */
+
+/* A set of tokens as the provider gave it. */
+struct store_idp_tokens {
+    struct cw_str sealed;     /* all of it, with the provider's refresh token */
+    struct cw_str token_name; /* of the access token, for its revocation */
+    int64_t token_expires_at;
+};
+
+/* store_session_start for a user of the provider's, who gets a row like any other (without a
+ * password) or whose row learns the present name and e-mail. */
+CW_MUST_USE enum cw_err store_idp_session_start(struct store *store, struct cw_str tenant,
+                                                const struct store_user *user,
+                                                const struct store_session *session,
+                                                const struct store_family *family,
+                                                const struct store_idp_tokens *tokens, int64_t cap);
+
+struct store_idp_claimed {
+    /* DONE: the caller alone may refresh at the provider now, and ends by commit or release.
+     * REPEATED: `sealed` is what the other one got. Others as for store_refresh_rotate. */
+    enum store_rotation outcome;
+    bool busy; /* DONE, but another one is at it: ask again */
+    struct store_rotated family;
+    struct cw_str sealed; /* in the arena */
+};
+
+/* Before a refresh at the provider. Nothing is redeemed yet. The claim lapses after lease_ms: who
+ * claimed it has died. */
+CW_MUST_USE enum cw_err store_idp_claim(struct store *store, struct cw_str tenant,
+                                        const struct store_rotate *rotate, int64_t lease_ms,
+                                        struct cw_arena *arena, struct store_idp_claimed *ret);
+/* The provider gave nothing: the token is as good as before. */
+CW_MUST_USE enum cw_err store_idp_release(struct store *store, struct cw_str tenant,
+                                          struct cw_str session_id, int64_t generation);
+/* The provider gave new tokens: redeems ours and keeps them, in one transaction. Outcomes DONE, or
+ * ENDED where the session has ended meanwhile, STALE where the claim had lapsed. */
+CW_MUST_USE enum cw_err store_idp_commit(struct store *store, struct cw_str tenant,
+                                         const struct store_rotate *rotate,
+                                         const struct store_idp_tokens *tokens,
+                                         struct cw_arena *arena, struct store_rotated *ret_rotated);
+/* The session that an access token was given to, while it lives: id, subject, client_id, scope.
+ * CW_NOT_FOUND. */
+CW_MUST_USE enum cw_err store_idp_session_of(struct store *store, struct cw_str tenant,
+                                             struct cw_str token_name, struct cw_arena *arena,
+                                             struct store_session *ret_session);
+/* What is sealed in a session's row, living or not; CW_NOT_FOUND where it has none. */
+CW_MUST_USE enum cw_err store_idp_sealed(struct store *store, struct cw_str tenant,
+                                         struct cw_str session_id, struct cw_arena *arena,
+                                         struct cw_str *ret_sealed);
+
 /* --- revocations ------------------------------------------------------------------------ */
 
 enum store_revocation_kind {

@@ -46,6 +46,25 @@ struct store_user_read {
 };
 CW_MUST_USE enum cw_err store_user_read_row(void *ctx, const struct db_value *columns, size_t n);
 
+/* store_session_start, store_refresh_rotate inside of a transaction. */
+CW_MUST_USE enum cw_err store_session_start_in(struct db_tx *tx, struct cw_str tenant,
+                                               const struct store_session *session,
+                                               const struct store_family *family, int64_t cap);
+CW_MUST_USE enum cw_err store_rotate_in(struct db_tx *tx, struct cw_str tenant,
+                                        const struct store_rotate *rotate, struct cw_arena *arena,
+                                        int64_t now, struct store_rotated *ret_rotated);
+/* What a refresh token is, without redeeming it: DONE where it is the family's present one. */
+CW_MUST_USE enum cw_err store_family_judge_in(struct db_tx *tx, struct cw_str tenant,
+                                              const struct store_rotate *rotate,
+                                              struct cw_arena *arena, int64_t now,
+                                              struct store_rotated *ret_rotated);
+/* Adds the revocation of one access token to the feed. */
+CW_MUST_USE enum cw_err store_revoke_token(struct db_tx *tx, struct cw_str tenant,
+                                           struct cw_str name, int64_t expires_at);
+/* Revokes the access tokens that a session was given by its identity provider. */
+CW_MUST_USE enum cw_err store_revoke_idp_tokens(struct db_tx *tx, struct cw_str tenant,
+                                                struct cw_str session_id, int64_t now);
+
 /* In the transaction that ends the session: its tokens count no more. */
 CW_MUST_USE enum cw_err store_revoke_session(struct db_tx *tx, struct cw_str tenant,
                                              struct cw_str id, int64_t now);
