@@ -218,15 +218,20 @@ static enum cw_err run(struct idp_call *call, struct cw_http_fetch *fetch)
     return err;
 }
 
-enum cw_err idp_call_form(struct idp_call *call, const char *url, struct cw_buf *form,
+enum cw_err idp_call_body(struct idp_call *call, const char *url, struct idp_body *body,
                           struct cw_str address)
 {
     CW_CLEANUP(idp_form_done) struct cw_buf authorization = CW_BUF_INIT(IDP_FORM_MAX);
-    TRY(idp_client_auth(call->idp, call->tenant, form, &authorization));
-    TRY(cw_buf_check(form));
+    TRY(idp_client_auth(call->idp, call->tenant, body, &authorization));
+    if (body->json) {
+        cw_buf_add_char(&body->text, '}');
+    }
+    TRY(cw_buf_check(&body->text));
     TRY(cw_buf_check(&authorization));
     char forwarded[ADDRESS_MAX + sizeof("auth0-forwarded-for: ")];
-    const char *headers[HEADERS_MAX] = {"Content-Type: application/x-www-form-urlencoded",
+    const char *headers[HEADERS_MAX] = {body->json
+                                            ? "Content-Type: application/json"
+                                            : "Content-Type: application/x-www-form-urlencoded",
                                         "Accept: application/json"};
     size_t n = 2;
     if (call->tenant->idp->forwarded_for && address.n > 0 && address.n <= ADDRESS_MAX) {
@@ -236,7 +241,7 @@ enum cw_err idp_call_form(struct idp_call *call, const char *url, struct cw_buf 
     if (authorization.n > 0) {
         headers[n++] = authorization.p;
     }
-    struct cw_http_fetch fetch = {.url = url, .headers = headers, .body = cw_buf_str(form)};
+    struct cw_http_fetch fetch = {.url = url, .headers = headers, .body = cw_buf_str(&body->text)};
     return run(call, &fetch);
 }
 
@@ -299,19 +304,19 @@ static enum cw_err farewell(struct farewell *f, struct cw_str refresh_token)
     TRY(idp_call_open(call));
     const char *url = call->metadata->revocation_endpoint;
     ENSURE(url != NULL, CW_NOT_FOUND); /* it cannot be told */
-    CW_CLEANUP(idp_form_done) struct cw_buf form = CW_BUF_INIT(IDP_FORM_MAX);
+    CW_CLEANUP(idp_body_done) struct idp_body body = IDP_BODY_INIT;
     CW_CLEANUP(idp_form_done) struct cw_buf authorization = CW_BUF_INIT(IDP_FORM_MAX);
-    idp_form_add(&form, "token", refresh_token);
-    idp_form_add(&form, "token_type_hint", CW_STR("refresh_token"));
-    TRY(idp_client_auth(call->idp, call->tenant, &form, &authorization));
-    TRY(cw_buf_check(&form));
+    idp_body_add(&body, "token", refresh_token);
+    idp_body_add(&body, "token_type_hint", CW_STR("refresh_token"));
+    TRY(idp_client_auth(call->idp, call->tenant, &body, &authorization));
+    TRY(cw_buf_check(&body.text));
     TRY(cw_buf_check(&authorization));
     const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded",
                                    authorization.n > 0 ? authorization.p : NULL, NULL};
     const struct cw_http_fetch fetch = {
         .url = url,
         .headers = headers,
-        .body = cw_buf_str(&form),
+        .body = cw_buf_str(&body.text),
         .plain = t->plain_loopback ? CW_HTTP_PLAIN_LOOPBACK : CW_HTTP_PLAIN_NEVER,
         .ca_file = t->ca_file.n > 0 ? t->ca_file.p : NULL,
         .connect_ms = (unsigned)t->connect_ms,

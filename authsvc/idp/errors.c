@@ -18,6 +18,14 @@ struct row {
 
 static const struct row rows[] = {
     /* The user's part. */
+    {IDP_STEP_MFA, 0, "invalid_grant", "mfa_token", CW_MFA_TOKEN_INVALID},
+    {IDP_STEP_MFA, 0, "expired_token", NULL, CW_MFA_TOKEN_INVALID},
+    {IDP_STEP_MFA, 0, "invalid_grant", NULL, CW_MFA_INVALID}, /* code, binding code, rejected */
+    {IDP_STEP_MFA, 0, "invalid_otp", NULL, CW_MFA_INVALID},
+    {IDP_STEP_MFA, 0, "authorization_pending", NULL, CW_MFA_PENDING},
+    {IDP_STEP_MFA, 0, "slow_down", NULL, CW_MFA_PENDING},
+    {IDP_STEP_MFA, 0, "unsupported_challenge_type", NULL, CW_MFA_METHOD_UNSUPPORTED},
+    {IDP_STEP_MFA, 0, "association_required", NULL, CW_MFA_METHOD_UNSUPPORTED},
     {IDP_STEP_LOGIN, 0, "invalid_grant", "account disabled", CW_ACCOUNT_BLOCKED}, /* Keycloak */
     {IDP_STEP_LOGIN, 0, "invalid_grant", "not fully set up", CW_LOGIN_DENIED},    /* Keycloak */
     {IDP_STEP_LOGIN, 0, "invalid_grant", NULL, CW_CREDENTIALS_INVALID},

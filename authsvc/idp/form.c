@@ -1,4 +1,4 @@
-/* Forms, and how our client proves who it is in them. */
+/* Bodies of requests, and how our client proves who it is in them. */
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -23,20 +23,29 @@ static void encode(struct cw_buf *out, struct cw_str value)
     }
 }
 
-void idp_form_add(struct cw_buf *form, const char *name, struct cw_str value)
+void idp_body_add(struct idp_body *body, const char *name, struct cw_str value)
 {
-    cw_buf_add_cstr(form, form->n > 0 ? "&" : "");
-    cw_buf_add_cstr(form, name);
-    cw_buf_add_char(form, '=');
-    encode(form, value);
+    struct cw_buf *text = &body->text;
+    if (body->json) {
+        cw_buf_addf(text, "%s\"%s\":", text->n == 0 ? "{" : ",", name);
+        cw_buf_add_json(text, value);
+        return;
+    }
+    cw_buf_addf(text, "%s%s=", text->n > 0 ? "&" : "", name);
+    encode(text, value);
 }
 
-void idp_form_done(struct cw_buf *form)
+void idp_form_done(struct cw_buf *text)
 {
-    if (form->p != NULL) {
-        cw_secret_wipe(form->p, form->n);
+    if (text->p != NULL) {
+        cw_secret_wipe(text->p, text->n);
     }
-    cw_buf_done(form);
+    cw_buf_done(text);
+}
+
+void idp_body_done(struct idp_body *body)
+{
+    idp_form_done(&body->text);
 }
 
 /* RFC 6749 §2.3.1: both are form-encoded before they become user and password of RFC 7617. */
@@ -58,7 +67,7 @@ static enum cw_err add_basic(const struct tenant_idp *idp, struct cw_buf *ret_he
 
 /* RFC 7523 §2.2; the audience is the issuer, which is what Auth0 and RFC 7523bis want. */
 static enum cw_err add_assertion(const struct idp *idp, const struct tenant *tenant,
-                                 struct cw_buf *form)
+                                 struct idp_body *body)
 {
     const struct tenant_idp *t = tenant->idp;
     int64_t now = cw_clock_wall_s(idp->options.clock);
@@ -84,30 +93,30 @@ static enum cw_err add_assertion(const struct idp *idp, const struct tenant *ten
     enum cw_err err = mint_sign(&key, "JWT", claims.p, &assertion);
     ENSURE(err == CW_OK || err == CW_NO_MEMORY, CW_IDP_MISCONFIGURED);
     TRY(err);
-    idp_form_add(form, "client_id", t->client_id);
-    idp_form_add(form, "client_assertion_type",
+    idp_body_add(body, "client_id", t->client_id);
+    idp_body_add(body, "client_assertion_type",
                  CW_STR("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
-    idp_form_add(form, "client_assertion", cw_str(assertion));
+    idp_body_add(body, "client_assertion", cw_str(assertion));
     free(assertion);
     return CW_OK;
 }
 
-enum cw_err idp_client_auth(const struct idp *idp, const struct tenant *tenant, struct cw_buf *form,
-                            struct cw_buf *ret_header)
+enum cw_err idp_client_auth(const struct idp *idp, const struct tenant *tenant,
+                            struct idp_body *body, struct cw_buf *ret_header)
 {
     const struct tenant_idp *t = tenant->idp;
     switch (t->auth) {
     case TENANT_IDP_SECRET_POST:
-        idp_form_add(form, "client_id", t->client_id);
-        idp_form_add(form, "client_secret", cw_secret_str(&t->secret));
+        idp_body_add(body, "client_id", t->client_id);
+        idp_body_add(body, "client_secret", cw_secret_str(&t->secret));
         return CW_OK;
     case TENANT_IDP_SECRET_BASIC:
         return add_basic(t, ret_header);
     case TENANT_IDP_PRIVATE_KEY_JWT:
-        return add_assertion(idp, tenant, form);
+        return add_assertion(idp, tenant, body);
     case TENANT_IDP_PUBLIC:
         break;
     }
-    idp_form_add(form, "client_id", t->client_id);
+    idp_body_add(body, "client_id", t->client_id);
     return CW_OK;
 }

@@ -8,7 +8,7 @@
 static const char realm_grant[] = "http://auth0.com/oauth/grant-type/password-realm";
 
 /* The tenant's scopes and those asked for beyond them, each once. */
-static void add_scope(struct cw_buf *form, const struct tenant_idp *t, struct cw_str more)
+static void add_scope(struct idp_body *body, const struct tenant_idp *t, struct cw_str more)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf scope = CW_BUF_INIT(8192);
     cw_buf_add_str(&scope, t->scope);
@@ -25,8 +25,8 @@ static void add_scope(struct cw_buf *form, const struct tenant_idp *t, struct cw
             cw_buf_add_str(&scope, word);
         }
     }
-    form->failed = form->failed || scope.failed;
-    idp_form_add(form, "scope", cw_buf_str(&scope));
+    body->text.failed = body->text.failed || scope.failed;
+    idp_body_add(body, "scope", cw_buf_str(&scope));
 }
 
 static enum cw_err password(struct idp_call *call, const struct idp_password *request,
@@ -34,21 +34,21 @@ static enum cw_err password(struct idp_call *call, const struct idp_password *re
 {
     const struct tenant_idp *t = call->tenant->idp;
     TRY(idp_call_open(call));
-    CW_CLEANUP(idp_form_done) struct cw_buf form = CW_BUF_INIT(IDP_FORM_MAX);
+    CW_CLEANUP(idp_body_done) struct idp_body body = IDP_BODY_INIT;
     /* Without a tenant-wide default directory Auth0 knows no plain password grant. */
     if (t->connection.n > 0) {
-        idp_form_add(&form, "grant_type", cw_str(realm_grant));
-        idp_form_add(&form, "realm", t->connection);
+        idp_body_add(&body, "grant_type", cw_str(realm_grant));
+        idp_body_add(&body, "realm", t->connection);
     } else {
-        idp_form_add(&form, "grant_type", CW_STR("password"));
+        idp_body_add(&body, "grant_type", CW_STR("password"));
     }
-    idp_form_add(&form, "username", request->username);
-    idp_form_add(&form, "password", request->password);
+    idp_body_add(&body, "username", request->username);
+    idp_body_add(&body, "password", request->password);
     if (t->audience.n > 0) {
-        idp_form_add(&form, "audience", t->audience);
+        idp_body_add(&body, "audience", t->audience);
     }
-    add_scope(&form, t, request->scope);
-    TRY(idp_call_form(call, call->metadata->token_endpoint, &form, request->address));
+    add_scope(&body, t, request->scope);
+    TRY(idp_call_body(call, call->metadata->token_endpoint, &body, request->address));
     return idp_read_tokens(call, CW_STR(""), ret_tokens);
 }
 
@@ -76,10 +76,10 @@ static enum cw_err refresh(struct idp_call *call, struct cw_str refresh_token,
                            struct idp_tokens *ret_tokens)
 {
     TRY(idp_call_open(call));
-    CW_CLEANUP(idp_form_done) struct cw_buf form = CW_BUF_INIT(IDP_FORM_MAX);
-    idp_form_add(&form, "grant_type", CW_STR("refresh_token"));
-    idp_form_add(&form, "refresh_token", refresh_token);
-    TRY(idp_call_form(call, call->metadata->token_endpoint, &form, address));
+    CW_CLEANUP(idp_body_done) struct idp_body body = IDP_BODY_INIT;
+    idp_body_add(&body, "grant_type", CW_STR("refresh_token"));
+    idp_body_add(&body, "refresh_token", refresh_token);
+    TRY(idp_call_body(call, call->metadata->token_endpoint, &body, address));
     return idp_read_tokens(call, subject, ret_tokens);
 }
 

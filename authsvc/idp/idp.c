@@ -176,7 +176,7 @@ void idp_describe(struct idp *idp, const struct tenant *tenant, struct idp_state
 
 void idp_tokens_done(struct idp_tokens *t)
 {
-    char *const secret[] = {t->access_token, t->id_token, t->refresh_token};
+    char *const secret[] = {t->access_token, t->id_token, t->refresh_token, t->recovery_code};
     for (size_t i = 0; i < CW_ARRAY_SIZE(secret); i++) {
         if (secret[i] != NULL) {
             cw_secret_wipe(secret[i], strlen(secret[i]));

@@ -43,6 +43,7 @@ struct idp_tokens {
     char *id_token;                 /* NULL after a refresh that brought none */
     char *refresh_token;            /* NULL where it gives none */
     char *scope;                    /* as granted; NULL: as asked for */
+    char *recovery_code;            /* the new one, after the old one was used; NULL: none */
     int64_t expires_at;             /* of the access token, Unix seconds */
     char name[IDP_TOKEN_NAME_SIZE]; /* of the access token, see idp_token_name */
     char *subject;
@@ -91,6 +92,37 @@ void idp_revoke(struct idp *idp, const struct tenant *tenant, struct cw_str refr
 CW_MUST_USE enum cw_err idp_userinfo(struct idp *idp, const struct tenant *tenant,
                                      struct cw_str access_token, struct cw_str subject,
                                      struct cw_buf *ret_json, struct idp_refusal *ret_refusal);
+
+/* --- second factors (Auth0's MFA API) ----------------------------------------------------- */
+
+struct idp_challenge {
+    char *challenge_type; /* "otp", "oob" */
+    char *oob_code;       /* NULL: none */
+    char *binding_method; /* NULL: none */
+};
+void idp_challenge_done(struct idp_challenge *challenge);
+
+/* One of otp, recovery_code and oob_code (with binding_code where the challenge asked for one). */
+struct idp_proof {
+    struct cw_str otp;
+    struct cw_str recovery_code;
+    struct cw_str oob_code;
+    struct cw_str binding_code;
+    struct cw_str address; /* the user's */
+};
+
+/* Has the provider send a code. `type`: "otp" or "oob"; empty: oob, else otp. Also
+ * CW_MFA_METHOD_UNSUPPORTED, CW_MFA_TOKEN_INVALID. */
+CW_MUST_USE enum cw_err idp_mfa_challenge(struct idp *idp, const struct tenant *tenant,
+                                          struct cw_str mfa_token, struct cw_str type,
+                                          struct cw_str authenticator_id,
+                                          struct idp_challenge *ret_challenge,
+                                          struct idp_refusal *ret_refusal);
+/* As idp_password, with CW_MFA_INVALID, CW_MFA_PENDING, CW_MFA_TOKEN_INVALID. */
+CW_MUST_USE enum cw_err idp_mfa_verify(struct idp *idp, const struct tenant *tenant,
+                                       struct cw_str mfa_token, const struct idp_proof *proof,
+                                       struct idp_tokens *ret_tokens,
+                                       struct idp_refusal *ret_refusal);
 
 /* The name of an access token, the same for store, feed and sidecar: `jti`, else the digest of
  * cw_token_digest; an opaque one `opaque:` and its SHA-256. Nothing is verified. */

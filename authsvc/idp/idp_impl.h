@@ -72,6 +72,28 @@ static inline int64_t idp_now_ms(const struct idp *idp)
     return cw_clock_monotonic_ms(idp->options.clock);
 }
 
+/* --- bodies and our proof --------------------------------------------------------------- */
+
+/* What is sent: application/x-www-form-urlencoded, or one JSON object. */
+struct idp_body {
+    struct cw_buf text;
+    bool json;
+};
+
+#define IDP_BODY_INIT                                                                              \
+    {                                                                                              \
+        .text = CW_BUF_INIT(IDP_FORM_MAX)                                                          \
+    }
+
+void idp_body_add(struct idp_body *body, const char *name, struct cw_str value);
+/* Wipes and frees. */
+void idp_body_done(struct idp_body *body);
+void idp_form_done(struct cw_buf *text);
+/* Adds our client's proof to the body, or (client_secret_basic) an Authorization header to
+ * `ret_header`, else left empty. CW_IDP_MISCONFIGURED: the private key cannot sign. */
+CW_MUST_USE enum cw_err idp_client_auth(const struct idp *idp, const struct tenant *tenant,
+                                        struct idp_body *body, struct cw_buf *ret_header);
+
 /* --- one call --------------------------------------------------------------------------- */
 
 struct idp_call {
@@ -89,9 +111,9 @@ struct idp_call {
 /* Finds the provider and its metadata. idp_call_done after any outcome. */
 CW_MUST_USE enum cw_err idp_call_open(struct idp_call *call);
 void idp_call_done(struct idp_call *call);
-/* Sends a form with our client's proof to `url` and waits. CW_OK: an answer of status 200 is in
+/* Sends a body with our client's proof to `url` and waits. CW_OK: an answer of status 200 is in
  * `body`. Else what the provider's refusal means, or that it gave none; both are told. */
-CW_MUST_USE enum cw_err idp_call_form(struct idp_call *call, const char *url, struct cw_buf *form,
+CW_MUST_USE enum cw_err idp_call_body(struct idp_call *call, const char *url, struct idp_body *body,
                                       struct cw_str address);
 /* GET with a bearer. */
 CW_MUST_USE enum cw_err idp_call_bearer(struct idp_call *call, const char *url,
@@ -99,17 +121,6 @@ CW_MUST_USE enum cw_err idp_call_bearer(struct idp_call *call, const char *url,
 /* The answer is none after all: counts against the provider and is told. Returns
  * CW_IDP_UNAVAILABLE. */
 enum cw_err idp_call_bad_answer(struct idp_call *call, const char *why);
-
-/* --- forms and our proof ---------------------------------------------------------------- */
-
-/* Appends name=value (application/x-www-form-urlencoded), with `&` where something is before. */
-void idp_form_add(struct cw_buf *form, const char *name, struct cw_str value);
-/* Wipes and frees. */
-void idp_form_done(struct cw_buf *form);
-/* Adds our client's proof to the form, or (client_secret_basic) an Authorization header to
- * `ret_header`, else left empty. CW_IDP_MISCONFIGURED: the private key cannot sign. */
-CW_MUST_USE enum cw_err idp_client_auth(const struct idp *idp, const struct tenant *tenant,
-                                        struct cw_buf *form, struct cw_buf *ret_header);
 
 /* --- tokens ----------------------------------------------------------------------------- */
 

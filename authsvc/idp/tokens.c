@@ -283,6 +283,7 @@ static enum cw_err read_body(const json_t *body, struct idp_tokens *t)
     TRY(copy_token(body, "access_token", true, &t->access_token));
     TRY(copy_token(body, "id_token", false, &t->id_token));
     TRY(copy_token(body, "refresh_token", false, &t->refresh_token));
+    TRY(copy_token(body, "recovery_code", false, &t->recovery_code));
     if (cw_json_get_str(body, "scope", &scope) && scope.n < 4096) {
         t->scope = cw_str_dup(scope);
         ENSURE(t->scope != NULL, CW_NO_MEMORY);

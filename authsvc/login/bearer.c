@@ -96,6 +96,9 @@ enum cw_err login_owner_bearer(struct login_owner *o)
 {
     TRY(open_tenant(o));
     ENSURE(o->bearer->access_token.n > 0, CW_TOKEN_MISSING);
+    if (o->tenant->login == TENANT_LOGIN_IDP) {
+        return login_idp_owner(o);
+    }
     TRY(verify(o));
     o->event.subject = o->subject;
     o->event.session_id = o->session_id;
@@ -133,6 +136,7 @@ static enum cw_err end(struct login_owner *o, struct cw_str session_id, const ch
     enum cw_err err = store_session_end(o->login->deps.store, o->tenant->name, session_id, reason);
     if (err == CW_OK) {
         login_revoked(o->login);
+        login_idp_farewell(o->login, o->tenant, session_id);
     }
     return err;
 }
@@ -209,6 +213,9 @@ enum cw_err login_logout(struct login *login, const struct login_bearer *bearer)
 static enum cw_err userinfo(struct login_owner *o, struct cw_buf *ret_json)
 {
     TRY(login_owner_bearer(o));
+    if (o->tenant->login == TENANT_LOGIN_IDP) {
+        return login_idp_userinfo(o, ret_json);
+    }
     ENSURE(token_scope_has(o->scope, "openid"), CW_SCOPE_INSUFFICIENT);
     struct store_user user;
     enum cw_err err =

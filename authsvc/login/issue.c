@@ -43,6 +43,7 @@ void login_answer_done(struct login_answer *answer)
 {
     wipe_free(answer->access_token);
     wipe_free(answer->id_token);
+    wipe_free(answer->recovery_code);
     free(answer->scope);
     free(answer->mfa_methods);
     cw_secret_wipe(answer, sizeof(*answer));

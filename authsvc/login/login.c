@@ -75,20 +75,18 @@ static struct cw_str cut(struct cw_str text, size_t max)
     return cw_str_slice(text, 0, CW_MIN(text.n, max));
 }
 
-enum cw_err login_session_start(struct login *login, const struct login_scene *scene,
-                                const struct store_user *user, const struct login_start *start,
-                                struct login_answer *answer)
+void login_session_new(struct login *login, const struct login_scene *scene, struct cw_str subject,
+                       const struct login_start *start, struct login_new_session *ret)
 {
     const struct tenant *tenant = scene->tenant;
     int64_t now = cw_clock_wall_ms(login->deps.clock);
     uint8_t random[16]; /* ASVS 7.2.3: at least 128 bits */
-    char id[24];
     randombytes_buf(random, sizeof(random));
-    sodium_bin2base64(id, sizeof(id), random, sizeof(random),
+    sodium_bin2base64(ret->id, sizeof(ret->id), random, sizeof(random),
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    const struct store_session session = {
-        .id = cw_str(id),
-        .subject = user->subject,
+    ret->session = (struct store_session){
+        .id = cw_str(ret->id),
+        .subject = subject,
         .client_id = scene->client->id,
         .scope = start->scope,
         .device = cut(start->device, DEVICE_MAX),
@@ -97,21 +95,32 @@ enum cw_err login_session_start(struct login *login, const struct login_scene *s
         .expires_at = now + tenant->refresh_absolute_ms,
         .amr = start->amr,
     };
-    struct refresh_token first;
-    refresh_token_new(&first);
-    struct store_family family = {
+    refresh_token_new(&ret->first);
+    ret->family = (struct store_family){
         .idle_expires_at = now + CW_MIN(tenant->refresh_idle_ms, tenant->refresh_absolute_ms),
     };
-    memcpy(family.id, first.family, STORE_FAMILY_SIZE);
-    refresh_token_hash(&first, family.hash);
+    memcpy(ret->family.id, ret->first.family, STORE_FAMILY_SIZE);
+    refresh_token_hash(&ret->first, ret->family.hash);
+}
+
+enum cw_err login_session_start(struct login *login, const struct login_scene *scene,
+                                const struct store_user *user, const struct login_start *start,
+                                struct login_answer *answer)
+{
+    struct login_new_session new;
+    login_session_new(login, scene, user->subject, start, &new);
     /* Signed first: what cannot be answered leaves no session behind. */
-    TRY(login_issue(login, scene, user, &session, answer));
-    TRY(store_session_start(login->deps.store, tenant->name, &session, &family,
-                            tenant->sessions_max));
-    refresh_token_encode(&first, answer->refresh_token);
-    sodium_memzero(&first, sizeof(first));
-    answer->refresh_expires_in = (family.idle_expires_at - now) / 1000;
-    return CW_OK;
+    enum cw_err err = login_issue(login, scene, user, &new.session, answer);
+    if (err == CW_OK) {
+        err = store_session_start(login->deps.store, scene->tenant->name, &new.session, &new.family,
+                                  scene->tenant->sessions_max);
+    }
+    if (err == CW_OK) {
+        refresh_token_encode(&new.first, answer->refresh_token);
+        answer->refresh_expires_in = (new.family.idle_expires_at - new.session.started_at) / 1000;
+    }
+    sodium_memzero(&new.first, sizeof(new.first));
+    return err;
 }
 
 static enum cw_err start_session(struct attempt *a, struct cw_str amr, struct login_answer *answer)
@@ -192,7 +201,10 @@ static enum cw_err run(struct attempt *a, struct login_answer *answer)
     TRY(password_prepare_name(r->username, &a->username));
     a->event.name = cw_str(a->username);
     TRY(password_prepare(r->password, &a->password));
-    ENSURE(a->scene.tenant->login == TENANT_LOGIN_DATABASE, CW_IDP_UNAVAILABLE);
+    if (a->scene.tenant->login == TENANT_LOGIN_IDP) {
+        return login_idp_run(a->login, &a->scene, r, cw_str(a->username), &a->arena, &a->event,
+                             answer);
+    }
     return run_checked(a, answer);
 }
 

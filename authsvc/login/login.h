@@ -4,6 +4,7 @@
 #ifndef AUTHSVC_LOGIN_LOGIN_H
 #define AUTHSVC_LOGIN_LOGIN_H
 
+#include "authsvc/idp/idp.h"
 #include "authsvc/keys/keyring.h"
 #include "authsvc/password/password.h"
 #include "authsvc/store/store.h"
@@ -55,6 +56,7 @@ struct login_deps {
     struct store *store;
     struct keyring *keys;
     const struct password_hasher *hasher;
+    struct idp *idp;          /* NULL: no tenant has an identity provider */
     struct cw_work *idp_work; /* for tenants whose login is by an identity provider */
     struct login_limits limits;
     const struct cw_clock *clock;
@@ -107,6 +109,7 @@ struct login_answer {
     int64_t refresh_expires_in; /* seconds */
     char *scope;
     char session_id[24];
+    char *recovery_code;     /* a new one for the user, after the old one was used; else NULL */
     uint32_t retry_after_ms; /* on failure; 0: none */
     /* With CW_MFA_REQUIRED only: what login_mfa_verify (mfa.h) goes on with. */
     char mfa_token[MFA_TOKEN_SIZE];
@@ -119,7 +122,7 @@ void login_answer_done(struct login_answer *answer);
 /* CW_TENANT_UNKNOWN, CW_CLIENT_UNKNOWN, CW_ORIGIN_FORBIDDEN, CW_REQUEST_MALFORMED,
  * CW_CREDENTIALS_INVALID, CW_MFA_REQUIRED, CW_MFA_INVALID (of `otp`), CW_ACCOUNT_BLOCKED,
  * CW_THROTTLED, CW_STORE_UNAVAILABLE, CW_KEYS_UNAVAILABLE, CW_NO_MEMORY; with an identity provider
- * also what it says: CW_IDP_UNAVAILABLE. */
+ * also what idp_password says. */
 enum cw_err login_run(struct login *login, const struct login_request *request,
                       struct login_answer *ret_answer);
 /* The same, with CW_REFRESH_INVALID. */

@@ -59,6 +59,17 @@ struct login_start {
     struct cw_str address;
     struct cw_str amr; /* JSON array */
 };
+/* A session that is about to start, with its first refresh token. */
+struct login_new_session {
+    char id[24];
+    struct store_session session;
+    struct store_family family;
+    struct refresh_token first;
+};
+/* Borrows `start`, subject and scene; wiped by the caller. */
+void login_session_new(struct login *login, const struct login_scene *scene, struct cw_str subject,
+                       const struct login_start *start, struct login_new_session *ret_session);
+
 /* Starts the session of a user who has proved itself, and answers with its tokens. */
 CW_MUST_USE enum cw_err login_session_start(struct login *login, const struct login_scene *scene,
                                             const struct store_user *user,
@@ -90,6 +101,33 @@ CW_MUST_USE enum cw_err login_try_password(struct login_trial *trial);
 /* The owner of an access token shows its password again. */
 CW_MUST_USE enum cw_err login_password_again(struct login_owner *o, const struct store_user *user,
                                              struct cw_str password, uint32_t *ret_retry_after_ms);
+
+/* A refresh token of a living family that is not its present one: ends the session where it was
+ * given out once. Returns CW_REFRESH_INVALID, or what kept it from ending. */
+enum cw_err login_refresh_stale(struct login *login, const struct login_scene *scene,
+                                const struct refresh_token *token,
+                                const struct store_rotated *family, struct login_event *event);
+
+/* --- tenants whose login is by an identity provider (idp_*.c) ----------------------------- */
+
+/* Password to tokens; `username` is prepared, for the throttle. */
+enum cw_err login_idp_run(struct login *login, const struct login_scene *scene,
+                          const struct login_request *request, struct cw_str username,
+                          struct cw_arena *arena, struct login_event *event,
+                          struct login_answer *answer);
+/* A session with the provider's tokens. */
+enum cw_err login_idp_start(struct login *login, const struct login_scene *scene,
+                            const struct idp_tokens *tokens, const struct login_start *start,
+                            struct login_answer *answer);
+enum cw_err login_idp_refresh(struct login *login, const struct login_scene *scene,
+                              const struct login_refresh_request *request,
+                              const struct refresh_token *token, struct cw_arena *arena,
+                              struct login_event *event, struct login_answer *answer);
+/* The owner of a living session by the provider's access token. */
+enum cw_err login_idp_owner(struct login_owner *o);
+enum cw_err login_idp_userinfo(struct login_owner *o, struct cw_buf *ret_json);
+/* After the end of a session: the provider's refresh token ends, too, as well as it can be told. */
+void login_idp_farewell(struct login *login, const struct tenant *tenant, struct cw_str session_id);
 
 void login_tell(struct login *login, struct login_event *event, int64_t started_ms,
                 enum cw_err outcome);

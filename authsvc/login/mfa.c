@@ -17,7 +17,7 @@ enum { TOKEN_BYTES = 32, ARENA_MAX = 256 * 1024 };
 
 #define TOKEN_PREFIX "cwm_"
 
-static const struct mfa_kind *const kinds[] = {&mfa_database};
+static const struct mfa_kind *const kinds[] = {&mfa_database, &mfa_idp};
 
 void login_challenge_done(struct login_challenge *challenge)
 {

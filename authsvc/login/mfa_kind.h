@@ -44,6 +44,7 @@ struct mfa_kind {
 };
 
 extern const struct mfa_kind mfa_database; /* database_mfa.c */
+extern const struct mfa_kind mfa_idp;      /* idp_mfa.c */
 
 /* What a login knows when its password was right and a second factor must follow. Borrowed. */
 struct mfa_start {

@@ -44,17 +44,19 @@ static enum cw_err redeem(struct trade *t)
 
 /* Not the family's present token. Only one that was really given out once counts as reused: who
  * guesses cannot end a session. */
-static enum cw_err judge_stale(struct trade *t)
+enum cw_err login_refresh_stale(struct login *login, const struct login_scene *scene,
+                                const struct refresh_token *token,
+                                const struct store_rotated *family, struct login_event *event)
 {
-    const struct store_rotated *r = &t->rotated;
-    if (refresh_token_leads_to(t->login->refresh_key, &t->token, r->generation, r->current_hash)) {
-        t->event.note = "reused";
-        enum cw_err err = store_session_end(t->login->deps.store, t->scene.tenant->name,
-                                            r->session.id, "refresh_reused");
+    if (refresh_token_leads_to(login->refresh_key, token, family->generation,
+                               family->current_hash)) {
+        event->note = "reused";
+        enum cw_err err = store_session_end(login->deps.store, scene->tenant->name,
+                                            family->session.id, "refresh_reused");
         if (err != CW_OK && err != CW_NOT_FOUND) {
             return err;
         }
-        login_revoked(t->login);
+        login_revoked(login);
     }
     return CW_REFRESH_INVALID;
 }
@@ -76,6 +78,9 @@ static enum cw_err run(struct trade *t, struct login_answer *answer)
     t->event.tenant = t->scene.tenant->name;
     t->event.client_id = t->scene.client->id;
     TRY(refresh_token_parse(r->refresh_token, &t->token));
+    if (t->scene.tenant->login == TENANT_LOGIN_IDP) {
+        return login_idp_refresh(t->login, &t->scene, r, &t->token, &t->arena, &t->event, answer);
+    }
     TRY(redeem(t));
     t->event.subject = t->rotated.session.subject;
     t->event.session_id = t->rotated.session.id;
@@ -86,7 +91,7 @@ static enum cw_err run(struct trade *t, struct login_answer *answer)
         t->event.note = "repeated";
         return answer_with(t, answer);
     case STORE_ROTATION_STALE:
-        return judge_stale(t);
+        return login_refresh_stale(t->login, &t->scene, &t->token, &t->rotated, &t->event);
     case STORE_ROTATION_UNKNOWN:
     case STORE_ROTATION_ENDED:
         break;

@@ -40,6 +40,7 @@ struct app {
     struct login *login;
     struct cw_work *logins;
     struct cw_work *refreshes;
+    struct idp *idp;
     struct cw_work *idp_work;
     struct cw_work *admin_work;
     struct admin *admin;
@@ -112,6 +113,7 @@ static enum cw_err start_store(struct app *app, struct cw_buf *message)
 static enum cw_err on_tenants(void *ctx, const struct tenant_set *set, unsigned wait_ms)
 {
     struct app *app = ctx;
+    idp_warm(app->idp, set);
     return feed_publish(app->feed, set, wait_ms);
 }
 
@@ -135,6 +137,9 @@ static enum cw_err start_tenants(struct app *app, struct cw_buf *message)
         .on_problem = events_on_tenant_problem,
         .ctx = app,
     };
+    const struct idp_options idp = {
+        .clock = &cw_clock_system, .on_event = events_on_idp, .ctx = app->metrics};
+    TRY(idp_new(&idp, &app->idp));
     TRY(feed_new(app->store, app->keys, &app->feed));
     TRY(book_new(&deps, &app->book));
     TRY(book_configure(app->book, app->config, message));
@@ -166,6 +171,7 @@ static enum cw_err start_login(struct app *app)
         .store = app->store,
         .keys = app->keys,
         .hasher = app->hasher,
+        .idp = app->idp,
         .idp_work = app->idp_work,
         .limits = authsvc_limits(app->config),
         .clock = &cw_clock_system,
@@ -443,6 +449,7 @@ void app_stop(struct app *app)
     login_free(app->login);
     revocations_free(app->revocations);
     book_free(app->book); /* its thread publishes to the feed */
+    idp_free(app->idp);
     feed_free(app->feed);
     password_hasher_free(app->hasher);
     keyring_free(app->keys);

@@ -96,9 +96,28 @@ struct cw_log_event events[EVENT_COUNT] = {
                                "iam",
                                0,
                                {0}},
+    [EVENT_IDP_REFUSED] = {"idp-refused",
+                           CW_LOG_DEBUG,
+                           "an identity provider refused a user",
+                           "authentication",
+                           0,
+                           {0}},
+    [EVENT_IDP_FAILED] = {"idp-failed",
+                          CW_LOG_WARN,
+                          "an identity provider gave no answer that counts",
+                          "authentication",
+                          1000,
+                          {0}},
+    [EVENT_IDP_MISCONFIGURED] = {"idp-misconfigured",
+                                 CW_LOG_ERROR,
+                                 "an identity provider refuses us: cwctl tenants check",
+                                 "configuration",
+                                 1000,
+                                 {0}},
 };
 
 enum {
+    METRIC_IDP,
     METRIC_LOGINS,
     METRIC_LOGIN_SECONDS,
     METRIC_REFRESHES,
@@ -109,6 +128,12 @@ enum {
 };
 
 static const struct cw_metric metrics[] = {
+    [METRIC_IDP] = {"cw_authsvc_idp_calls_total",
+                    CW_METRIC_COUNTER,
+                    "Calls to identity providers by outcome.",
+                    {"tenant", "operation", "outcome"},
+                    {0},
+                    0},
     [METRIC_LOGINS] = {"cw_authsvc_logins_total",
                        CW_METRIC_COUNTER,
                        "Logins by outcome.",
@@ -211,6 +236,33 @@ void events_on_login(void *ctx, const struct login_event *e)
            cw_log_str("source.address", e->address), cw_log_str("clinicwave.client", e->client_id),
            cw_log_str("clinicwave.session", e->session_id),
            cw_log_cstr("event.reason", e->note != NULL ? e->note : ""), cw_log_ms(e->duration_ms));
+}
+
+static enum event idp_event_of(const struct idp_event *e)
+{
+    switch (e->outcome) {
+    case CW_IDP_MISCONFIGURED:
+        return EVENT_IDP_MISCONFIGURED;
+    case CW_IDP_UNAVAILABLE:
+    case CW_KEYS_UNAVAILABLE:
+        return EVENT_IDP_FAILED;
+    default:
+        return EVENT_IDP_REFUSED;
+    }
+}
+
+void events_on_idp(void *ctx, const struct idp_event *e)
+{
+    struct cw_str labels[] = {e->tenant, cw_str(e->operation), cw_str(cw_err_code(e->outcome))};
+    cw_series_add(cw_metrics_series(ctx, METRIC_IDP, labels), 1);
+    if (e->outcome == CW_OK) {
+        return;
+    }
+    CW_LOG(&events[idp_event_of(e)], cw_log_err(e->outcome),
+           cw_log_str("organization.name", e->tenant),
+           cw_log_cstr("clinicwave.operation", e->operation),
+           cw_log_int("http.response.status_code", e->status), cw_log_cstr("error.type", e->error),
+           cw_log_cstr("error.message", e->detail), cw_log_ms(e->duration_ms));
 }
 
 void events_on_store_error(void *ctx, const char *operation, const char *message)

@@ -34,6 +34,9 @@ enum event {
     EVENT_MFA_CHALLENGED,
     EVENT_ACCOUNT_CHANGED,
     EVENT_ACCOUNT_REFUSED,
+    EVENT_IDP_REFUSED,
+    EVENT_IDP_FAILED,
+    EVENT_IDP_MISCONFIGURED,
     EVENT_COUNT,
 };
 
@@ -44,6 +47,8 @@ struct cw_metrics *events_metrics_new(void);
 
 /* login_deps.on_event; ctx is the struct cw_metrics. */
 void events_on_login(void *ctx, const struct login_event *event);
+/* idp_options.on_event; ctx is the struct cw_metrics. */
+void events_on_idp(void *ctx, const struct idp_event *event);
 /* store_options.on_error; ctx is not used. */
 void events_on_store_error(void *ctx, const char *operation, const char *message);
 /* book_deps.on_problem; ctx is not used. */

@@ -97,6 +97,9 @@ static void answer(struct rest_job *job, enum cw_err err, const struct login_ans
                              (json_int_t)a->expires_in, "expires_at", (json_int_t)a->expires_at,
                              "refresh_expires_in", (json_int_t)a->refresh_expires_in, "scope",
                              a->scope, "session_id", a->session_id);
+    if (a->recovery_code != NULL) {
+        json_object_set_new(body, "recovery_code", json_string(a->recovery_code));
+    }
     cw_http_set_header(job->request, "Pragma", CW_STR("no-cache")); /* RFC 6749 §5.1 */
     cw_http_reply_json(job->request, 200, body);
     json_decref(body);

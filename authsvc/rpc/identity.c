@@ -76,6 +76,9 @@ token_set rpc_tokens(struct login_answer *a)
     set.refresh_expires_in = a->refresh_expires_in;
     set.scope = a->scope;
     set.session_id = a->session_id;
+    if (a->recovery_code != NULL) {
+        set.recovery_code = a->recovery_code;
+    }
     return set;
 }
 

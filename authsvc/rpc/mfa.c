@@ -144,7 +144,8 @@ static void run_start(void *arg)
     enum cw_err err = start(job, (const start_message *)job->request, &secret);
     Clinicwave__Identity__V1__StartTotpResponse response =
         CLINICWAVE__IDENTITY__V1__START_TOTP_RESPONSE__INIT;
-    response.secret = or_empty(secret.secret);
+    char *text = or_empty(secret.secret);
+    response.secret = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
     response.otpauth_url = or_empty(secret.url);
     finish(job, err, secret.retry_after_ms, &response.base);
     login_totp_secret_done(&secret);

@@ -52,7 +52,8 @@ enum cw_err store_session_start(struct store *store, struct cw_str tenant,
                                 const struct store_session *session,
                                 const struct store_family *family, int64_t cap)
 {
-    return STORE_TRANSACTION(store->db, DB_DURABLE, tx, store_session_start_in(tx, tenant, session, family, cap));
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx,
+                             store_session_start_in(tx, tenant, session, family, cap));
 }
 
 static enum cw_err end_in(struct db_tx *tx, struct cw_str tenant, struct cw_str id, int64_t now,

@@ -23,6 +23,8 @@ class Issuer:
             def do_GET(self):
                 outer.serve(self)
 
+            do_POST = do_GET
+
             def log_message(self, *_):
                 pass
 

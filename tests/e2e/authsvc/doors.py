@@ -186,6 +186,8 @@ class Grpc:
         if not hasattr(answer, "DESCRIPTOR"):
             return Outcome(None, answer, grpc.StatusCode.OK)
         tokens = {f.name: getattr(answer, f.name) for f in answer.DESCRIPTOR.fields}
+        if tokens.get("recovery_code") == "":
+            del tokens["recovery_code"]  # REST leaves it out
         return Outcome(None, {k: v.decode() if isinstance(v, bytes) else v for k, v in tokens.items()}, grpc.StatusCode.OK)
 
     def login(self, username=ANNA, password=PASSWORD, domain=HOST, client=None, scopes=None, address=None, otp=None):
@@ -222,7 +224,7 @@ class Grpc:
     @staticmethod
     def members(answer):
         values = {f.name: getattr(answer, f.name) for f in answer.DESCRIPTOR.fields}
-        values = {k: v if isinstance(v, (str, bytes, int, bool)) else list(v) for k, v in values.items()}
+        values = {k: v.decode() if isinstance(v, bytes) else v if isinstance(v, (str, int, bool)) else list(v) for k, v in values.items()}
         return {k: v for k, v in values.items() if v != ""}
 
     def mfa_challenge(self, mfa_token, **fields):

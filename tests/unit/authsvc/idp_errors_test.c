@@ -83,6 +83,20 @@ static const struct refusal refusals[] = {
     {IDP_STEP_REFRESH, 500, "server_error", "", CW_IDP_UNAVAILABLE},
     {IDP_STEP_REFRESH, 429, "too_many_requests", "", CW_THROTTLED},
 
+    /* second factors */
+    {IDP_STEP_MFA, 403, "expired_token", "mfa_token is expired", CW_MFA_TOKEN_INVALID},
+    {IDP_STEP_MFA, 403, "invalid_grant", "Malformed mfa_token", CW_MFA_TOKEN_INVALID},
+    {IDP_STEP_MFA, 403, "invalid_grant", "Invalid otp_code.", CW_MFA_INVALID},
+    {IDP_STEP_MFA, 403, "invalid_grant", "Invalid binding_code.", CW_MFA_INVALID},
+    {IDP_STEP_MFA, 403, "invalid_grant", "MFA Authorization rejected.", CW_MFA_INVALID},
+    {IDP_STEP_MFA, 400, "authorization_pending", "", CW_MFA_PENDING},
+    {IDP_STEP_MFA, 400, "slow_down", "", CW_MFA_PENDING},
+    {IDP_STEP_MFA, 400, "unsupported_challenge_type", "", CW_MFA_METHOD_UNSUPPORTED},
+    {IDP_STEP_MFA, 401, "association_required", "", CW_MFA_METHOD_UNSUPPORTED},
+    {IDP_STEP_MFA, 429, "too_many_attempts", "", CW_THROTTLED},
+    {IDP_STEP_MFA, 403, "unauthorized_client", "", CW_IDP_MISCONFIGURED},
+    {IDP_STEP_MFA, 500, "server_error", "", CW_IDP_UNAVAILABLE},
+
     /* claims */
     {IDP_STEP_USERINFO, 401, "", "", CW_TOKEN_REVOKED},
     {IDP_STEP_USERINFO, 401, "invalid_token", "", CW_TOKEN_REVOKED},
