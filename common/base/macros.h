@@ -13,6 +13,15 @@
 #define CW_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define CW_MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* Asks for memory that will be read soon; any address is fine. */
+static inline void cw_expect(const void *p, size_t n)
+{
+    enum { LINE = 64 };
+    for (size_t i = 0; i < n + LINE - 1; i += LINE) {
+        __builtin_prefetch((const char *)p + i);
+    }
+}
+
 /* The two guards. TRY passes an error on; ENSURE makes one where a condition does not hold. */
 #define TRY(expr)                                                                                  \
     do {                                                                                           \

@@ -105,6 +105,23 @@ bool cache_get(struct cache *cache, const struct cache_key *key, int64_t wall_s,
     return found;
 }
 
+void cache_expect(const struct cache *cache, const struct cache_key *keys, size_t n)
+{
+    uint64_t hashes[CACHE_EXPECT_MAX];
+
+    n = CW_MIN(n, (size_t)CACHE_EXPECT_MAX);
+    for (size_t i = 0; i < n; i++) {
+        hashes[i] = key_hash(cache, &keys[i]);
+        shard_expect(&shard_of(cache, hashes[i])->shard, (uint32_t)hashes[i], SHARD_EXPECT_INDEX);
+    }
+    for (size_t i = 0; i < n; i++) {
+        shard_expect(&shard_of(cache, hashes[i])->shard, (uint32_t)hashes[i], SHARD_EXPECT_ENTRY);
+    }
+    for (size_t i = 0; i < n; i++) {
+        shard_expect(&shard_of(cache, hashes[i])->shard, (uint32_t)hashes[i], SHARD_EXPECT_BLOB);
+    }
+}
+
 bool cache_put(struct cache *cache, const struct cache_key *key, uint64_t epoch,
                const struct cache_parts *parts, const char *blob, int64_t expires_at,
                uint64_t subject, struct cw_jwk *signer)

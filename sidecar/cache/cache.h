@@ -14,6 +14,7 @@ enum {
     CACHE_BLOB_MAX = 4 * 1024, /* bytes of one identity; larger ones are not kept */
     CACHE_SUBJECT_SHARE = 16,  /* one subject holds at most 1/16 of a shard ... */
     CACHE_SUBJECT_MIN = 16,    /* ... but always so many */
+    CACHE_EXPECT_MAX = 32,     /* keys that are asked for ahead of time at once */
 };
 
 struct cache;
@@ -78,6 +79,10 @@ void cache_advance(struct cache *cache);
  * `mono_ms` are the caller's present (one reading serves a batch). Any thread. */
 bool cache_get(struct cache *cache, const struct cache_key *key, int64_t wall_s, int64_t mono_ms,
                struct cache_hit *ret_hit);
+
+/* Asks for the memory of at most CACHE_EXPECT_MAX entries, so that the cache_get that follow find
+ * it near. Promises nothing and changes nothing. Any thread, while nobody frees the cache. */
+void cache_expect(const struct cache *cache, const struct cache_key *keys, size_t n);
 
 /* Keeps a verified identity. `expires_at`: wall clock, seconds, leeway included; takes its own
  * reference to `signer`; `subject` is a hash of (tenant, subject) for the fairness bound. Does

@@ -16,6 +16,8 @@
 
 enum { SHARD_PROBATION, SHARD_MAIN };
 
+enum { BLOB_USUAL = 192 }; /* bytes of a blob that are asked for ahead of time */
+
 struct shard_entry {
     unsigned char digest[CACHE_DIGEST_SIZE];
     uint64_t generation;
@@ -201,6 +203,28 @@ static uint32_t entry_find(const struct shard *shard, const struct cache_key *ke
         }
     }
     return 0;
+}
+
+__attribute__((no_sanitize("thread"))) void shard_expect(const struct shard *shard, uint32_t hash,
+                                                         enum shard_expect step)
+{
+    const uint32_t *first = &shard->index[hash & shard->index_mask];
+
+    if (step == SHARD_EXPECT_INDEX) {
+        cw_expect(first, sizeof(*first));
+        return;
+    }
+    const struct shard_entry *entry = &shard->entries[__atomic_load_n(first, __ATOMIC_RELAXED)];
+    if (step == SHARD_EXPECT_ENTRY) {
+        cw_expect(entry, sizeof(*entry));
+        return;
+    }
+    if (__atomic_load_n(&entry->hash, __ATOMIC_RELAXED) != hash) { /* the next of its chain */
+        entry = &shard->entries[__atomic_load_n(&entry->chain, __ATOMIC_RELAXED)];
+        cw_expect(entry, sizeof(*entry));
+    } else {
+        cw_expect(__atomic_load_n(&entry->blob, __ATOMIC_RELAXED), BLOB_USUAL);
+    }
 }
 
 bool shard_get(struct shard *shard, const struct cache_key *key, uint32_t hash, int64_t wall_s,

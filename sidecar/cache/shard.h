@@ -34,6 +34,14 @@ struct shard {
 CW_MUST_USE enum cw_err shard_init(struct shard *shard, const struct cache_config *config);
 void shard_done(struct shard *shard);
 
+/* The chain of memory that leads to an entry, link by link: each step reads what the one before
+ * asked for. */
+enum shard_expect { SHARD_EXPECT_INDEX, SHARD_EXPECT_ENTRY, SHARD_EXPECT_BLOB };
+
+/* Without the shard's lock: what it reads only becomes the address of a prefetch, and no address is
+ * wrong for that. */
+void shard_expect(const struct shard *shard, uint32_t hash, enum shard_expect step);
+
 bool shard_get(struct shard *shard, const struct cache_key *key, uint32_t hash, int64_t wall_s,
                int64_t mono_ms, struct cache_hit *ret_hit);
 bool shard_put(struct shard *shard, const struct cache_key *key, uint32_t hash, int64_t mono_ms,

@@ -6,6 +6,7 @@
 
 #include "common/crypto/sha256.h"
 #include "common/rpc/unpack.h"
+#include "sidecar/handle/expect.h"
 #include "sidecar/handle/job.h"
 #include "sidecar/handle/validate.h"
 
@@ -28,8 +29,7 @@ struct stream_state {
     int64_t wall_s;
     int64_t mono_ms;
     struct tenants_set *set;
-    struct cw_str domain; /* the last entry's, and its tenant */
-    const struct tenant *tenant;
+    const struct tenant *tenant; /* the entry's */
     struct wire_batch batch;
     struct cache_hit hit;
 };
@@ -169,16 +169,6 @@ static void add_verdict(struct cw_rpc_stream *stream, struct stream_state *state
 
 /* ---- entries ---- */
 
-/* Entries of a batch mostly name one domain. */
-static const struct tenant *choose_tenant(struct stream_state *state, struct cw_str domain)
-{
-    if (!state->tenant || !cw_str_eq(domain, state->domain)) {
-        state->domain = domain;
-        state->tenant = tenants_set_find(state->set, domain);
-    }
-    return state->tenant;
-}
-
 static bool look_up(struct cw_rpc_stream *stream, struct stream_state *state,
                     const struct wire_entry *entry, const struct rule *rule,
                     const unsigned char *digest)
@@ -238,12 +228,24 @@ static void take_entry(struct cw_rpc_stream *stream, struct stream_state *state,
     if (!rule || entry->subject == WIRE_NOTHING ||
         (entry->subject == WIRE_DIGEST && entry->value.n != CACHE_DIGEST_SIZE)) {
         add_undecided(stream, state, entry->id, CW_REQUEST_MALFORMED);
-    } else if (!choose_tenant(state, entry->domain)) {
+    } else if (!state->tenant) {
         add_undecided(stream, state, entry->id, CW_TENANT_UNKNOWN);
     } else if (entry->subject == WIRE_TOKEN) {
         take_token(stream, state, entry, rule);
     } else if (!look_up(stream, state, entry, rule, (const unsigned char *)entry->value.p)) {
         add_undecided(stream, state, entry->id, CW_DIGEST_UNKNOWN);
+    }
+}
+
+static void take_some(struct cw_rpc_stream *stream, struct stream_state *state,
+                      const struct wire_entry *entries, size_t n)
+{
+    const struct tenant *tenants[EXPECT_MAX];
+
+    expect_entries(state->handle->config.cache, state->set, entries, n, tenants);
+    for (size_t i = 0; i < n; i++) {
+        state->tenant = tenants[i];
+        take_entry(stream, state, &entries[i]);
     }
 }
 
@@ -263,12 +265,12 @@ static void on_bytes(struct cw_rpc_stream *stream, struct cw_str message)
     }
     const struct handle_config *config = &state->handle->config;
     state->set = tenants_get(config->tenants);
-    state->tenant = NULL;
     state->wall_s = cw_clock_wall_s(config->clock);
     state->mono_ms = cw_clock_monotonic_ms(config->clock);
     state->hits = 0;
-    for (size_t i = 0; i < state->batch.n_entries; i++) {
-        take_entry(stream, state, &state->batch.entries[i]);
+    for (size_t i = 0; i < state->batch.n_entries; i += EXPECT_MAX) {
+        take_some(stream, state, &state->batch.entries[i],
+                  CW_MIN(state->batch.n_entries - i, (size_t)EXPECT_MAX));
     }
     flush(stream, state);
     if (state->hits) {

@@ -414,6 +414,21 @@ void tenant_unref(struct tenant *tenant)
     free(tenant);
 }
 
+void tenant_expect(const struct tenant *tenant, enum tenant_expect step)
+{
+    if (tenant->n_issuers == 0 || tenant->audiences.n == 0) {
+        return;
+    }
+    if (step == TENANT_EXPECT_LISTS) {
+        cw_expect(tenant->audiences.items, sizeof(*tenant->audiences.items));
+        cw_expect(&tenant->issuers->wire, sizeof(tenant->issuers->wire));
+        cw_expect(tenant->wire.p, tenant->wire.n);
+    } else {
+        cw_expect(tenant->audiences.items->p, tenant->audiences.items->n);
+        cw_expect(tenant->issuers->wire.p, tenant->issuers->wire.n);
+    }
+}
+
 int tenant_find_issuer(const struct tenant *tenant, struct cw_str issuer)
 {
     for (size_t i = 0; i < tenant->n_issuers; i++) {

@@ -89,6 +89,11 @@ struct tenant *tenant_ref(struct tenant *tenant);
 /* NULL is fine. */
 void tenant_unref(struct tenant *tenant);
 
+/* Asks for the memory that a verdict reads of a tenant, in two steps: its lists, then their first
+ * texts. Any thread. */
+enum tenant_expect { TENANT_EXPECT_LISTS, TENANT_EXPECT_TEXTS };
+void tenant_expect(const struct tenant *tenant, enum tenant_expect step);
+
 /* Compared byte by byte (RFC 8725 §3.8); -1 where it has none of this name. Any thread. */
 int tenant_find_issuer(const struct tenant *tenant, struct cw_str issuer);
 

@@ -116,6 +116,19 @@ uint64_t tenants_set_version(const struct tenants_set *set)
     return set->version;
 }
 
+void tenants_set_expect(const struct tenants_set *set, struct cw_str domain,
+                        enum tenants_expect step)
+{
+    const struct tenants_slot *slot = &set->slots[hash(domain) & set->mask];
+
+    if (step == TENANTS_EXPECT_SLOT) {
+        cw_expect(slot, sizeof(*slot));
+    } else if (slot->tenant) {
+        cw_expect(slot->domain.p, slot->domain.n);
+        cw_expect(slot->tenant, sizeof(*slot->tenant));
+    }
+}
+
 const struct tenant *tenants_set_find(const struct tenants_set *set, struct cw_str domain)
 {
     char name[CW_DOMAIN_MAX + 1];

@@ -59,6 +59,11 @@ void tenants_set_unref(struct tenants_set *set);
 
 size_t tenants_set_count(const struct tenants_set *set);
 struct tenant *tenants_set_at(const struct tenants_set *set, size_t i); /* borrowed */
+/* Asks for the memory that tenants_set_find will read for a domain in its normal form: the place in
+ * the table, then what stands there. */
+enum tenants_expect { TENANTS_EXPECT_SLOT, TENANTS_EXPECT_TENANT };
+void tenants_set_expect(const struct tenants_set *set, struct cw_str domain,
+                        enum tenants_expect step);
 /* The tenant that serves `domain`, in any spelling; NULL for none. Borrowed from the set. */
 const struct tenant *tenants_set_find(const struct tenants_set *set, struct cw_str domain);
 

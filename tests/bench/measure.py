@@ -88,13 +88,14 @@ class Directory:
         answers(path, process)
         return process, path
 
-    def sidecar(self, jwks, algorithms, **settings):
-        """cw-sidecar that trusts the keys in JWKS: (process, gateway socket, service socket)."""
+    def sidecar(self, jwks, algorithms, spins=True):
+        """cw-sidecar that trusts the keys in JWKS: (process, gateway socket, service socket). SPINS=False where its CPU time is measured:
+        what its poller spends waiting (docs/decisions/0010) is no part of a verdict's cost."""
         self.homes += 1
         home = self.path / f"s{self.homes}"
         (home / "state").mkdir(parents=True)
         document = {
-            "sidecar": {"run-dir": str(home), "state-dir": str(home / "state"), "management": {"port": 0}, "cache": settings},
+            "sidecar": {"run-dir": str(home), "state-dir": str(home / "state"), "management": {"port": 0}, **({} if spins else {"spin-us": 0})},
             "tenants": [{"name": "clinicwave", "domains": [DOMAIN], "audiences": [AUDIENCE],
                          "issuers": [{"issuer": ISSUER, "jwks-file": str(jwks), "algorithms": algorithms}]}],
             "registry": {"embedded": {"port": 0}},

@@ -25,7 +25,7 @@ def warm_unary(directory):
 
 def warm_batched(directory):
     jwks, tokens = directory.tokens("RS256", WARM_TOKENS)
-    ours, ours_socket, _ = directory.sidecar(jwks, ["RS256"])
+    ours, ours_socket, _ = directory.sidecar(jwks, ["RS256"], spins=False)
     theirs, their_socket = directory.echo()
     say("\n  warm, batched: ValidateStream by digest, verdicts for each second of the server's CPU time")
     for entries in (1, 32, 256):
@@ -47,7 +47,7 @@ def cold(directory, alg, count):
     jwks, tokens = directory.tokens(alg, count, TOKEN[alg])
 
     def ours():
-        process, socket, _ = directory.sidecar(jwks, [alg])
+        process, socket, _ = directory.sidecar(jwks, [alg], spins=False)
         result = Load("once", socket, tokens, pid=process.pid).server_us
         directory.stop(process)
         return result

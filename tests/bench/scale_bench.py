@@ -1,0 +1,30 @@
+"""What a warm verdict costs in the sidecar by the number of tokens and tenants that it knows, what a look-up in the cache alone costs,
+and the memory for each token. In one process, without the transport, whose cost depends on neither number and would hide the difference."""
+# build: //tests/bench:scale
+import statistics
+import subprocess
+
+from tests.bench.measure import BIN, QUICK, duration, report, runs, say
+
+SMALL, LARGE = (1_000, 1), (1_000_000, 10_000)
+LARGE_QUICK = (100_000, 1_000)
+
+
+def scale(tokens, tenants):
+    """(nanoseconds a look-up, nanoseconds a verdict, bytes a token)"""
+    out = subprocess.run([BIN / "tests/bench/scale", str(tokens), str(tenants), str(duration(1000))], check=True, capture_output=True, text=True)
+    return [float(x) for x in out.stdout.split()]
+
+
+large = LARGE_QUICK if QUICK else LARGE
+n = runs(5)
+rounds = [(scale(*SMALL), scale(*large)) for _ in range(n)]
+small_look_up, small_verdict, _ = (statistics.median(r[0][i] for r in rounds) for i in range(3))
+large_look_up, large_verdict, large_bytes = (statistics.median(r[1][i] for r in rounds) for i in range(3))
+tokens, tenants = large
+few = f"{SMALL[0]:,} tokens, {SMALL[1]} tenant".replace(",", " ")
+say(f"\n  {tokens:,} tokens of {tenants:,} tenants beside {few}; the ratio is the first to the second: small is good, the bar for a verdict is 1.5".replace(",", " "))
+report("scale", "verdict", large_verdict, few, small_verdict, "CPU ns/verdict", n, ratio=large_verdict / small_verdict)
+report("scale", "look-up", large_look_up, few, small_look_up, "CPU ns/look-up", n, ratio=large_look_up / small_look_up)
+mib = large_bytes * 1_000_000 / 2**20
+report("scale", "memory-1m", mib, "target", 400, "MiB for 1 000 000 tokens", n, ratio=mib / 400)
