@@ -511,6 +511,24 @@ enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, str
     return CW_OK;
 }
 
+/* All parts or none. The registry goes first, since it alone can be put back: with a full one, or
+ * without memory, it may have taken half of the new list. */
+static enum cw_err swap(struct sidecar *sidecar, const struct cw_config *config,
+                        struct cw_buf *problems)
+{
+    enum cw_err err = registry_reload(sidecar->registry, config);
+
+    if (err == CW_OK) {
+        err = configure_tenants(sidecar, config, problems);
+    } else {
+        cw_buf_addf(problems, "registry.static: %s", cw_err_info(err)->title);
+    }
+    if (err != CW_OK && registry_reload(sidecar->registry, sidecar->config) != CW_OK) {
+        cw_buf_add_cstr(problems, "; the registry's part of the old one is not back as a whole");
+    }
+    return err;
+}
+
 void sidecar_reload(struct sidecar *sidecar)
 {
     struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(CW_CONFIG_PROBLEMS_MAX);
@@ -518,10 +536,7 @@ void sidecar_reload(struct sidecar *sidecar)
     enum cw_err err = cw_config_reload(sidecar->config, &problems, &config);
 
     if (err == CW_OK) {
-        err = configure_tenants(sidecar, config, &problems);
-    }
-    if (err == CW_OK) {
-        err = registry_reload(sidecar->registry, config);
+        err = swap(sidecar, config, &problems);
     }
     if (err != CW_OK) {
         CW_LOG(&events[EVENT_RELOAD_REFUSED], cw_log_err(err),

@@ -43,6 +43,36 @@ def test_a_bad_file_on_reload_changes_nothing(sidecar, issuer):
     assert sidecar.validate(token).cached
 
 
+def test_a_reload_whose_last_part_is_refused_changes_no_part(directory, authority, issuer, ending):
+    static = [{"application": "x", "address": "127.0.0.1", "port": port} for port in (9001, 9002, 9003)]
+    sidecar = ending(Sidecar(directory, [tenant_of(issuer, authority)], registry={"static": static[:1], "max-instances": 2}).start())
+
+    def ports():
+        lookup = rpc.Stub(rpc.channel(sidecar.admin_socket), "clinicwave.discovery.v1.DiscoveryService").Lookup(application="x")
+        return [i.port for a in lookup.applications for i in a.instances]
+
+    def domain(name):
+        try:
+            return sidecar.validate(issuer.token(), domain=name).decision
+        except grpc.RpcError as e:
+            return e.code()
+
+    def change(document):
+        document["tenants"].append(tenant_of(issuer, authority, "new", ["new.example"]))
+        document["registry"]["static"] = static
+    rewritten(sidecar, change)
+    until("the refusal is logged", lambda: "configuration-refused" in sidecar.process.log())
+    assert "registry.static" in sidecar.process.log()
+    assert ports() == [9001] and domain("new.example") == grpc.StatusCode.NOT_FOUND
+    # this one fails in the middle: what has just left still takes its place
+    rewritten(sidecar, lambda d: d["registry"].update(static=static[1:]))
+    until("the refusal is logged", lambda: sidecar.process.log().count("configuration-refused") == 2)
+    assert ports() == [9001] and domain("new.example") == grpc.StatusCode.NOT_FOUND
+    rewritten(sidecar, lambda d: d["registry"].update(static=static[1:2]))
+    until("the reload is logged", lambda: "configuration-reloaded" in sidecar.process.log())
+    assert ports() == [9002] and domain("new.example") == 1
+
+
 def test_a_changed_audience_counts_for_tokens_that_are_cached(sidecar, issuer):
     token = issuer.token()
     assert sidecar.validate(token).decision == 1
