@@ -47,18 +47,10 @@ static const struct {
     {"crit", CW_CRITICAL_UNSUPPORTED}, /* RFC 7515 §4.1.11: no extension is implemented */
     {"b64", CW_CRITICAL_UNSUPPORTED},  /* RFC 7797 §3 */
     {"jwk", CW_HEADER_FORBIDDEN},      /* RFC 8725 §3.10: keys come from configuration only */
-    {"jku", CW_HEADER_FORBIDDEN},
-    {"x5u", CW_HEADER_FORBIDDEN},
-    {"x5c", CW_HEADER_FORBIDDEN},
-    {"x5t", CW_HEADER_FORBIDDEN},
-    {"x5t#S256", CW_HEADER_FORBIDDEN},
+    {"jku", CW_HEADER_FORBIDDEN},      {"x5u", CW_HEADER_FORBIDDEN}, {"x5c", CW_HEADER_FORBIDDEN},
     {"enc", CW_HEADER_FORBIDDEN}, /* RFC 7516 §4.1: members of an encrypted token */
-    {"zip", CW_HEADER_FORBIDDEN},
-    {"epk", CW_HEADER_FORBIDDEN},
-    {"apu", CW_HEADER_FORBIDDEN},
-    {"apv", CW_HEADER_FORBIDDEN},
-    {"p2c", CW_HEADER_FORBIDDEN},
-    {"p2s", CW_HEADER_FORBIDDEN},
+    {"zip", CW_HEADER_FORBIDDEN},      {"epk", CW_HEADER_FORBIDDEN}, {"apu", CW_HEADER_FORBIDDEN},
+    {"apv", CW_HEADER_FORBIDDEN},      {"p2c", CW_HEADER_FORBIDDEN}, {"p2s", CW_HEADER_FORBIDDEN},
 };
 
 static enum cw_err check_names(json_t *json)
@@ -135,6 +127,7 @@ static enum cw_err read_typ(const json_t *json, struct cw_jws_header *header)
 static enum cw_err read_members(json_t *json, struct cw_jws_header *header)
 {
     TRY(check_names(json));
+    header->thumbprint = json_object_get(json, "x5t") || json_object_get(json, "x5t#S256");
     TRY(read_alg(json, header));
     TRY(read_kid(json, header));
     return read_typ(json, header);

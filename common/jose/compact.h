@@ -26,7 +26,9 @@ struct cw_jws_header {
     char alg_name[16];        /* cut, for people */
     bool has_kid;
     bool has_typ;
-    bool nested; /* `cty` says JWT (RFC 7519 §5.2) */
+    bool nested;     /* `cty` says JWT (RFC 7519 §5.2) */
+    bool thumbprint; /* names a certificate (x5t, x5t#S256; RFC 7515 §4.1.7): never looked at, and
+                        refused unless the issuer is known to send it */
     size_t kid_n;
     char kid[CW_JWS_KID_MAX + 1];
     char typ[CW_JWS_TYP_MAX + 1]; /* lower case, without "application/" (RFC 7515 §4.1.9) */

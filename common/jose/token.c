@@ -83,6 +83,9 @@ enum cw_err cw_token_verify(const struct cw_token *token, const struct cw_token_
                             struct cw_jwk **ret_key)
 {
     const struct cw_jws_header *header = &token->header;
+    /* RFC 8725 §3.10: keys are chosen by kid, from the issuer's own set */
+    CW_CHECK(checks, "thumbprint", !header->thumbprint || policy->thumbprints, CW_HEADER_FORBIDDEN,
+             "no x5t, or this issuer may send it");
     /* RFC 9068 §4, RFC 8725 §3.11 */
     CW_CHECK(checks, "typ", type_matches(header, policy), CW_TYPE_MISMATCH,
              "typ %s is one of %zu accepted (first %s)",

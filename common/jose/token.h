@@ -32,6 +32,7 @@ struct cw_token_policy {
     const struct cw_str *types; /* accepted `typ`, lower case, without "application/" */
     size_t type_count;
     bool type_optional; /* accept a header without typ */
+    bool thumbprints;   /* accept, and ignore, x5t and x5t#S256 beside the kid */
     struct cw_claims_policy claims;
 };
 

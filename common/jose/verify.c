@@ -48,7 +48,8 @@ static enum cw_err open_token(struct cw_str token, struct opened *ret)
 {
     TRY(cw_jws_split(token, &ret->jws));
     TRY(cw_jws_header_parse(ret->jws.header, &ret->header));
-    TRY(cw_b64url_decode(ret->jws.payload, ret->bytes)); /* only for its form */
+    ENSURE(!ret->header.thumbprint, CW_HEADER_FORBIDDEN); /* RFC 8725 §3.10 */
+    TRY(cw_b64url_decode(ret->jws.payload, ret->bytes));  /* only for its form */
     TRY(cw_b64url_decode(ret->jws.signature, ret->bytes));
     ret->signature =
         (struct cw_str){(char *)ret->bytes, cw_b64url_decoded_size(ret->jws.signature.n)};

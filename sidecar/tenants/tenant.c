@@ -163,8 +163,8 @@ static void print_list(struct cw_buf *buf, const struct cw_str_list *list)
 static void print_issuer(struct cw_buf *buf, const struct issuer_spec *spec)
 {
     print_str(buf, spec->issuer);
-    cw_buf_addf(buf, "{%d%d%d %lld %lld}", spec->jwks.n > 0, spec->plain_loopback, spec->required,
-                (long long)spec->leeway, (long long)spec->max_lifetime);
+    cw_buf_addf(buf, "{%d%d%d%d %lld %lld}", spec->jwks.n > 0, spec->plain_loopback, spec->required,
+                spec->thumbprints, (long long)spec->leeway, (long long)spec->max_lifetime);
     print_str(buf, spec->jwks_uri);
     print_str(buf, spec->jwks_file);
     print_str(buf, spec->ca_file);
@@ -312,6 +312,7 @@ static enum cw_err make_policy(struct cw_arena *arena, const struct issuer_spec 
         policy->algorithms = cw_alg_bit(cw_alg_at(CW_ALG_RS256));
     }
     TRY(make_types(arena, spec, policy));
+    policy->thumbprints = spec->thumbprints;
     policy->claims.issuer = issuer->name;
     TRY(copy_list(arena, &spec->parties, &list));
     policy->claims.parties = list.items;

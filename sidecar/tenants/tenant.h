@@ -29,6 +29,7 @@ struct issuer_spec {
     struct cw_str ca_file; /* PEM for discovery and jwks_uri; empty: the system's */
     bool plain_loopback;
     bool required;
+    bool thumbprints;              /* x5t in its headers is ignored, not refused */
     struct cw_str_list algorithms; /* empty: RS256 */
     struct cw_str_list types;      /* empty: at+jwt */
     struct cw_str_list parties;

@@ -44,6 +44,45 @@ static void a_kid_is_compared_and_nothing_else(void **state)
     JUDGE_CASES(cases, NULL, NULL);
 }
 
+/* B9 for issuers that send x5t beside the kid: it is accepted where the policy says so, and even
+ * then never looked at; what brings or names a key stays refused. */
+static const struct judge_case thumbprints[] = {
+    {.sentence = "x5t and a kid of nobody",
+     .reason = CW_KEY_UNKNOWN,
+     .header = "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"none\",\"x5t\":\"ES256\"}"},
+    {.sentence = "x5t and another key's kid",
+     .reason = CW_ALGORITHM_MISMATCH,
+     .header = "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"RS256\",\"x5t\":\"ES256\"}"},
+    {.sentence = "x5t and x5c",
+     .reason = CW_HEADER_FORBIDDEN,
+     .header = WITH("\"x5t\":\"AA\",\"x5c\":[\"MII\"]")},
+    {.sentence = "x5t and x5u",
+     .reason = CW_HEADER_FORBIDDEN,
+     .header = WITH("\"x5t\":\"AA\",\"x5u\":\"https://x/\"")},
+    {.sentence = "x5t and jku",
+     .reason = CW_HEADER_FORBIDDEN,
+     .header = WITH("\"x5t\":\"AA\",\"jku\":\"https://x/\"")},
+};
+
+static void a_thumbprint_is_ignored_where_the_policy_says_so(void **state)
+{
+    (void)state;
+    static const char *const fine[] = {WITH("\"x5t\":\"AA\""), WITH("\"x5t#S256\":\"AA\""),
+                                       WITH("\"x5t\":5")};
+    struct cw_token_policy policy = judge_policy();
+    for (int accept = 0; accept <= 1; accept++) {
+        policy.thumbprints = accept;
+        for (size_t i = 0; i < CW_ARRAY_SIZE(fine); i++) {
+            char *token =
+                mint_token(mint_key("ES256"), "ES256", cw_str(fine[i]), CW_STR(JUDGE_CLAIMS("")));
+            judge_expect(fine[i], judge(cw_str(token), &policy, NULL, NULL),
+                         accept ? CW_OK : CW_HEADER_FORBIDDEN);
+            free(token);
+        }
+    }
+    JUDGE_CASES(thumbprints, &policy, NULL);
+}
+
 /* The classic: a key of the attacker's in the header, a valid signature by it. */
 static void a_key_in_the_header_is_not_used(void **state)
 {
@@ -84,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_kid_is_compared_and_nothing_else),
+        cmocka_unit_test(a_thumbprint_is_ignored_where_the_policy_says_so),
         cmocka_unit_test(a_key_in_the_header_is_not_used),
         cmocka_unit_test(a_kid_has_256_bytes_at_most),
     };

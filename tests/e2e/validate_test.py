@@ -5,6 +5,8 @@ import grpc
 import pytest
 
 from tests.support import rpc, tokens
+from tests.support.fixtures import tenant_of
+from tests.support.stack import Sidecar
 
 ALLOW, UNAUTHENTICATED, FORBIDDEN = 1, 2, 3
 
@@ -100,3 +102,18 @@ def test_the_batched_stream_is_for_the_gateways_socket_only(sidecar, issuer):
 def test_it_stops_when_asked_and_leaves_no_sockets(sidecar):
     assert sidecar.stop() == 0
     assert not sidecar.socket.exists() and not sidecar.gateway_socket.exists()
+
+
+def test_a_thumbprint_beside_the_kid_is_refused_unless_the_issuer_is_known_to_send_it(directory, authority, issuer, ending):
+    settings = {"tenant": tenant_of(issuer, authority)}
+    token = issuer.token(header={"x5t": "x5t-of-the-certificate"})
+    sidecar = Sidecar(directory, [settings["tenant"]]).start()
+    try:
+        assert sidecar.validate(token).reason == "header_forbidden"
+    finally:
+        sidecar.stop()
+    settings["tenant"]["issuers"][0]["ignore-x5t"] = True
+    sidecar = ending(Sidecar(directory, [settings["tenant"]]).start())
+    assert sidecar.validate(token).decision == 1
+    assert sidecar.validate(issuer.token(header={"x5t": "A", "x5c": ["MII"]})).reason == "header_forbidden"
+    assert sidecar.validate(tokens.tampered(token, sub="root")).reason == "signature_invalid"
