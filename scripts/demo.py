@@ -94,6 +94,17 @@ class Demo:
         self.expect(answer, 200, what=repr(answer.text[:40]))
         self.check(answer.text == "hello, ClinicWave", "the file came back untouched")
 
+    def eureka(self):
+        """With the real Eureka server: the demo's service is found there, by everybody."""
+        self.title("   the registry of the real Eureka server")
+        self.hop("storage", "registered at its sidecar by a stream, that is all it knows")
+        self.hop("sidecar", "has registered it at Eureka, sends its heartbeats, reads the others")
+        apps = f"http://127.0.0.1:{self.numbers['REGISTRY']}/eureka/apps/STORAGE-SERVICE"
+        answer = client.request("GET", apps, headers={"Accept": "application/json"})
+        if self.expect(answer, 200, what=apps):
+            instance = answer.json["application"]["instance"][0]
+            self.check(instance["status"] == "UP", f"{instance['instanceId']} is {instance['status']}, health at {instance['healthCheckUrl']}")
+
     def cached_request(self):
         self.title("2  the same token again")
         before = self.metric("cw_sidecar_cache_hits_total")
@@ -206,7 +217,8 @@ class Demo:
 def main():
     house.arguments(__doc__).parse_args()
     demo = Demo()
-    for step in (demo.first_request, demo.cached_request, demo.other_tenant, demo.expired, demo.tampered, demo.forged_headers, demo.logout,
+    with_eureka = [demo.eureka] if "eureka" in demo.stack else []
+    for step in (demo.first_request, *with_eureka, demo.cached_request, demo.other_tenant, demo.expired, demo.tampered, demo.forged_headers, demo.logout,
                  demo.dead_sidecar):
         step()
     say("")

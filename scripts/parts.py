@@ -88,9 +88,9 @@ def digest(*things):
 class Part:
     """One process of the stack."""
 
-    def __init__(self, name, about, argv, port_names, inputs, ready, end_signal=signal.SIGTERM):
+    def __init__(self, name, about, argv, port_names, inputs, ready, end_signal=signal.SIGTERM, patience=30):
         self.name, self.about, self.argv, self.inputs = name, about, [str(a) for a in argv], inputs
-        self.ready, self.end_signal = ready, end_signal
+        self.ready, self.end_signal, self.patience = ready, end_signal, patience
         self.port_names, self.note = port_names, RUN / "parts" / f"{name}.json"
         self.log = RUN / "log" / f"{name}.log"
 
@@ -150,7 +150,8 @@ class Part:
         self.note.write_text(json.dumps({"pid": process.pid, "started": started_at(process.pid), "fingerprint": self.fingerprint()}))
         return process
 
-    def until_ready(self, process=None, seconds=30):
+    def until_ready(self, process=None):
+        seconds = self.patience
         deadline = time.monotonic() + seconds
         while not self.is_ready():
             if process and process.poll() is not None:
@@ -233,8 +234,36 @@ def health(port, path="/actuator/health/readiness"):
     return client.request("GET", f"http://127.0.0.1:{port}{path}", timeout=2).status == 200
 
 
-def stack(numbers):
+EXTRAS = {"eureka"}  # what `up --with` can start beside the parts
+
+
+def saved_extras():
+    """Those of the last `up`."""
+    try:
+        return set((RUN / "with").read_text().split()) & EXTRAS
+    except OSError:
+        return set()
+
+
+def eureka(numbers):
+    """The real Eureka server in place of the embedded registry, and what the sidecar is told of it."""
+    jar, port = RUN / "deps/eureka/registry-current.jar", numbers["REGISTRY"]
+    url = f"http://127.0.0.1:{port}/eureka/"
+    settings = {"server.address": "127.0.0.1", "server.port": port, "spring.application.name": "eureka", "eureka.instance.hostname": "127.0.0.1",
+                "eureka.client.register-with-eureka": "false", "eureka.client.fetch-registry": "false", "eureka.client.service-url.defaultZone": url,
+                "eureka.server.response-cache-update-interval-ms": 1000}
+    part = Part("eureka", "the Eureka server of Spring Cloud Netflix",
+                ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", jar, *(f"--{k}={v}" for k, v in settings.items())],
+                ["REGISTRY"], [jar], lambda: client.request("GET", url + "apps", headers={"Accept": "application/json"}).status == 200, patience=120)
+    return part, [f"--registry.eureka.servers[0].url={url}", "--registry.eureka.poll-interval=2s", "--registry.eureka.instance.address=127.0.0.1",
+                  "--registry.eureka.instance.host-name=localhost", "--registry.allow=127.0.0.0/8"]
+
+
+def stack(numbers, extras=None):
     """The parts, in the order of their start."""
+    extras = saved_extras() if extras is None else extras
+    server, sidecar_options = eureka(numbers) if "eureka" in extras else (None, [])
+    sidecar_ports = ["SIDECAR"] if server else ["SIDECAR", "REGISTRY"]
     etc, programs = RUN / "etc", RUN / "bin"
     gate = f"https://clinicwave.localhost:{numbers['HTTPS']}"
     ca = RUN / "ca.pem"
@@ -244,12 +273,12 @@ def stack(numbers):
         return Part(name.removeprefix("cw-"), about, [programs / name, "--config", config, *options], port_names,
                     [programs / name, config], ready)
 
-    return [
+    return ([server] if server else []) + [
         Part("idp", "identity provider of the tenant abott (npm oidc-provider)",
              ["node", RUN / "deps/idp/idp.mjs", etc / "idp.json"], ["IDP"],
              [RUN / "deps/idp/idp.mjs", etc / "idp.json", RUN / "tls/idp.pem"],
              lambda: client.request("GET", f"https://localhost:{numbers['IDP']}/.well-known/openid-configuration", ca=ca).status == 200),
-        program("cw-sidecar", "token validator, host registry", ["SIDECAR", "REGISTRY"], lambda: health(numbers["SIDECAR"])),
+        program("cw-sidecar", "token validator, host registry", sidecar_ports, lambda: health(numbers["SIDECAR"]), *sidecar_options),
         program("cw-authsvc", "login, OpenID provider", ["AUTHSVC_REST", "AUTHSVC"], lambda: health(numbers["AUTHSVC"])),
         program("storage-service", "the demo's microservice", ["STORAGE", "STORAGE_MANAGEMENT"],
                 lambda: health(numbers["STORAGE_MANAGEMENT"])),

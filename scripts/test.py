@@ -213,7 +213,7 @@ def lint_lane():
 LANES = {"unit": unit, "attack": attack, "fuzz": fuzz, "e2e": e2e, "interop": interop, "sanitize": sanitize, "lint": lint_lane}
 QUICK = ["unit", "attack", "lint"]
 # Groups of scripts/packages.txt that a lane needs beside those of every test run.
-PACKAGES = {"fuzz": ["clang"], "interop": ["idp", "interop"], "lint": ["clang", "lint"], "fresh": ["fresh"]}
+PACKAGES = {"fuzz": ["clang"], "interop": ["idp", "eureka", "interop"], "lint": ["clang", "lint"], "fresh": ["fresh"]}
 
 
 def fresh():

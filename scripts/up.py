@@ -1,5 +1,5 @@
 """
-usage: ./dev up
+usage: ./dev up [--with eureka]
 
 Installs what is missing (Debian packages from scripts/packages.txt; as root or with sudo), builds with Bazel, starts everything with
 the embedded defaults, waits until each part is ready, makes one real login and one real request through the gateway.
@@ -7,6 +7,9 @@ A second `up` restarts only what changed. `./dev down` ends it.
 
 Ports: 8080 and 8443 the gateway, 9080 its metrics, 9081 to 9085 the parts behind it, 8444 abott's identity provider, 8761 the registry;
 all on loopback but the gateway's.
+
+  --with eureka   starts the real Eureka server (Spring Cloud Netflix; Java and Maven, about 250 MB the first time) in place of the
+                  embedded registry, for as long as `up` is called so
 
   CW_PORT_BASE=N  adds N to every port, so that two checkouts can be up at once
 """
@@ -128,8 +131,11 @@ def add_users(users):
             raise Failure(f"adding the user {user['username']}: {(r.stderr or r.stdout).strip()[-400:]}", "./dev logs authsvc")
 
 
-def start_all(numbers, users):
-    stack = parts.stack(numbers)
+def start_all(numbers, users, extras):
+    stack = parts.stack(numbers, extras)
+    for part in parts.stack(numbers, parts.EXTRAS):
+        if part.name not in {p.name for p in stack} and part.stop():
+            say(f"  {part.name}: no longer wanted, ended")
     changed = [p for p in stack if not p.current()]
     for part in reversed(changed):
         if part.stop():
@@ -171,7 +177,9 @@ def first_request(numbers, users):
 
 
 def main():
-    house.arguments(__doc__).parse_args()
+    parser = house.arguments(__doc__)
+    parser.add_argument("--with", dest="extras", action="append", choices=sorted(parts.EXTRAS), default=[])
+    extras = set(parser.parse_args().extras)
     begun = time.monotonic()
     numbers = parts.ports(house.port_base())
     prepare_folders()
@@ -181,8 +189,8 @@ def main():
     house.build([f"//{path.rpartition('/')[0]}:{name}" for name, path in TARGETS.items()], "--config=release")
     for name, path in TARGETS.items():
         parts.copy_program(BIN / path, RUN / "bin" / name)
-    if house.run(ROOT / "scripts/deps.sh").returncode:
-        raise Failure("the demo's identity provider and portal could not be had", "see above, then run this again")
+    if house.run(ROOT / "scripts/deps.sh", *sorted(extras)).returncode:
+        raise Failure("the programs of others that the demo runs could not be had", "see above, then run this again")
     portal_pages()
 
     step("configuration")
@@ -194,7 +202,8 @@ def main():
     say("  .run/etc is as deploy/demo says")
 
     step("start")
-    stack = start_all(numbers, users)
+    parts.write(RUN / "with", " ".join(sorted(extras)) + "\n")
+    stack = start_all(numbers, users, extras)
 
     step("a login and a request through the gateway")
     first_request(numbers, users)
