@@ -1,9 +1,13 @@
 """The portal in a real Chromium: login, files, refresh, tabs, sessions, logout; what it keeps, and whether everybody can use it."""
+import base64
+import hmac
 import re
+import struct
 import time
 
 import pytest
 
+from tests.support.idp import BOB, BOBS_PASSWORD
 from tests.support.programs import until
 
 FILES = "/api/storage/files"
@@ -207,6 +211,97 @@ def test_a_reload_of_the_only_tab_asks_for_the_password(person):
     anna = person().sign_in()
     anna.page.reload()
     anna.page.wait_for_selector("#login-form")
+
+
+def totp(secret, step=0):
+    """RFC 6238 over the key as the page shows it."""
+    counter = struct.pack(">Q", int(time.time()) // 30 + step)
+    digest = hmac.digest(base64.b32decode(secret.replace(" ", "")), counter, "sha1")
+    return f"{int.from_bytes(digest[(o := digest[-1] & 15):o + 4], 'big') & 0x7FFFFFFF:010}"[-6:]
+
+
+def test_a_second_factor_is_set_up_and_asked_for(person):
+    mia = person().sign_in("mia@clinicwave.com")
+    mia.visit("Account")
+    mia.page.click("#factor-start")
+    mia.page.fill("#factor-password", mia.route.password)
+    mia.page.click("#factor-go")
+    secret = mia.page.wait_for_selector("#secret").inner_text()
+    mia.page.fill("#factor-code", totp(secret))
+    assert mia.barriers() == []
+    mia.page.click("#factor-go")
+    mia.page.wait_for_selector("#recovery-codes")
+    codes = mia.page.locator("#recovery-codes li").all_inner_texts()
+    assert len(set(codes)) == 10
+    mia.picture("13-recovery-codes")
+    assert mia.barriers() == []
+    mia.page.click("text=I have kept them")
+    mia.page.wait_for_selector("#factor-form .badge >> text=on")
+
+    mia.page.click("#logout")
+    mia.page.fill("#password", mia.route.password)
+    mia.page.click("#login")
+    mia.page.fill("#otp", "000000")
+    mia.picture("14-code")
+    assert mia.barriers() == []
+    mia.page.click("#login")
+    assert mia.page.wait_for_selector("[role=alert]").inner_text().startswith("The code is not right")
+    mia.page.fill("#otp", codes[0])
+    mia.page.click("#login")
+    mia.page.wait_for_selector("#whoami")
+    mia.visit("Account")
+    mia.page.wait_for_selector("text=9 recovery codes are left")
+
+
+def test_a_user_of_an_identity_provider_has_the_same_portal(person, route):
+    anna = person().sign_in()
+    anna.page.set_input_files("#upload", files=[{"name": "clinicwave's.txt", "mimeType": "text/plain", "buffer": b"not abott's"}])
+    anna.page.wait_for_selector("[data-transfer][data-state=done]")
+
+    bob = person(domain="abott.localhost")
+    bob.page.fill("#username", BOB)
+    bob.page.fill("#password", "not the password")
+    bob.page.click("#login")
+    assert bob.page.wait_for_selector("[role=alert]").inner_text() == "The user name or the password is not right."
+    bob.sign_in(BOB, BOBS_PASSWORD)
+    bob.page.set_input_files("#upload", files=[{"name": "abott's.txt", "mimeType": "text/plain", "buffer": CONTENT}])
+    bob.page.wait_for_selector('[data-file="abott\'s.txt"]')
+    assert bob.page.locator("[data-file]").count() == 1, "each organisation sees its own files"
+    bob.picture("15-abott-files")
+    bob.visit("Account")
+    bob.page.wait_for_selector("#roles >> text=nurse")
+    bob.page.wait_for_selector("text=Both are managed by the login service of your organisation")
+    bob.page.wait_for_selector("#userinfo >> text=yes, subject auth0|bob")
+    bob.picture("16-abott-account")
+    assert bob.barriers() == []
+    until("a silent refresh", lambda: bob.page.wait_for_timeout(50) or int(bob.page.inner_text("#refreshes")) >= 1, 60)
+    bob.visit("Sessions")
+    bob.page.wait_for_selector("text=This session")
+    bob.visit("Files")
+    token = bob.tokens()
+    assert route.gateway.get(FILES, token, host="abott.localhost").status == 200
+    bob.page.click("#logout")
+    assert notice(bob.page) == "You are signed out."
+    refused = route.gateway.get(FILES, token, host="abott.localhost")
+    assert (refused.status, refused.reason) == (401, "token_revoked")
+
+
+def test_an_identity_provider_that_asks_for_more_or_is_away_is_told(person, route):
+    route.idp.users["eve@abott.com"] = {"sub": "auth0|eve", "password": "eve's", "name": "Eve", "email": "eve@abott.com", "email_verified": True,
+                                        "mfa": {"otp": "123456", "recovery": "ABCDEFGH"}}
+    eve = person(domain="abott.localhost")
+    eve.page.fill("#username", "eve@abott.com")
+    eve.page.fill("#password", "eve's")
+    eve.page.click("#login")
+    eve.page.fill("#otp", "123456")
+    eve.page.click("#login")
+    eve.page.wait_for_selector("#whoami")
+    eve.page.click("#logout")
+    route.idp.answer_with(503)
+    eve.page.fill("#password", "eve's")
+    eve.page.click("#login")
+    assert eve.page.wait_for_selector("[role=alert]").inner_text().startswith("Your organisation's login service does not answer.")
+    route.idp.answer_normally()
 
 
 def test_the_policy_blocks_what_is_not_ours(person):
