@@ -51,11 +51,15 @@ export function AccountPage() {
             <dd>
               <Chips values={identity.permissions} none="none beyond those of the roles" />
             </dd>
-            <dt>Signed in</dt>
-            <dd>
-              {identity.authenticatedAt ? when(identity.authenticatedAt) : '—'}
-              {identity.methods.length ? <span className="soft"> by {identity.methods.join(', ')}</span> : null}
-            </dd>
+            {identity.authenticatedAt ? (
+              <>
+                <dt>Signed in</dt>
+                <dd>
+                  {when(identity.authenticatedAt)}
+                  {identity.methods.length ? <span className="soft"> by {identity.methods.join(', ')}</span> : null}
+                </dd>
+              </>
+            ) : null}
             <dt>Confirmed by the server</dt>
             <dd id="userinfo">{error ? 'no' : me ? `yes, subject ${String(me.sub)}` : '…'}</dd>
           </dl>
