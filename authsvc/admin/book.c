@@ -2,6 +2,7 @@
 #include "authsvc/admin/book.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -410,13 +411,20 @@ static void *follow(void *arg)
         until.tv_nsec += BOOK_POLL_MS % 1000 * 1000000;
         until.tv_sec += BOOK_POLL_MS / 1000 + until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
-        if (pthread_cond_timedwait(&book->wake, &book->lock, &until) == ETIMEDOUT) {
+        int rc = pthread_cond_timedwait(&book->wake, &book->lock, &until);
+        if (atomic_exchange(&book->poked, false) || rc == ETIMEDOUT) {
             enum cw_err err = book_settle(book, 0);
             (void)err; /* told; the next round tries again */
         }
     }
     pthread_mutex_unlock(&book->lock);
     return NULL;
+}
+
+void book_poke(struct book *book)
+{
+    atomic_store(&book->poked, true);
+    pthread_cond_signal(&book->wake); /* one that is missed is made up for by the next look */
 }
 
 enum cw_err book_follow(struct book *book)

@@ -41,6 +41,8 @@ CW_MUST_USE enum cw_err book_configure(struct book *book, const struct cw_config
                                        struct cw_buf *message);
 /* Starts the thread that follows other processes. */
 CW_MUST_USE enum cw_err book_follow(struct book *book);
+/* Another process may have changed something: the thread looks now. Any thread; does not block. */
+void book_poke(struct book *book);
 /* The same once, at once. */
 CW_MUST_USE enum cw_err book_refresh(struct book *book);
 

@@ -31,6 +31,7 @@ struct book {
     uint64_t seen; /* version of the newest change that is in rows */
     bool dirty;    /* rows have changed since the last swap */
     pthread_cond_t wake;
+    _Atomic bool poked; /* another process says that it has changed something */
     pthread_t thread;
     bool following;
     bool stopping;

@@ -94,8 +94,8 @@ static enum cw_err load_key(void *ctx, const struct store_key *row)
         return CW_CONFIG_INVALID;
     }
     struct signing_key *key = NULL;
-    enum cw_err err = signing_key_unseal(loading->kek, loading->tenant, row->kid, row->algorithm,
-                                         row->sealed, &key);
+    enum cw_err err = signing_key_stored(loading->kek, loading->tenant, row->kid, row->algorithm,
+                                         row->public_jwk, row->sealed, &key);
     if (err != CW_OK) {
         cw_buf_addf(loading->message, "the signing key %.*s of tenant %.*s %s",
                     CW_STR_ARG(row->kid), CW_STR_ARG(loading->tenant),
@@ -258,14 +258,22 @@ enum cw_err keyring_load(struct keyring *ring, struct cw_str tenant, const char 
 
 enum cw_err keyring_signer(struct keyring *ring, struct cw_str tenant, struct signing_key **ret_key)
 {
+    struct signing_key *key = NULL;
     pthread_rwlock_rdlock(&ring->lock);
     bool found = false;
     size_t at = position(ring, tenant, &found);
     if (found) {
-        *ret_key = signing_key_ref(ring->sets[at]->signer);
+        key = signing_key_ref(ring->sets[at]->signer);
     }
     pthread_rwlock_unlock(&ring->lock);
-    return found ? CW_OK : CW_KEYS_UNAVAILABLE;
+    ENSURE(found, CW_KEYS_UNAVAILABLE);
+    enum cw_err err = signing_key_open(key); /* the first time it takes a while */
+    if (err != CW_OK) {
+        signing_key_unref(key);
+        return err;
+    }
+    *ret_key = key;
+    return CW_OK;
 }
 
 enum cw_err keyring_jwks(struct keyring *ring, struct cw_str tenant, struct cw_buf *ret_json)

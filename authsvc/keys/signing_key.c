@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,6 +20,13 @@ struct signing_key {
     char *public_jwk;
     char *pem; /* sodium_malloc: locked, guarded, left out of core dumps */
     size_t pem_size;
+    /* Until it is opened. */
+    const struct kek *kek;
+    char *tenant;
+    char *sealed;
+    size_t sealed_n;
+    pthread_mutex_t opening;
+    atomic_bool open; /* pem is there, and stays */
 };
 
 static bool supported(const char *algorithm)
@@ -127,6 +135,8 @@ static enum cw_err make(const char *algorithm, const EVP_PKEY *pkey, struct cw_s
     struct signing_key *key = calloc(1, sizeof(*key));
     ENSURE(key != NULL, CW_NO_MEMORY);
     atomic_init(&key->refs, 1);
+    atomic_init(&key->open, true);
+    pthread_mutex_init(&key->opening, NULL);
     strncpy(key->algorithm, algorithm, sizeof(key->algorithm) - 1);
     enum cw_err err = set_public(key, pkey);
     if (err == CW_OK) {
@@ -221,6 +231,85 @@ enum cw_err signing_key_unseal(const struct kek *kek, struct cw_str tenant, stru
     return err;
 }
 
+/* The members behind the head that set_public writes must have the thumbprint that names the key.
+ */
+static enum cw_err check_public(struct cw_str kid, struct cw_str algorithm, struct cw_str jwk)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf head = CW_BUF_INIT(1024);
+    char thumb[SIGNING_KEY_KID_SIZE];
+    cw_buf_addf(&head, "{\"use\":\"sig\",\"alg\":\"%.*s\",\"kid\":\"%.*s\",", CW_STR_ARG(algorithm),
+                CW_STR_ARG(kid));
+    TRY(cw_buf_check(&head));
+    ENSURE(cw_str_starts(jwk, cw_buf_str(&head)) && jwk.n > head.n + 1, CW_STORE_UNAVAILABLE);
+    TRY(thumbprint(cw_str_slice(jwk, head.n, jwk.n - 1), thumb));
+    return cw_str_is(kid, thumb) && jwk.p[jwk.n - 1] == '}' ? CW_OK : CW_STORE_UNAVAILABLE;
+}
+
+static enum cw_err check_sealed(const struct kek *kek, struct cw_str tenant, struct cw_str kid,
+                                struct cw_str algorithm, struct cw_str sealed)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(1024);
+    struct cw_secret pem = {0};
+    context_of(&context, tenant, kid, algorithm);
+    TRY(cw_buf_check(&context));
+    TRY(seal_open(kek, cw_buf_str(&context), sealed, &pem));
+    cw_secret_done(&pem);
+    return CW_OK;
+}
+
+enum cw_err signing_key_stored(const struct kek *kek, struct cw_str tenant, struct cw_str kid,
+                               struct cw_str algorithm, struct cw_str public_jwk,
+                               struct cw_str sealed, struct signing_key **ret_key)
+{
+    ENSURE(kid.n == SIGNING_KEY_KID_SIZE - 1, CW_STORE_UNAVAILABLE);
+    ENSURE(algorithm.n < sizeof((*ret_key)->algorithm), CW_CONFIG_INVALID);
+    TRY(check_sealed(kek, tenant, kid, algorithm, sealed));
+    TRY(check_public(kid, algorithm, public_jwk));
+    struct signing_key *key = calloc(1, sizeof(*key));
+    ENSURE(key != NULL, CW_NO_MEMORY);
+    atomic_init(&key->refs, 1);
+    atomic_init(&key->open, false);
+    pthread_mutex_init(&key->opening, NULL);
+    memcpy(key->kid, kid.p, kid.n);
+    memcpy(key->algorithm, algorithm.p, algorithm.n);
+    key->kek = kek;
+    key->tenant = cw_str_dup(tenant);
+    key->public_jwk = cw_str_dup(public_jwk);
+    key->sealed = malloc(sealed.n);
+    if (key->tenant == NULL || key->public_jwk == NULL || key->sealed == NULL) {
+        signing_key_unref(key);
+        return CW_NO_MEMORY;
+    }
+    memcpy(key->sealed, sealed.p, sealed.n);
+    key->sealed_n = sealed.n;
+    *ret_key = key;
+    return CW_OK;
+}
+
+enum cw_err signing_key_open(struct signing_key *key)
+{
+    enum cw_err err = CW_OK;
+    if (atomic_load_explicit(&key->open, memory_order_acquire)) {
+        return CW_OK;
+    }
+    pthread_mutex_lock(&key->opening);
+    if (!atomic_load_explicit(&key->open, memory_order_relaxed)) {
+        struct signing_key *opened = NULL;
+        const struct cw_str sealed = {key->sealed, key->sealed_n};
+        err = signing_key_unseal(key->kek, cw_str(key->tenant), cw_str(key->kid),
+                                 cw_str(key->algorithm), sealed, &opened);
+        if (err == CW_OK) { /* its PEM moves over */
+            key->pem = opened->pem;
+            key->pem_size = opened->pem_size;
+            opened->pem = NULL;
+            signing_key_unref(opened);
+            atomic_store_explicit(&key->open, true, memory_order_release);
+        }
+    }
+    pthread_mutex_unlock(&key->opening);
+    return err;
+}
+
 struct signing_key *signing_key_ref(struct signing_key *key)
 {
     atomic_fetch_add_explicit(&key->refs, 1, memory_order_relaxed);
@@ -232,6 +321,9 @@ void signing_key_unref(struct signing_key *key)
     if (key != NULL && atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) == 1) {
         free(key->public_jwk);
         sodium_free(key->pem); /* wipes */
+        free(key->tenant);
+        free(key->sealed);
+        pthread_mutex_destroy(&key->opening);
         free(key);
     }
 }

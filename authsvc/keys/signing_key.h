@@ -23,6 +23,16 @@ CW_MUST_USE enum cw_err signing_key_unseal(const struct kek *kek, struct cw_str 
                                            struct cw_str kid, struct cw_str algorithm,
                                            struct cw_str sealed, struct signing_key **ret_key);
 
+/* The same, opened when it is first used: parsing a private key takes longer than all the rest.
+ * What was sealed is opened and thrown away again, so that the row is known to be genuine, and the
+ * public JWK must have the thumbprint `kid`. `kek` is borrowed for the key's life. */
+CW_MUST_USE enum cw_err signing_key_stored(const struct kek *kek, struct cw_str tenant,
+                                           struct cw_str kid, struct cw_str algorithm,
+                                           struct cw_str public_jwk, struct cw_str sealed,
+                                           struct signing_key **ret_key);
+/* Makes its private part available. Any thread. */
+CW_MUST_USE enum cw_err signing_key_open(struct signing_key *key);
+
 struct signing_key *signing_key_ref(struct signing_key *key);
 /* Wipes with the last reference. NULL is fine. */
 void signing_key_unref(struct signing_key *key);
@@ -32,7 +42,7 @@ const char *signing_key_kid(const struct signing_key *key);
 const char *signing_key_algorithm(const struct signing_key *key);
 /* Public part as a JWK (RFC 7517): kty, use, alg, kid and the numbers. */
 const char *signing_key_public_jwk(const struct signing_key *key);
-/* NUL-terminated behind the end, in memory that no core dump holds. */
+/* NUL-terminated behind the end, in memory that no core dump holds. Empty before it is open. */
 struct cw_str signing_key_pem(const struct signing_key *key);
 
 #endif

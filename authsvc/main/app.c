@@ -123,6 +123,8 @@ static void on_change(void *ctx, enum store_topic topic)
     struct app *app = ctx;
     if (topic == STORE_TOPIC_REVOCATIONS) {
         revocations_poke(app->revocations);
+    } else if (topic == STORE_TOPIC_TENANTS) {
+        book_poke(app->book);
     }
 }
 

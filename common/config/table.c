@@ -41,8 +41,12 @@ static bool matches(const char *pattern, const char *key)
 
 const struct cw_config_key *config_row(const struct cw_config_schema *schema, const char *key)
 {
+    size_t n = strlen(key);
     for (size_t i = 0; i < schema->n_keys; i++) {
-        if (matches(schema->keys[i].key, key)) {
+        const char *pattern = schema->keys[i].key;
+        char last = pattern[strlen(pattern) - 1];
+        bool likely = n > 0 && (last == key[n - 1] || last == '*');
+        if (likely && matches(pattern, key)) {
             return &schema->keys[i];
         }
     }

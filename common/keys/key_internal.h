@@ -13,10 +13,16 @@ struct unknown_kid {
     int64_t first_ms;
 };
 
+enum { CW_KEY_BUCKETS = 16384 }; /* tens of thousands of tenants, each found at once */
+
 struct cw_key_source {
     struct cw_key_store *store;
-    struct cw_key_source *next; /* of the store; its lock */
-    unsigned refs;              /* the store's lock */
+    /* Under the store's lock. */
+    struct cw_key_source *next;  /* of all */
+    struct cw_key_source **link; /* what points to this one */
+    struct cw_key_source *same;  /* next of its bucket */
+    uint64_t hash;               /* of tenant and issuer */
+    unsigned refs;
     char *tenant;
     char *issuer;
     char *location;
@@ -50,6 +56,7 @@ struct cw_key_store {
     struct cw_key_store_config config;
     pthread_mutex_t lock; /* the list and the references */
     struct cw_key_source *sources;
+    struct cw_key_source *buckets[CW_KEY_BUCKETS]; /* the same, by hash */
     _Atomic unsigned fetching;
     _Atomic unsigned waiting;
     _Atomic bool closing;

@@ -118,29 +118,76 @@ static struct cw_key_source *source_new(struct cw_key_store *store,
     return source;
 }
 
+static uint64_t hash_of(const struct cw_key_source_spec *spec)
+{
+    const char *const parts[] = {spec->tenant, spec->issuer};
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+
+    for (size_t i = 0; i < CW_ARRAY_SIZE(parts); i++) {
+        for (const char *p = parts[i]; *p; p++) {
+            hash = (hash ^ (unsigned char)*p) * 0x100000001b3u;
+        }
+        hash *= 0x100000001b3u;
+    }
+    return hash ^ hash >> 32;
+}
+
+/* With the store's lock held, both. */
+static void source_enter(struct cw_key_store *store, struct cw_key_source *source)
+{
+    struct cw_key_source **bucket = &store->buckets[source->hash % CW_KEY_BUCKETS];
+
+    source->next = store->sources;
+    source->link = &store->sources;
+    if (source->next) {
+        source->next->link = &source->next;
+    }
+    store->sources = source;
+    source->same = *bucket;
+    *bucket = source;
+}
+
+static void source_leave(struct cw_key_store *store, struct cw_key_source *source)
+{
+    struct cw_key_source **at = &store->buckets[source->hash % CW_KEY_BUCKETS];
+
+    while (*at != source) {
+        at = &(*at)->same;
+    }
+    *at = source->same;
+    *source->link = source->next;
+    if (source->next) {
+        source->next->link = source->link;
+    }
+}
+
 struct cw_key_source *cw_key_store_open(struct cw_key_store *store,
                                         const struct cw_key_source_spec *spec)
 {
     struct cw_key_source *made = source_new(store, spec);
 
+    uint64_t hash = hash_of(spec);
+
     pthread_mutex_lock(&store->lock);
-    struct cw_key_source *source = store->sources;
+    struct cw_key_source *source = store->buckets[hash % CW_KEY_BUCKETS];
     while (source && !source_is(source, spec)) {
-        source = source->next;
+        source = source->same;
     }
     if (source) {
         source->refs++;
     } else if (made) {
         source = made;
         made = NULL;
-        source->next = store->sources;
-        store->sources = source;
+        source->hash = hash;
+        source_enter(store, source);
     }
     pthread_mutex_unlock(&store->lock);
     if (made) {
         source_free(made);
     }
-    cw_key_store_nudge(store);
+    if (source && source->spec.kind != CW_KEY_INLINE) { /* nothing is ever due of an inline one */
+        cw_key_store_nudge(store);
+    }
     return source;
 }
 
@@ -161,11 +208,7 @@ void cw_key_source_unref(struct cw_key_source *source)
     pthread_mutex_lock(&store->lock);
     bool last = --source->refs == 0;
     if (last) {
-        struct cw_key_source **at = &store->sources;
-        while (*at != source) {
-            at = &(*at)->next;
-        }
-        *at = source->next;
+        source_leave(store, source);
     }
     pthread_mutex_unlock(&store->lock);
     if (last) {

@@ -104,7 +104,7 @@ def test_disabled_means_no_login_no_refresh_no_token_and_enabled_again_all_of_th
     assert door.refresh(tokens["refresh_token"], domain="acme.localhost").reason is None
 
 
-def test_removed_means_that_nothing_of_it_comes_back(authsvc, admin):
+def test_removed_means_that_nothing_of_it_comes_back(authsvc, admin, directory):
     admin.create()
     admin.user()
     door = Rest(authsvc)
@@ -117,6 +117,14 @@ def test_removed_means_that_nothing_of_it_comes_back(authsvc, admin):
     assert door.login(domain="acme.localhost").reason == "tenant_unknown"
     assert refused(lambda: admin.stub.GetTenant(name="acme"))[0] == "not_found"
     assert refused(lambda: admin.stub.DeleteTenant(name="acme"))[0] == "not_found"
+    authsvc.stop()
+    with contextlib.closing(sqlite3.connect(directory / "state/authsvc.db")) as db:
+        tables = [t for t, in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        of_tenants = [t for t in tables if "tenant" in [c[1] for c in db.execute(f"PRAGMA table_info({t})")]]
+        left = {t: db.execute(f"SELECT COUNT(*) FROM {t} WHERE tenant = 'acme'").fetchone()[0] for t in of_tenants}
+        assert len(left) > 5 and not any(left.values()), left
+    authsvc.start()
+    door, admin = Rest(authsvc), Admin(authsvc)
     admin.create()  # the same name, another tenant
     assert door.login(domain="acme.localhost").reason == "credentials_invalid"
     assert door.refresh(tokens["refresh_token"], domain="acme.localhost").reason == "refresh_invalid"

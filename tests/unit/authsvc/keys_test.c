@@ -389,6 +389,42 @@ static void the_wrong_or_the_missing_kek_is_told_and_not_replaced(void **state)
     assert_non_null(memmem(message.p, message.n, "another key-encryption key", 26));
 }
 
+static void a_stored_key_is_genuine_or_refused_before_it_is_opened(void **state)
+{
+    struct world *w = *state;
+    struct signing_key *key = NULL;
+    struct signing_key *stored = NULL;
+    assert_int_equal(load(w, TENANT, "ES256"), CW_OK);
+    assert_int_equal(keyring_signer(w->ring, TENANT, &key), CW_OK);
+    const struct kek *kek = keyring_kek(w->ring);
+    struct cw_str kid = cw_str(signing_key_kid(key));
+    struct cw_str alg = CW_STR("ES256");
+    struct cw_str jwk = cw_str(signing_key_public_jwk(key));
+    CW_CLEANUP(cw_buf_done) struct cw_buf sealed = CW_BUF_INIT(65536);
+    CW_CLEANUP(cw_buf_done) struct cw_buf other = CW_BUF_INIT(65536);
+    assert_int_equal(signing_key_seal(key, kek, TENANT, &sealed), CW_OK);
+    assert_int_equal(signing_key_stored(kek, TENANT, kid, alg, jwk, cw_buf_str(&sealed), &stored),
+                     CW_OK);
+    assert_int_equal(signing_key_pem(stored).n, 0);
+    assert_int_equal(signing_key_open(stored), CW_OK);
+    assert_int_equal(signing_key_open(stored), CW_OK);
+    assert_true(cw_str_eq(signing_key_pem(stored), signing_key_pem(key)));
+    signing_key_unref(stored);
+    /* Whoever writes the database could put a public key of his own beside the kid. */
+    cw_buf_add_str(&other, jwk);
+    other.p[other.n - 10] = other.p[other.n - 10] == 'A' ? 'B' : 'A';
+    assert_int_equal(
+        signing_key_stored(kek, TENANT, kid, alg, cw_buf_str(&other), cw_buf_str(&sealed), &stored),
+        CW_STORE_UNAVAILABLE);
+    assert_int_equal(
+        signing_key_stored(kek, CW_STR("other"), kid, alg, jwk, cw_buf_str(&sealed), &stored),
+        CW_STORE_UNAVAILABLE);
+    sealed.p[sealed.n - 1] ^= 1;
+    assert_int_equal(signing_key_stored(kek, TENANT, kid, alg, jwk, cw_buf_str(&sealed), &stored),
+                     CW_STORE_UNAVAILABLE);
+    signing_key_unref(key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +441,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_jwks_holds_public_parts_only, setup, teardown),
         cmocka_unit_test_setup_teardown(tenants_have_keys_of_their_own, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sealed_key_opens_in_its_own_row_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stored_key_is_genuine_or_refused_before_it_is_opened,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(the_wrong_or_the_missing_kek_is_told_and_not_replaced,
                                         setup, teardown),
     };
