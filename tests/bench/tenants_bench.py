@@ -92,7 +92,7 @@ class Side:
 with tempfile.TemporaryDirectory(prefix="cwt", dir="/tmp") as temporary:
     one, many = (Side(pathlib.Path(temporary) / name, n) for name, n in (("one", 1), ("many", N)))
     try:
-        for case in ("login", "refresh", "jwks", "verdict"):
+        for case in ("refresh", "jwks", "verdict", "login"):
             results = [[], []]
             for _ in range(RUNS):
                 for result, side in zip(results, (many, one)):

@@ -41,7 +41,7 @@ def fill(state, n, like):
         user = db.execute(f"SELECT {', '.join(columns)} FROM app_user WHERE tenant = ? AND username = ?", like).fetchone()
         for i in range(n):
             name, host = f"t{i:05}", domain(i)
-            document = {"domains": [host, f"www.{host}"], "issuer": f"https://{host}", "audiences": f"https://api.{host}", "algorithm": "ES256",
+            document = {"domains": [host, f"www.{host}"], "issuer": f"https://{host}", "audiences": f"https://api.{host}", "algorithm": "ES256", "sessions-max": "10000",
                         "clients[0].id": "portal"}
             db.execute("INSERT INTO tenant (name, created_at) VALUES (?, ?)", (name, now))
             db.execute("INSERT INTO tenant_config (tenant, version, issuer, document, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
