@@ -91,8 +91,8 @@ make_eureka_java() {
 
 # Unpacked, not installed: the package would start a server.
 make_prometheus() {
-    (cd "$1" && apt-get download prometheus > log 2>&1 && dpkg -x prometheus_*.deb . && mv usr/bin/prometheus . &&
-        rm -rf prometheus_*.deb usr etc lib var)
+    (cd "$1" && { apt-get download prometheus > log 2>&1 || { as_root apt-get -q update >> log 2>&1 && apt-get download prometheus >> log 2>&1; }; } &&
+        dpkg -x prometheus_*.deb . && mv usr/bin/prometheus . && rm -rf prometheus_*.deb usr etc lib var)
 }
 
 cached npm "npm oidc-provider (about 10 MB, less than a minute)" "$idp/package.json" "$idp/package-lock.json"

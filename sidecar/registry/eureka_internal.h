@@ -53,10 +53,11 @@ struct eureka_published {
     struct registry_instance *sent;   /* what was registered last; NULL: nothing */
     uint64_t seen;                    /* the sync that saw it last */
     bool busy;
-    bool looked;    /* the servers' dirty timestamp is known */
-    bool asked;     /* a registration was sent: there may be something to cancel */
-    bool known;     /* the servers hold it */
-    bool drained;   /* our override stands */
+    bool looked;           /* the servers' dirty timestamp is known */
+    bool asked;            /* a registration was sent: there may be something to cancel */
+    bool known;            /* the servers hold it */
+    bool drained;          /* our override stands */
+    int64_t echo_until_ms; /* until then the servers may still show an override that was ours */
     bool cancelled; /* out; its key is kept until `due_ms`, lest an old delta brings it back */
     int64_t dirty_ms;
     int64_t due_ms;
@@ -131,6 +132,8 @@ void eureka_publisher_answered(struct eureka *eureka, struct eureka_published *p
                                const struct eureka_outcome *outcome);
 struct eureka_published *eureka_publisher_find(const struct eureka *eureka, const char *app,
                                                const char *id);
+/* What administrators have overridden at the servers counts here too. */
+void eureka_publisher_overrides(struct eureka *eureka);
 bool eureka_publisher_cancels(const struct eureka *eureka);
 void eureka_publisher_free(struct eureka *eureka);
 

@@ -140,6 +140,24 @@ void eureka_publisher_sync(struct eureka *eureka, const struct registry_snapshot
     }
 }
 
+void eureka_publisher_overrides(struct eureka *eureka)
+{
+    int64_t now = eureka_now(eureka);
+    for (size_t i = 0; i < eureka->publisher.n; i++) {
+        const struct eureka_published *p = eureka->publisher.p[i];
+        const struct registry_instance *theirs =
+            eureka_mirror_find(&eureka->reader.mirror, p->app, p->id);
+        if (p->wanted == NULL || theirs == NULL) {
+            continue;
+        }
+        enum cw_eureka_status said = theirs->eureka.overridden;
+        bool ours = p->drained || p->echo_until_ms > now;
+        bool out = said == CW_EUREKA_OUT_OF_SERVICE || said == CW_EUREKA_DOWN;
+        registry_store_override(eureka->options.store, p->app, p->id,
+                                out && !ours ? said : CW_EUREKA_UNKNOWN);
+    }
+}
+
 bool eureka_publisher_cancels(const struct eureka *eureka)
 {
     for (size_t i = 0; i < eureka->publisher.n; i++) {
@@ -312,6 +330,7 @@ static void forgotten(struct eureka *eureka, struct eureka_published *p)
 {
     eureka_log_instance(EUREKA_EVENT_FORGOTTEN, p, NULL);
     p->known = p->drained = false;
+    p->echo_until_ms = eureka_now(eureka) + eureka->config->lease_ms;
     stamp(eureka, p, 0);
 }
 
@@ -368,10 +387,13 @@ void eureka_publisher_answered(struct eureka *eureka, struct eureka_published *p
         break;
     case EUREKA_DRAIN:
         p->drained = !missing;
-        eureka_log_instance(EUREKA_EVENT_DRAINED, p, NULL);
+        if (!missing) {
+            eureka_log_instance(EUREKA_EVENT_DRAINED, p, NULL);
+        }
         break;
     case EUREKA_DRAIN_END:
         p->drained = false;
+        p->echo_until_ms = eureka_now(eureka) + eureka->config->lease_ms;
         break;
     case EUREKA_CANCEL:
         if (p->wanted == NULL) {

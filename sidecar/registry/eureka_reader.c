@@ -186,6 +186,7 @@ void eureka_reader_done(struct eureka *eureka, struct eureka_outcome *outcome)
     }
     eureka_tell(eureka, &news);
     registry_news_done(&news);
+    eureka_publisher_overrides(eureka);
     if (eureka->reader.complete) {
         registry_store_hold(eureka->options.store, false);
     }

@@ -6,12 +6,19 @@
 typedef Clinicwave__Discovery__V1__Instance Message;
 typedef Clinicwave__Discovery__V1__Instance__MetadataEntry Pair;
 
+/* An administrator's word takes an instance out; it does not bring one back. */
+static enum cw_eureka_status effective(const struct registry_item *item)
+{
+    enum cw_eureka_status own = item->instance->eureka.status;
+    return own == CW_EUREKA_UP && item->override != CW_EUREKA_UNKNOWN ? item->override : own;
+}
+
 static Clinicwave__Discovery__V1__InstanceStatus status(const struct registry_item *item)
 {
     if (item->gone) {
         return CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_DOWN;
     }
-    switch (item->instance->eureka.status) {
+    switch (effective(item)) {
     case CW_EUREKA_UP:
         return CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_UP;
     case CW_EUREKA_STARTING:
@@ -92,7 +99,7 @@ static enum cw_err pack_item(struct cw_arena *arena, const struct registry_item 
 /* Those that take requests first, so that a bound cuts off the others. */
 static bool in_turn(const struct registry_item *item, bool for_gateway, bool up)
 {
-    bool is_up = !item->gone && item->instance->eureka.status == CW_EUREKA_UP;
+    bool is_up = !item->gone && effective(item) == CW_EUREKA_UP;
     return for_gateway ? item->reach == REGISTRY_REACHABLE && is_up == up : !item->gone && up;
 }
 

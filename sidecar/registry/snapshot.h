@@ -10,6 +10,8 @@ struct registry_item {
     struct registry_instance *instance;
     enum registry_reach reach;
     enum cw_eureka_action action;
+    enum cw_eureka_status
+        override; /* an administrator's at Eureka, of a service of this host; UNKNOWN: none */
     bool gone; /* it left while the snapshot is provisional: takes no request, Eureka's readers do
                   not see it */
 };

@@ -186,6 +186,8 @@ static bool app_copy(const struct store_app *from, struct registry_app *to)
             .instance = registry_instance_ref(entry->instance),
             .reach = entry->reach,
             .action = entry->action,
+            .override =
+                entry->instance->source == REGISTRY_LOCAL ? entry->override : CW_EUREKA_UNKNOWN,
             .gone = entry->state == ENTRY_GONE,
         };
     }

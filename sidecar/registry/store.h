@@ -98,6 +98,10 @@ void registry_news_done(struct registry_news *news);
 /* All of them at once, for readers one change. What this host knows by itself is stronger and stays
  * as it is. Returns how many found no room. */
 size_t registry_store_tell(struct registry_store *store, const struct registry_news *news);
+/* What an administrator said at the servers about a service of this host: it takes no requests
+ * while that is OUT_OF_SERVICE or DOWN, whatever it says itself. UNKNOWN ends it. */
+void registry_store_override(struct registry_store *store, const char *app, const char *id,
+                             enum cw_eureka_status status);
 /* While it is held, the provisional phase does not end: the servers have not spoken yet. */
 void registry_store_hold(struct registry_store *store, bool held);
 

@@ -68,3 +68,16 @@ size_t registry_store_tell(struct registry_store *store, const struct registry_n
     store_unlock(store, generation);
     return refused;
 }
+
+void registry_store_override(struct registry_store *store, const char *app, const char *id,
+                             enum cw_eureka_status status)
+{
+    uint64_t generation;
+    store_lock(store, &generation);
+    struct store_entry *entry = store_find_live(store, app, id);
+    if (entry != NULL && entry->instance->source == REGISTRY_LOCAL && entry->override != status) {
+        entry->override = status;
+        store_touch(store, store_find_app(store, app));
+    }
+    store_unlock(store, generation);
+}

@@ -40,7 +40,9 @@ static enum cw_err register_locked(struct registry_store *store, uid_t uid,
         known && lease->number != 0 ? CW_EUREKA_MODIFIED : CW_EUREKA_ADDED;
     entry->state = ENTRY_LIVE;
     entry->owner = uid;
-    entry->override = CW_EUREKA_UNKNOWN;
+    if (!known || entry->instance->source != REGISTRY_LOCAL) {
+        entry->override = CW_EUREKA_UNKNOWN;
+    }
     entry->deadline_ms = STORE_NEVER;
     if (lease->number == 0) {
         entry->lease = lease->number = ++store->next_lease;

@@ -28,12 +28,12 @@ def tenant(directory):
 
 
 def instance(app, id, port=9000, **changes):
-    """A registration as a stock client writes it."""
+    """A registration as a stock client writes it; nobody sends heartbeats for it, so its lease is long."""
     return dict({
         "instanceId": id, "hostName": "localhost", "app": app.upper(), "ipAddr": "127.0.0.1", "status": "UP", "overriddenStatus": "UNKNOWN",
         "port": {"$": port, "@enabled": "true"}, "securePort": {"$": 443, "@enabled": "false"}, "countryId": 1,
         "dataCenterInfo": {"@class": "com.netflix.appinfo.InstanceInfo$DefaultDataCenterInfo", "name": "MyOwn"},
-        "leaseInfo": {"renewalIntervalInSecs": 30, "durationInSecs": 90}, "metadata": {}, "vipAddress": app.lower(),
+        "leaseInfo": {"renewalIntervalInSecs": 30, "durationInSecs": 3600}, "metadata": {}, "vipAddress": app.lower(),
         "secureVipAddress": app.lower()}, **changes)
 
 
@@ -273,7 +273,7 @@ class Answering(http.server.ThreadingHTTPServer):
 class Agent(Sidecar):
     """A sidecar whose registry is a Eureka server."""
 
-    FAST = {"poll-interval": "300ms", "heartbeat-interval": "500ms", "lease-duration": "3s", "timeout": "1s", "connect-timeout": "500ms",
+    FAST = {"poll-interval": "300ms", "heartbeat-interval": "500ms", "lease-duration": "3s", "timeout": "2s", "connect-timeout": "1s",
             "instance": {"address": "127.0.0.1", "host-name": "localhost"}}
 
     def __init__(self, directory, servers, eureka=None, **registry):
