@@ -1,12 +1,20 @@
 """What the gateway costs on each request with a warm token, beside the same nginx without it, the echo prototype in the sidecar's
-place, and nginx's own auth_request to another nginx that says 204. One worker each, everything on this host, wrk as the client."""
+place, and what others offer for it. One worker or thread each, everything on this host, wrk as the client. What the peers leave out:
+
+  nginx-auth_request    asks another nginx that answers 204 without looking, and tells the service nothing about the caller
+  auth_request-headers  the same, but the answer carries our eight identity headers and they are handed on, as our module does
+  haproxy-jwt_verify    verifies RS256 on each request and compares issuer, audience and expiry; no types, kid, rotation, revocation,
+                        scopes, tenants, identity headers, and it keeps the identity headers that a client forges
+"""
 # build: //tests/bench:echo_server //tests/bench:mint_tokens //sidecar:cw-sidecar //edge-gateway:ngx_http_cw_module.so
+import base64
+import json
 import os
 import re
 import socket
 import subprocess
 
-from tests.bench.measure import BIN, DOMAIN, QUICK, Directory, alternate, answers, duration, report, runs, say
+from tests.bench.measure import AUDIENCE, BIN, DOMAIN, ISSUER, QUICK, Directory, alternate, answers, duration, report, runs, say
 
 CONNECTIONS = (1, 8, 32, 128)
 
@@ -38,6 +46,35 @@ http {
 }
 """
 
+HAPROXY = """
+global
+    nbthread 1
+    maxconn 2048
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    http-reuse always
+frontend door
+    bind 127.0.0.1:%(port)s
+    http-request set-var(txn.bearer) http_auth_bearer
+    http-request set-var(txn.now) date()
+    http-request set-var(txn.exp) var(txn.bearer),jwt_payload_query('$.exp','int')
+    http-request deny deny_status 401 unless { var(txn.bearer),jwt_header_query('$.alg') -m str RS256 }
+    http-request deny deny_status 401 unless { var(txn.bearer),jwt_payload_query('$.iss') -m str %(issuer)s }
+    http-request deny deny_status 401 unless { var(txn.bearer),jwt_payload_query('$.aud') -m str %(audience)s }
+    http-request deny deny_status 401 unless { var(txn.exp),sub(txn.now) -m int gt 0 }
+    http-request deny deny_status 401 unless { var(txn.bearer),jwt_verify("RS256","%(key)s") 1 }
+    default_backend service
+backend service
+    server one 127.0.0.1:%(service)s
+"""
+
+# What the module tells the service about the caller of the bench's token.
+IDENTITY = {"Tenant": "clinicwave", "Subject": "user|00000000", "Issuer": ISSUER, "Client": "portal", "Session": "0000000000000000",
+            "Scope": "openid files:read files:write", "Roles": "doctor"}
+
 PROXY = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://service;'
 
 
@@ -45,6 +82,17 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def public_pem(jwks, home):
+    """The set's RSA key as HAProxy takes it: openssl makes the PEM from the two numbers."""
+    key = json.loads(jwks.read_text())["keys"][0]
+    n, e = (int.from_bytes(base64.urlsafe_b64decode(key[x] + "=="), "big") for x in ("n", "e"))
+    (home / "key.asn1").write_text(f"asn1=SEQUENCE:key\n[key]\nn=INTEGER:{n:#x}\ne=INTEGER:{e:#x}\n")
+    subprocess.run(["openssl", "asn1parse", "-genconf", home / "key.asn1", "-noout", "-out", home / "key.der"], check=True, capture_output=True)
+    subprocess.run(["openssl", "rsa", "-RSAPublicKey_in", "-inform", "DER", "-in", home / "key.der", "-pubout", "-out", home / "key.pem"],
+                   check=True, capture_output=True)
+    return home / "key.pem"
 
 
 class Bench:
@@ -80,13 +128,25 @@ class Bench:
         return self.nginx(name, main=f"load_module {BIN}/edge-gateway/ngx_http_cw_module.so;", http=f"cw_sidecar unix:{sidecar};",
                           location="cw_auth required; cw_authorization pass; " + PROXY)
 
-    def auth_request(self):
-        path = self.directory.path / "auth.sock"
-        self.nginx("auth", listen=f"unix:{path}", location="return 204;")
-        return self.nginx("auth_request", http=f"upstream auth {{ server unix:{path}; keepalive 256; keepalive_requests 100000000; }}",
+    def auth_request(self, name="auth_request", identity=()):
+        """IDENTITY: headers that the other nginx says and this one hands on."""
+        path = self.directory.path / f"{name}.sock"
+        says = "".join(f'add_header X-Auth-{h} "{v}" always; ' for h, v in dict(identity).items())
+        hands_on = "".join(f"auth_request_set $cw_{h.lower()} $upstream_http_x_auth_{h.lower()}; proxy_set_header X-Auth-{h} $cw_{h.lower()}; " for h in dict(identity))
+        self.nginx(f"{name}_server", listen=f"unix:{path}", location=says + "return 204;")
+        return self.nginx(name, http=f"upstream auth {{ server unix:{path}; keepalive 256; keepalive_requests 100000000; }}",
                           server='location = /auth { internal; proxy_http_version 1.1; proxy_set_header Connection ""; '
                                  'proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_pass http://auth; }',
-                          location="auth_request /auth; " + PROXY)
+                          location="auth_request /auth; " + hands_on + PROXY)
+
+    def haproxy(self):
+        home, port = self.directory.path / "haproxy", free_port()
+        home.mkdir()
+        (home / "haproxy.cfg").write_text(HAPROXY % {"port": port, "service": self.service, "issuer": ISSUER, "audience": AUDIENCE,
+                                                     "key": public_pem(self.jwks, home)})
+        self.directory.start("haproxy", "/usr/sbin/haproxy", "-db", "-f", home / "haproxy.cfg")
+        self.wait(port)
+        return port
 
     def wrk(self, port, connections):
         out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{max(1, duration(3000) // 1000)}s", "-H", f"Host: {DOMAIN}",
@@ -102,7 +162,8 @@ with Directory() as d:
     _, gateway_socket, _ = d.sidecar(bench.jwks, ["RS256"])
     _, echo_socket = d.echo()
     doors = {"ours": bench.module("ours", gateway_socket), "echo prototype": bench.module("echo_gateway", echo_socket),
-             "nginx-bare": bench.nginx("bare"), "nginx-auth_request": bench.auth_request()}
+             "nginx-bare": bench.nginx("bare"), "nginx-auth_request": bench.auth_request(),
+             "auth_request-headers": bench.auth_request("auth_headers", IDENTITY), "haproxy-jwt_verify": bench.haproxy()}
     for door in doors.values():
         bench.wrk(door, 1)  # warm: connections, and the token in the sidecar's cache
     say("\n  requests/s with a warm RS256 token of 800 bytes; the ratio is ours to the peer's in the same rounds")

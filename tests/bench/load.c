@@ -1,13 +1,19 @@
 /* A client of TokenService that asks as fast as it can, on the bare C core, and says what that cost
  * the server.
  *
- *   load unary SOCKET TOKENS DOMAIN OUTSTANDING MILLISECONDS PID   Validate with the first token
- *   load batch SOCKET TOKENS DOMAIN ENTRIES IN_FLIGHT MILLISECONDS PID   ValidateStream, all tokens
- * warmed up, then by digest load once  SOCKET TOKENS DOMAIN PID   every token of the file once, by
- * ValidateStream
+ *   load unary SOCKET TOKENS DOMAIN OUTSTANDING MILLISECONDS PID
+ *     Validate with the first token
+ *   load flood SOCKET TOKENS DOMAIN OUTSTANDING MILLISECONDS PID
+ *     Validate with all tokens in turn, whatever comes back
+ *   load batch SOCKET TOKENS DOMAIN ENTRIES IN_FLIGHT MILLISECONDS PID
+ *     ValidateStream, all tokens warmed up, then by digest
+ *   load once  SOCKET TOKENS DOMAIN PID
+ *     every token of the file once, by ValidateStream
+ *   load paced SOCKET TOKENS DOMAIN PER_SECOND MILLISECONDS PID
+ *     ValidateStream, one token at a time, all in turn, at a fixed rate
  *
  * Prints: verdicts, of them ALLOW, seconds, CPU nanoseconds of the process PID (the server)
- * meanwhile. */
+ * meanwhile; paced adds the 50th and the 99th percentile of an answer's delay in microseconds. */
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
@@ -26,6 +32,7 @@ enum {
     ONCE_ENTRIES = 32,
     ONCE_WAITING = 96, /* entries that the server may hold at once: below the bound of its queue */
     MAX_OUTSTANDING = 1024,
+    MAX_PACED = 100000,
 };
 
 #define MUST(cond)                                                                                 \
@@ -157,6 +164,13 @@ struct unary {
 
 static uint8_t request[TOKEN_MAX + 300];
 static size_t request_n;
+static bool any_status; /* a flood takes what it gets */
+
+static void request_make(const struct token *t)
+{
+    request_n = wire_bytes(request, 1, t->p, t->n);
+    request_n += wire_bytes(request + request_n, 2, domain, strlen(domain));
+}
 
 static void unary_begin(struct unary *u)
 {
@@ -180,19 +194,27 @@ static void unary_begin(struct unary *u)
     grpc_byte_buffer_destroy(message);
 }
 
+static void unary_read(grpc_byte_buffer *answer)
+{
+    grpc_slice slice = bytes_of(answer);
+    struct wire_reader r = WIRE_READER(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_END_PTR(slice));
+    allowed += wire_next(&r) && r.field == 1 && r.number == 1;
+    grpc_slice_unref(slice);
+    grpc_byte_buffer_destroy(answer);
+}
+
 static void unary_end(struct unary *u)
 {
-    if (u->status != GRPC_STATUS_OK || !u->answer) {
+    bool answered = u->status == GRPC_STATUS_OK && u->answer;
+    if (!answered && !any_status) {
         fprintf(stderr, "load: status %d: %.*s\n", (int)u->status,
                 (int)GRPC_SLICE_LENGTH(u->details), (const char *)GRPC_SLICE_START_PTR(u->details));
         exit(2);
     }
-    grpc_slice slice = bytes_of(u->answer);
-    struct wire_reader r = WIRE_READER(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_END_PTR(slice));
-    allowed += wire_next(&r) && r.field == 1 && r.number == 1;
-    grpc_slice_unref(slice);
+    if (answered) {
+        unary_read(u->answer);
+    }
     verdicts++;
-    grpc_byte_buffer_destroy(u->answer);
     grpc_slice_unref(u->details);
     grpc_metadata_array_destroy(&u->head);
     grpc_metadata_array_destroy(&u->trailing);
@@ -202,9 +224,9 @@ static void unary_end(struct unary *u)
 static void run_unary(unsigned outstanding, uint64_t ms, pid_t pid)
 {
     static struct unary calls[MAX_OUTSTANDING];
+    size_t next = 0;
     MUST(outstanding >= 1 && outstanding <= MAX_OUTSTANDING);
-    request_n = wire_bytes(request, 1, tokens[0].p, tokens[0].n);
-    request_n += wire_bytes(request + request_n, 2, domain, strlen(domain));
+    request_make(&tokens[0]);
     unary_begin(&calls[0]); /* warm: the connection, and the token in the server's cache */
     unary_end(next_tag());
     verdicts = allowed = 0;
@@ -217,6 +239,9 @@ static void run_unary(unsigned outstanding, uint64_t ms, pid_t pid)
         struct unary *u = next_tag();
         unary_end(u);
         if (clock_ns(CLOCK_MONOTONIC) < end) {
+            if (any_status) {
+                request_make(&tokens[++next % n_tokens]);
+            }
             unary_begin(u);
         } else {
             open--;
@@ -367,6 +392,45 @@ static void run_batch(unsigned entries, unsigned in_flight, uint64_t ms, pid_t p
     print_result(start, server_ns(pid) - cpu);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void sleep_until(uint64_t ns)
+{
+    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0) {
+    }
+}
+
+/* A delay begins when the question was due, so that a late answer delays those behind it, too. */
+static void run_paced(unsigned per_second, uint64_t ms, pid_t pid)
+{
+    static uint64_t delays[MAX_PACED];
+    static uint8_t message[TOKEN_MAX + 400];
+    size_t n = 0;
+    stream_open();
+    while (sending) {
+        stream_event();
+    }
+    uint64_t start = clock_ns(CLOCK_MONOTONIC), cpu = server_ns(pid);
+    uint64_t step = 1000000000u / per_second, end = start + ms * 1000000;
+    for (uint64_t due = start; due < end && n < MAX_PACED; due += step) {
+        sleep_until(due);
+        stream_send(message, entry_write(message, &tokens[n % n_tokens], false), 1);
+        while (waiting > 0 || sending) {
+            stream_event();
+        }
+        delays[n++] = clock_ns(CLOCK_MONOTONIC) - due;
+    }
+    MUST(n > 0);
+    qsort(delays, n, sizeof delays[0], by_size);
+    print_result(start, server_ns(pid) - cpu);
+    printf("%.1f %.1f\n", (double)delays[n / 2] / 1e3, (double)delays[n * 99 / 100] / 1e3);
+}
+
 static unsigned number(const char *text)
 {
     char *end;
@@ -378,11 +442,13 @@ static unsigned number(const char *text)
 int main(int argc, char **argv)
 {
     const char *mode = argc > 4 ? argv[1] : "";
-    bool unary = strcmp(mode, "unary") == 0 && argc == 8;
+    any_status = strcmp(mode, "flood") == 0;
+    bool unary = (any_status || strcmp(mode, "unary") == 0) && argc == 8;
+    bool paced = strcmp(mode, "paced") == 0 && argc == 8;
     bool batch = strcmp(mode, "batch") == 0 && argc == 9;
     bool once = strcmp(mode, "once") == 0 && argc == 6;
-    if (!unary && !batch && !once) {
-        fputs("usage: load unary|batch|once SOCKET TOKENS DOMAIN …\n", stderr);
+    if (!unary && !batch && !once && !paced) {
+        fputs("usage: load unary|flood|batch|once|paced SOCKET TOKENS DOMAIN …\n", stderr);
         return 64;
     }
     domain = argv[4];
@@ -391,6 +457,8 @@ int main(int argc, char **argv)
     pid_t pid = (pid_t)number(argv[argc - 1]);
     if (unary) {
         run_unary(number(argv[5]), number(argv[6]), pid);
+    } else if (paced) {
+        run_paced(number(argv[5]), number(argv[6]), pid);
     } else if (batch) {
         run_batch(number(argv[5]), number(argv[6]), number(argv[7]), pid);
     } else {

@@ -89,15 +89,16 @@ class Directory:
         return process, path
 
     def sidecar(self, jwks, algorithms, spins=True):
-        """cw-sidecar that trusts the keys in JWKS: (process, gateway socket, service socket). SPINS=False where its CPU time is measured:
-        what its poller spends waiting (docs/decisions/0010) is no part of a verdict's cost."""
+        """cw-sidecar that trusts the keys in JWKS, a file or a URL: (process, gateway socket, service socket). SPINS=False where its CPU time
+        is measured: what its poller spends waiting (docs/decisions/0010) is no part of a verdict's cost."""
         self.homes += 1
         home = self.path / f"s{self.homes}"
         (home / "state").mkdir(parents=True)
+        keys = {"jwks-uri": jwks, "insecure-http-loopback": True} if str(jwks).startswith("http:") else {"jwks-file": str(jwks)}
         document = {
             "sidecar": {"run-dir": str(home), "state-dir": str(home / "state"), "management": {"port": 0}, **({} if spins else {"spin-us": 0})},
             "tenants": [{"name": "clinicwave", "domains": [DOMAIN], "audiences": [AUDIENCE],
-                         "issuers": [{"issuer": ISSUER, "jwks-file": str(jwks), "algorithms": algorithms}]}],
+                         "issuers": [{"issuer": ISSUER, "algorithms": algorithms, **keys}]}],
             "registry": {"embedded": {"port": 0}},
             "log": {"level": "warn"},
         }
