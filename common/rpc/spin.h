@@ -7,8 +7,9 @@
  *  - a gap longer than the bound ends the asking until a short one has been seen again, so that a
  *    process with little to do sleeps at once;
  *  - the caller yields the core between two questions. Once others have taken it
- *    CW_RPC_SPIN_CROWDED times within a gap, the next CW_RPC_SPIN_PAUSE gaps are slept through: a
- *    busy machine has better things to do.
+ *    CW_RPC_SPIN_CROWDED times within a gap, the next gaps are slept through: CW_RPC_SPIN_PAUSE of
+ *    them, and twice as many each time that it comes out the same, for a machine that stays busy
+ *    has better things to do.
  *
  * Times are nanoseconds of one monotonic clock. One thread. */
 #ifndef CW_RPC_SPIN_H
@@ -22,6 +23,7 @@ enum {
     CW_RPC_SPIN_CROWDED_NS = 5000, /* a yield that took so long let somebody else run */
     CW_RPC_SPIN_CROWDED = 4,
     CW_RPC_SPIN_PAUSE = 64, /* gaps */
+    CW_RPC_SPIN_PAUSE_MAX = 4096,
 };
 
 struct cw_rpc_spin {
@@ -30,9 +32,12 @@ struct cw_rpc_spin {
     bool expects;     /* the last gap was short */
     unsigned crowded; /* yields of this gap in which others ran */
     unsigned pause;   /* gaps that are still slept through */
+    unsigned longer;  /* the next pause's length */
+    bool asks;        /* in this gap */
 };
 
-#define CW_RPC_SPIN_INIT(bound) ((struct cw_rpc_spin){.bound_ns = (bound)})
+#define CW_RPC_SPIN_INIT(bound)                                                                    \
+    ((struct cw_rpc_spin){.bound_ns = (bound), .longer = CW_RPC_SPIN_PAUSE})
 
 /* A gap begins. True: ask without sleeping. */
 bool cw_rpc_spin_begin(struct cw_rpc_spin *spin, int64_t now_ns);

@@ -94,6 +94,33 @@ static void test_a_core_that_others_want_is_left_to_them(void **state)
     assert_true(gap(&spin, &now, SHORT, ALONE) > 0);
 }
 
+/* Gaps that are slept through after one in which others wanted the core. */
+static unsigned crowded_pause(struct cw_rpc_spin *spin, int64_t *now)
+{
+    unsigned slept = 0;
+    assert_int_equal(gap(spin, now, SHORT, CW_RPC_SPIN_CROWDED_NS + 1), CW_RPC_SPIN_CROWDED);
+    while (spin->pause > 0) {
+        assert_int_equal(gap(spin, now, SHORT, ALONE), 0);
+        slept++;
+    }
+    return slept;
+}
+
+static void test_a_machine_that_stays_busy_is_asked_ever_less(void **state)
+{
+    struct cw_rpc_spin spin = CW_RPC_SPIN_INIT(BOUND);
+    int64_t now = 0;
+    unsigned want = CW_RPC_SPIN_PAUSE;
+    (void)state;
+    gap(&spin, &now, SHORT, ALONE);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(crowded_pause(&spin, &now), want);
+        want = want < CW_RPC_SPIN_PAUSE_MAX ? want * 2 : CW_RPC_SPIN_PAUSE_MAX;
+    }
+    assert_true(gap(&spin, &now, SHORT, ALONE) > 0); /* alone once: as at the beginning */
+    assert_int_equal(crowded_pause(&spin, &now), CW_RPC_SPIN_PAUSE);
+}
+
 static void test_others_who_run_now_and_then_do_not_end_it(void **state)
 {
     struct cw_rpc_spin spin = CW_RPC_SPIN_INIT(BOUND);
@@ -131,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_the_events_of_one_exchange_make_no_habit),
         cmocka_unit_test(test_a_short_gap_after_long_ones_wakes_the_habit),
         cmocka_unit_test(test_a_core_that_others_want_is_left_to_them),
+        cmocka_unit_test(test_a_machine_that_stays_busy_is_asked_ever_less),
         cmocka_unit_test(test_others_who_run_now_and_then_do_not_end_it),
         cmocka_unit_test(test_without_a_bound_nobody_asks),
     };
