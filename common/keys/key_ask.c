@@ -55,7 +55,9 @@ static enum cw_key_answer ask_locked(struct cw_key_source *source, const struct 
     }
     *ret_retry_ms =
         source->next_ms == INT64_MAX ? CW_KEY_STORE_COOLDOWN_MS : CW_MAX(source->next_ms - now, 0);
-    if (!source->fetching || source->n_waiters >= CW_KEY_STORE_WAITERS_MAX ||
+    const struct cw_key_store_config *config = &source->store->config;
+    if (!source->fetching || source->n_waiters >= config->waiters_each ||
+        atomic_load(&source->store->waiting) >= config->waiters ||
         atomic_load(&source->store->closing)) {
         return CW_KEY_ANSWER_UNAVAILABLE;
     }

@@ -1,6 +1,7 @@
 /* Step 4a, from the outside: all sources, the thread that looks after them, and who waits. */
 #include "common/keys/key_store.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -21,6 +22,10 @@ struct cw_key_store *cw_key_store_new(const struct cw_key_store_config *config)
         return NULL;
     }
     store->config = *config;
+    store->config.waiters = config->waiters ? config->waiters : UINT_MAX;
+    store->config.waiters_each =
+        config->waiters_each ? CW_MIN(config->waiters_each, (unsigned)CW_KEY_STORE_WAITERS_MAX)
+                             : CW_KEY_STORE_WAITERS_MAX;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->wake_lock, NULL);
     pthread_condattr_init(&attr);

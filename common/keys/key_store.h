@@ -13,7 +13,7 @@ enum {
     CW_KEY_STORE_STALE_MS = 24 * 3600 * 1000, /* how long a set serves without a good fetch */
     CW_KEY_STORE_UNKNOWN_MS = 60 * 1000,      /* how long an unknown kid is remembered */
     CW_KEY_STORE_UNKNOWN_MAX = 32,            /* unknown kids that are remembered per source */
-    CW_KEY_STORE_WAITERS_MAX = 256,           /* per source */
+    CW_KEY_STORE_WAITERS_MAX = 256,           /* per source, whatever the configuration says */
     CW_KEY_STORE_FETCHES_MAX = 32,            /* at once */
 };
 
@@ -25,6 +25,8 @@ struct cw_key_store_config {
     const struct cw_random *random;
     struct cw_key_getter getter;
     const char *state_dir; /* last good sets; NULL: not kept */
+    unsigned waiters;      /* of all sources together, and of one; 0: as many as come, and */
+    unsigned waiters_each; /* CW_KEY_STORE_WAITERS_MAX */
     /* Keys were withdrawn, or a set became too old to decide by. No lock is held; any thread. */
     void (*withdrawn)(void *ctx, size_t keys);
     void (*stale)(void *ctx);

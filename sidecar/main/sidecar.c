@@ -263,7 +263,13 @@ static enum cw_err make_cache(struct sidecar *sidecar)
 static enum cw_err make_keys(struct sidecar *sidecar, const char *state_dir)
 {
     TRY(cw_http_client_new("cw-sidecar/" CW_VERSION, HTTP_ACTIVE, &sidecar->http));
+    struct cw_config_at at = root(sidecar);
+    unsigned queue = (unsigned)cw_config_int(&at, "sidecar.queue");
     struct cw_key_store_config config = {
+        /* Of the 2 × queue tokens that may be under way, half never wait for keys, and an issuer
+         * that does not answer holds an eighth. */
+        .waiters = queue,
+        .waiters_each = CW_MAX(queue / 4, 1u),
         .clock = &cw_clock_system,
         .random = &cw_random_system,
         .getter = cw_key_getter_of(sidecar->http),

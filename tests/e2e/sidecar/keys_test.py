@@ -5,7 +5,7 @@ import time
 import grpc
 import pytest
 
-from tests.e2e.sidecar.streams import Batches
+from tests.e2e.sidecar.streams import Batches, words
 from tests.support import tokens
 from tests.support.fixtures import tenant_of
 from tests.support.issuer import Issuer
@@ -106,6 +106,26 @@ def test_a_queue_that_is_full_sheds_and_says_so(issuer, started, ending):
     answers = stream.ask(*[stream.entry(issuer.token()) for _ in range(150)])
     assert set(answers) == {"ALLOW", "undecided RESOURCE_EXHAUSTED validator_overloaded"}
     assert sidecar.validate(issuer.token()).decision == 1
+
+
+def test_issuers_that_hang_do_not_hold_up_the_tokens_of_others(directory, authority, issuer, ending):
+    """Their tokens wait for keys; half of what the sidecar may have under way is kept from waiting."""
+    hanging = [ending(Issuer(authority.issue("127.0.0.1"))) for _ in range(8)]
+    for one in hanging:
+        one.hang_on_keys()
+    tenants = [tenant_of(issuer, authority), *(tenant_of(one, authority, f"t{i}", [f"t{i}.example"]) for i, one in enumerate(hanging))]
+    sidecar = ending(Sidecar(directory, tenants, sidecar={"queue": 8, "verifiers": 1, "key-wait": "8s", "timeout": "20s"}).start())
+    until("the good issuer's keys are there", lambda: sidecar.validate(issuer.token()).decision == 1)
+    until("the others are asked", lambda: all(one.fetches for one in hanging))
+    streams = [ending(Batches(sidecar.gateway_socket)) for _ in hanging]
+    for stream, (i, one) in zip(streams, enumerate(hanging)):
+        for _ in range(4):  # in small batches: the queue is short
+            stream.send(*[stream.entry(one.token(), domain=f"t{i}.example") for _ in range(2)])
+            time.sleep(0.05)
+    good = ending(Batches(sidecar.gateway_socket))
+    assert [good.ask_token(issuer.token()) for _ in range(20)] == ["ALLOW"] * 20
+    refused = {words(a) for stream in streams for a in stream.answers(1).values()}
+    assert refused <= {"undecided UNAVAILABLE keys_unavailable", "undecided RESOURCE_EXHAUSTED validator_overloaded"}
 
 
 def test_discovery_that_names_another_issuer_is_not_believed(directory, authority, ending):
