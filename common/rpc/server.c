@@ -1,5 +1,5 @@
-/* A server's life: listeners opened, methods offered, calls counted in and out, and the end in the
- * right order. */
+/* A server's life: listeners opened, methods offered, calls counted in and out. Its stop, which has
+ * an order of its own, is in server_stop.c. */
 #include "common/rpc/server.h"
 
 #include <grpc/grpc_posix.h>
@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base/clock.h"
 #include "common/rpc/server_internal.h"
 
 enum {
@@ -22,7 +21,6 @@ enum {
     RECEIVE_MEMORY = 64 << 20, /* of one core server: read buffers under attack */
     MAX_LISTENERS = 32,
     DEFAULT_LINGER = 500,
-    LAST_WORDS_MS = 1000,
 };
 
 /* ---- counting ---- */
@@ -315,7 +313,7 @@ static enum cw_err listeners_open(struct cw_rpc_server *server, int *ret_fds, st
     return CW_OK;
 }
 
-static void listeners_close(struct cw_rpc_server *server)
+void cw_rpc_listeners_close(struct cw_rpc_server *server)
 {
     for (size_t i = 0; i < server->n_listening; i++) {
         cw_rpc_socket_close(&server->listening[i].socket);
@@ -345,7 +343,7 @@ enum cw_err cw_rpc_server_start(struct cw_rpc_server *server, struct cw_buf *why
     int fds[MAX_LISTENERS];
     enum cw_err err = listeners_open(server, fds, why);
     if (err != CW_OK) {
-        listeners_close(server);
+        cw_rpc_listeners_close(server);
         return err;
     }
     for (size_t i = 0; i < server->n_listening; i++) {
@@ -354,7 +352,7 @@ enum cw_err cw_rpc_server_start(struct cw_rpc_server *server, struct cw_buf *why
     server->refusing = core_new(server);
     err = offers_make(server);
     if (err != CW_OK) {
-        listeners_close(server);
+        cw_rpc_listeners_close(server);
         if (why) {
             cw_buf_add_cstr(why, "two tables offer the same gRPC method");
         }
@@ -377,112 +375,7 @@ void cw_rpc_server_set_serving(struct cw_rpc_server *server, const char *service
     cw_rpc_health_set(server->health, service, serving);
 }
 
-/* ---- stopped ---- */
-
-static void core_shut(struct cw_rpc_server *server)
-{
-    pthread_mutex_lock(&server->lock);
-    if (--server->closing == 0) {
-        pthread_cond_broadcast(&server->changed);
-    }
-    pthread_mutex_unlock(&server->lock);
-}
-
-static void listening_shut(struct cw_rpc_tag *tag, bool ok)
-{
-    (void)ok;
-    core_shut(CW_CONTAINER_OF(tag, struct cw_rpc_listening, shut)->server);
-}
-
-static void refusing_shut(struct cw_rpc_tag *tag, bool ok)
-{
-    (void)ok;
-    core_shut(CW_CONTAINER_OF(tag, struct cw_rpc_server, refusing_shut));
-}
-
-static void core_shutdown(struct cw_rpc_server *server, grpc_server *core, struct cw_rpc_tag *tag)
-{
-    pthread_mutex_lock(&server->lock);
-    server->closing++;
-    pthread_mutex_unlock(&server->lock);
-    CW_RPC_RELEASE(tag);
-    grpc_server_shutdown_and_notify(core, cw_rpc_runtime_queue(server->runtime), tag);
-}
-
-static int64_t now_ms(void)
-{
-    return cw_clock_monotonic_ms(&cw_clock_system);
-}
-
-static void wait_until(struct cw_rpc_server *server, int64_t ms)
-{
-    struct timespec until = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-    pthread_cond_timedwait(&server->changed, &server->lock, &until);
-}
-
-/* Until the streams are over: what they said last has been written, and goes before the GOAWAY. The
- * core closes a connection as soon as its last stream has ended after the GOAWAY; a client that
- * writes at that moment gets EPIPE, and with it loses what it has not read yet. */
-static void wait_streams(struct cw_rpc_server *server, int64_t end)
-{
-    pthread_mutex_lock(&server->lock);
-    while (server->streams && now_ms() < end) {
-        wait_until(server, end);
-    }
-    pthread_mutex_unlock(&server->lock);
-}
-
-/* Until the core has shut down, the grace is over, or nothing has been live for a moment: a client
- * that merely keeps the object of an ended call would hold the core up for the whole grace. */
-static void wait_closed(struct cw_rpc_server *server, int64_t end)
-{
-    int64_t idle_end = INT64_MAX;
-    pthread_mutex_lock(&server->lock);
-    while (server->closing > 0 && now_ms() < CW_MIN(end, idle_end)) {
-        if (server->live > 0) {
-            idle_end = INT64_MAX;
-        } else if (idle_end == INT64_MAX) {
-            idle_end = now_ms() + server->config.linger_ms;
-        }
-        wait_until(server, CW_MIN(end, idle_end));
-    }
-    pthread_mutex_unlock(&server->lock);
-}
-
-void cw_rpc_server_stop(struct cw_rpc_server *server, unsigned grace_ms)
-{
-    pthread_mutex_lock(&server->lock);
-    bool already = server->stopping || !server->started;
-    server->stopping = true;
-    pthread_mutex_unlock(&server->lock);
-    if (already) {
-        return;
-    }
-    cw_rpc_health_stop(server->health);
-    cw_rpc_accept_stop(server->accept);
-    server->accept = NULL;
-    listeners_close(server);
-    int64_t end = now_ms() + grace_ms;
-    cw_rpc_streams_stop(server);
-    wait_streams(server, CW_MIN(end, now_ms() + LAST_WORDS_MS));
-    for (size_t i = 0; i < server->n_listening; i++) {
-        struct cw_rpc_listening *l = &server->listening[i];
-        l->shut = CW_RPC_TAG(listening_shut);
-        core_shutdown(server, l->core, &l->shut);
-    }
-    server->refusing_shut = CW_RPC_TAG(refusing_shut);
-    core_shutdown(server, server->refusing, &server->refusing_shut);
-    wait_closed(server, end);
-    for (size_t i = 0; i < server->n_listening; i++) { /* nothing to do where all has ended */
-        grpc_server_cancel_all_calls(server->listening[i].core);
-    }
-    grpc_server_cancel_all_calls(server->refusing);
-    pthread_mutex_lock(&server->lock);
-    while (server->closing > 0) {
-        pthread_cond_wait(&server->changed, &server->lock);
-    }
-    pthread_mutex_unlock(&server->lock);
-}
+/* ---- ended ---- */
 
 void cw_rpc_server_free(struct cw_rpc_server *server)
 {

@@ -77,6 +77,7 @@ struct cw_rpc_arrival {
 };
 
 /* server.c */
+void cw_rpc_listeners_close(struct cw_rpc_server *server);
 void cw_rpc_server_arm(const struct cw_rpc_offer *offer);
 /* Asks the core for the next call of the offer. */
 void cw_rpc_arrival_request(struct cw_rpc_arrival *arrival, bool with_payload);
