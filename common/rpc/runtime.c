@@ -23,6 +23,7 @@ struct cw_rpc_runtime {
 };
 
 static _Thread_local const struct cw_rpc_runtime *polled_here;
+static _Thread_local struct cw_rpc_spin *spins_here; /* the poller's own */
 
 static void signals_block(sigset_t *ret_before)
 {
@@ -99,6 +100,7 @@ static void *poll_loop(void *arg)
     struct cw_rpc_runtime *runtime = arg;
     struct cw_rpc_spin spin = CW_RPC_SPIN_INIT(runtime->spin_ns);
     polled_here = runtime;
+    spins_here = &spin;
     for (;;) {
         grpc_event event = next_event(runtime, &spin);
         if (event.type == GRPC_QUEUE_SHUTDOWN) {
@@ -165,6 +167,13 @@ void cw_rpc_runtime_free(struct cw_rpc_runtime *runtime)
     grpc_completion_queue_destroy(runtime->queue);
     free(runtime);
     cw_rpc_core_unref();
+}
+
+void cw_rpc_runtime_several(void)
+{
+    if (spins_here) {
+        cw_rpc_spin_several(spins_here);
+    }
 }
 
 bool cw_rpc_runtime_on_poller(const struct cw_rpc_runtime *runtime)

@@ -33,6 +33,10 @@ CW_MUST_USE enum cw_err cw_rpc_runtime_new_spinning(unsigned pollers, unsigned s
  * a poller. NULL is fine. */
 void cw_rpc_runtime_free(struct cw_rpc_runtime *runtime);
 
+/* In a callback: the message brought several questions, so that many are under way and the poller
+ * had better sleep between them (common/rpc/spin.h). Nothing elsewhere than on a poller. */
+void cw_rpc_runtime_several(void);
+
 /* True on one of this runtime's pollers. */
 bool cw_rpc_runtime_on_poller(const struct cw_rpc_runtime *runtime);
 

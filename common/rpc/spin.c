@@ -30,12 +30,21 @@ bool cw_rpc_spin_again(struct cw_rpc_spin *spin, int64_t yield_ns, int64_t now_n
     return now_ns - spin->since_ns < spin->bound_ns;
 }
 
+void cw_rpc_spin_several(struct cw_rpc_spin *spin)
+{
+    spin->pause = spin->pause > CW_RPC_SPIN_PAUSE ? spin->pause : CW_RPC_SPIN_PAUSE;
+}
+
 void cw_rpc_spin_end(struct cw_rpc_spin *spin, int64_t now_ns)
 {
     int64_t gap_ns = now_ns - spin->since_ns;
     if (gap_ns < CW_RPC_SPIN_GAP_NS) {
+        if (++spin->events > CW_RPC_SPIN_EXCHANGE) {
+            cw_rpc_spin_several(spin);
+        }
         return;
     }
+    spin->events = 1;
     spin->expects = gap_ns < spin->bound_ns;
     if (spin->asks) { /* a gap was spent alone */
         spin->longer = CW_RPC_SPIN_PAUSE;

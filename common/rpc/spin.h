@@ -6,6 +6,9 @@
  *
  *  - a gap longer than the bound ends the asking until a short one has been seen again, so that a
  *    process with little to do sleeps at once;
+ *  - it is done for one question at a time only, when a chain of processes waits for each other.
+ *    Where several come at once, the others have work while this one sleeps, and the scheduler
+ * would keep them off the core that asks: CW_RPC_SPIN_PAUSE gaps are slept through.
  *  - the caller yields the core between two questions. Once others have taken it
  *    CW_RPC_SPIN_CROWDED times within a gap, the next gaps are slept through: CW_RPC_SPIN_PAUSE of
  *    them, and twice as many each time that it comes out the same, for a machine that stays busy
@@ -20,6 +23,7 @@
 
 enum {
     CW_RPC_SPIN_GAP_NS = 20000,    /* less lies between two events of one exchange: no gap */
+    CW_RPC_SPIN_EXCHANGE = 3,      /* events of one exchange at most; more: several came at once */
     CW_RPC_SPIN_CROWDED_NS = 5000, /* a yield that took so long let somebody else run */
     CW_RPC_SPIN_CROWDED = 4,
     CW_RPC_SPIN_PAUSE = 64, /* gaps */
@@ -30,6 +34,7 @@ struct cw_rpc_spin {
     int64_t bound_ns; /* 0: never asks */
     int64_t since_ns; /* when the gap began */
     bool expects;     /* the last gap was short */
+    unsigned events;  /* since the last gap */
     unsigned crowded; /* yields of this gap in which others ran */
     unsigned pause;   /* gaps that are still slept through */
     unsigned longer;  /* the next pause's length */
@@ -44,6 +49,9 @@ bool cw_rpc_spin_begin(struct cw_rpc_spin *spin, int64_t now_ns);
 
 /* Nothing came, and the core was offered to others from `yield_ns` to `now_ns`. True: ask again. */
 bool cw_rpc_spin_again(struct cw_rpc_spin *spin, int64_t yield_ns, int64_t now_ns);
+
+/* One event brought several questions. */
+void cw_rpc_spin_several(struct cw_rpc_spin *spin);
 
 /* Something came. */
 void cw_rpc_spin_end(struct cw_rpc_spin *spin, int64_t now_ns);

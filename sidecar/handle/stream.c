@@ -263,6 +263,9 @@ static void on_bytes(struct cw_rpc_stream *stream, struct cw_str message)
         cw_rpc_stream_finish(stream, err, NULL);
         return;
     }
+    if (state->batch.n_entries > 1) {
+        cw_rpc_runtime_several();
+    }
     const struct handle_config *config = &state->handle->config;
     state->set = tenants_get(config->tenants);
     state->wall_s = cw_clock_wall_s(config->clock);

@@ -71,6 +71,28 @@ static void test_the_events_of_one_exchange_make_no_habit(void **state)
     }
 }
 
+static void test_several_questions_at_once_are_slept_after(void **state)
+{
+    struct cw_rpc_spin spin = CW_RPC_SPIN_INIT(BOUND);
+    int64_t now = 0;
+    (void)state;
+    gap(&spin, &now, SHORT, ALONE);
+    cw_rpc_spin_several(&spin);
+    for (int i = 0; i < CW_RPC_SPIN_PAUSE; i++) {
+        assert_int_equal(gap(&spin, &now, SHORT, ALONE), 0);
+    }
+    assert_true(gap(&spin, &now, SHORT, ALONE) > 0);
+    /* as many events as one exchange has are one question; more are several */
+    for (int i = 1; i < CW_RPC_SPIN_EXCHANGE; i++) {
+        gap(&spin, &now, 1000, 0);
+    }
+    assert_true(gap(&spin, &now, SHORT, ALONE) > 0);
+    for (int i = 1; i <= CW_RPC_SPIN_EXCHANGE; i++) {
+        gap(&spin, &now, 1000, 0);
+    }
+    assert_int_equal(gap(&spin, &now, SHORT, ALONE), 0);
+}
+
 static void test_a_short_gap_after_long_ones_wakes_the_habit(void **state)
 {
     struct cw_rpc_spin spin = CW_RPC_SPIN_INIT(BOUND);
@@ -134,6 +156,7 @@ static void test_others_who_run_now_and_then_do_not_end_it(void **state)
             now += CW_RPC_SPIN_CROWDED_NS + 1;
             assert_true(cw_rpc_spin_again(&spin, before, now));
         }
+        now += CW_RPC_SPIN_GAP_NS;
         cw_rpc_spin_end(&spin, now);
     }
 }
@@ -156,6 +179,7 @@ int main(void)
         cmocka_unit_test(
             test_a_long_gap_costs_no_more_than_the_bound_and_the_next_is_slept_through),
         cmocka_unit_test(test_the_events_of_one_exchange_make_no_habit),
+        cmocka_unit_test(test_several_questions_at_once_are_slept_after),
         cmocka_unit_test(test_a_short_gap_after_long_ones_wakes_the_habit),
         cmocka_unit_test(test_a_core_that_others_want_is_left_to_them),
         cmocka_unit_test(test_a_machine_that_stays_busy_is_asked_ever_less),
