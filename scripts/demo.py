@@ -125,13 +125,14 @@ class Demo:
 
     def other_tenant(self):
         self.title("3  another organisation, another identity provider")
+        user = next(u for u in json.loads((RUN / "demo-users.json").read_text()) if u["tenant"] == "abott")
         idp = json.loads((RUN / "etc/idp.json").read_text())
-        user = idp["users"][0]
-        self.hop("browser", f"a token from abott's own provider, {idp['issuer']}, for {user['username']}")
-        answer = self.from_provider("", grant_type="password", username=user["username"], password=user["password"])
-        if not self.expect(answer, 200, what="from the identity provider"):
+        self.hop("browser", f"POST /auth/v1/login at abott.localhost for {user['username']}: the same door, the same answer")
+        self.hop("authsvc", f"abott's passwords are its provider's: {idp['issuer']} (Auth0-style, password-realm grant)")
+        answer = self.send("POST", f"{self.abott}/auth/v1/login", body={"username": user["username"], "password": user["password"]})
+        if not self.expect(answer, 200, what="the provider's tokens, unchanged, and a refresh handle of authsvc's"):
             return
-        token = answer.json["access_token"]
+        session, token = answer.json, answer.json["access_token"]
         self.hop("sidecar", "tenant abott by domain; its issuer's keys were fetched over HTTPS")
         answer = self.send("GET", f"{self.abott}/api/storage/files", token)
         self.expect(answer, 200, what="at abott.localhost")
@@ -140,6 +141,11 @@ class Demo:
         self.expect(answer, 401, what="abott's token at clinicwave.localhost")
         answer = self.send("GET", f"{self.abott}/api/storage/files", self.token)
         self.expect(answer, 401, what="clinicwave's token at abott.localhost")
+        self.hop("authsvc", "logout: the provider cannot call its access tokens back, so their names go to the sidecars")
+        answer = self.send("POST", f"{self.abott}/auth/v1/logout", body={"refresh_token": session["refresh_token"]})
+        self.expect(answer, 204, what="logged out")
+        answer = self.send("GET", f"{self.abott}/api/storage/files", token)
+        self.expect(answer, 401, "token_revoked", "the very next request")
 
     def expired(self):
         self.title("4  an expired token")

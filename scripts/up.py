@@ -91,10 +91,11 @@ def configuration(numbers, users):
         secret = json.loads(secret_file.read_text())["client"]["secret"]
     except (OSError, ValueError, KeyError):
         secret = secrets.token_urlsafe(24)
+    parts.write(etc / "idp-client-secret", secret, 0o600)
     idp_users = [dict(u, roles=roles) for u, (_, _, roles) in zip(users, USERS) if u["tenant"] == "abott"]
     parts.write(secret_file, json.dumps({
         "port": numbers["IDP"], "host": "127.0.0.1", "issuer": f"https://127.0.0.1:{numbers['IDP']}/", "cert": str(RUN / "tls/idp.pem"),
-        "key": str(RUN / "tls/idp.key"), "audience": "https://api.abott.com", "client": {"id": "clinicwave", "secret": secret},
+        "key": str(RUN / "tls/idp.key"), "profile": "auth0", "connection": "Users", "audience": "https://api.abott.com", "client": {"id": "clinicwave", "secret": secret},
         "users": idp_users}, indent=1) + "\n", 0o600)
 
 

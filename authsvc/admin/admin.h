@@ -26,6 +26,7 @@ struct admin_deps {
     struct store *store;
     struct keyring *keys;
     struct login *login; /* verifies administrators' tokens */
+    struct idp *idp;     /* NULL: no tenant has an identity provider */
     const struct password_hasher *hasher;
     const struct cw_clock *clock;
     void (*on_event)(void *ctx, const struct admin_event *event); /* may be NULL */
@@ -68,6 +69,13 @@ enum cw_err admin_tenant_list(struct admin *admin, const struct admin_caller *ca
                               struct cw_str after, size_t max,
                               enum cw_err (*each)(void *ctx, const struct book_entry *entry),
                               void *ctx);
+
+/* Asks the tenant's identity provider (idp_check). By domain or by name; CW_TENANT_UNKNOWN,
+ * CW_TENANT_INVALID with a sentence: its users are the database's. */
+enum cw_err admin_tenant_check(struct admin *admin, const struct admin_caller *caller,
+                               struct cw_str domain, struct cw_str username, struct cw_str password,
+                               void (*each)(void *ctx, const struct idp_finding *finding),
+                               void *ctx, struct cw_buf *detail);
 
 /* --- users of database tenants ---------------------------------------------------------- */
 

@@ -132,6 +132,13 @@ static json_t *read_error(const struct idp_call *call, struct idp_refused *ret)
     return body;
 }
 
+struct idp_refused idp_call_refused(const struct idp_call *call, json_t **ret_body)
+{
+    struct idp_refused refused;
+    *ret_body = read_error(call, &refused);
+    return refused;
+}
+
 /* What is not 200. */
 static enum cw_err refused(struct idp_call *call, const struct wait *w, int64_t *ret_hold_ms)
 {
@@ -307,7 +314,6 @@ static enum cw_err farewell(struct farewell *f, struct cw_str refresh_token)
     CW_CLEANUP(idp_body_done) struct idp_body body = IDP_BODY_INIT;
     CW_CLEANUP(idp_form_done) struct cw_buf authorization = CW_BUF_INIT(IDP_FORM_MAX);
     idp_body_add(&body, "token", refresh_token);
-    idp_body_add(&body, "token_type_hint", CW_STR("refresh_token"));
     TRY(idp_client_auth(call->idp, call->tenant, &body, &authorization));
     TRY(cw_buf_check(&body.text));
     TRY(cw_buf_check(&authorization));

@@ -134,6 +134,24 @@ CW_MUST_USE enum cw_err idp_token_name(struct cw_str access_token,
 CW_MUST_USE enum cw_err idp_check_access(struct idp *idp, const struct tenant *tenant,
                                          struct cw_str access_token);
 
+/* --- is it set up? ------------------------------------------------------------------------ */
+
+enum idp_finding_state { IDP_SETTING_FINE = 0, IDP_SETTING_MISSING, IDP_SETTING_UNKNOWN };
+
+/* One setting of the provider or of the tenant. */
+struct idp_finding {
+    const char *setting; /* metadata, keys, client, grant, connection, audience, … */
+    enum idp_finding_state state;
+    const char *text; /* what is wrong and where it is set; what it was told by */
+};
+
+/* Asks the provider in ways that need no user: its metadata and keys, a login of a user that cannot
+ * exist, a refresh with a token that cannot exist. With a user name and password also a real login
+ * (its tokens are revoked). Calls `each` per setting, in a fixed order. */
+void idp_check(struct idp *idp, const struct tenant *tenant, struct cw_str username,
+               struct cw_str password, void (*each)(void *ctx, const struct idp_finding *finding),
+               void *ctx);
+
 /* How a tenant's provider is, for the health page. */
 struct idp_state {
     bool known;    /* its metadata has been read */

@@ -115,6 +115,9 @@ void idp_call_done(struct idp_call *call);
  * `body`. Else what the provider's refusal means, or that it gave none; both are told. */
 CW_MUST_USE enum cw_err idp_call_body(struct idp_call *call, const char *url, struct idp_body *body,
                                       struct cw_str address);
+/* Error code and description of the last answer that was a refusal; borrowed from *ret_body, which
+ * the caller frees (json_decref). Empty where the body has none. */
+struct idp_refused idp_call_refused(const struct idp_call *call, json_t **ret_body);
 /* GET with a bearer. */
 CW_MUST_USE enum cw_err idp_call_bearer(struct idp_call *call, const char *url,
                                         struct cw_str token);

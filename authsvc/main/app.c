@@ -238,6 +238,7 @@ static enum cw_err start_admin(struct app *app)
         .store = app->store,
         .keys = app->keys,
         .login = app->login,
+        .idp = app->idp,
         .hasher = app->hasher,
         .clock = &cw_clock_system,
         .on_event = events_on_admin,

@@ -229,3 +229,42 @@ void rpc_admin_delete_tenant(struct admin_job *job)
         admin_tenant_remove(job->door->admin, &job->caller, cw_str(m->name), &job->detail);
     admin_finish(job, err, &response.base);
 }
+
+struct checking {
+    struct admin_job *job;
+    ADMIN_PB(CheckTenantResponse) response;
+    enum cw_err err;
+};
+
+static void add_finding(void *ctx, const struct idp_finding *finding)
+{
+    static const ADMIN_PB(TenantFinding__State) states[] = {
+        [IDP_SETTING_FINE] = CLINICWAVE__IDENTITY__V1__TENANT_FINDING__STATE__STATE_FINE,
+        [IDP_SETTING_MISSING] = CLINICWAVE__IDENTITY__V1__TENANT_FINDING__STATE__STATE_MISSING,
+        [IDP_SETTING_UNKNOWN] = CLINICWAVE__IDENTITY__V1__TENANT_FINDING__STATE__STATE_UNKNOWN,
+    };
+    struct checking *c = ctx;
+    ADMIN_PB(TenantFinding) *m = cw_arena_alloc(&c->job->arena, sizeof(*m));
+    void **place = admin_append(c->job, (void ***)&c->response.findings, &c->response.n_findings);
+    if (m == NULL || place == NULL) {
+        c->err = CW_NO_MEMORY;
+        return;
+    }
+    *place = m;
+    clinicwave__identity__v1__tenant_finding__init(m);
+    m->state = states[finding->state];
+    m->setting = admin_text(c->job, cw_str(finding->setting));
+    m->text = admin_text(c->job, cw_str(finding->text));
+    c->err = m->setting != NULL && m->text != NULL ? c->err : CW_NO_MEMORY;
+}
+
+void rpc_admin_check_tenant(struct admin_job *job)
+{
+    const ADMIN_PB(CheckTenantRequest) *m = (const ADMIN_PB(CheckTenantRequest) *)job->request;
+    struct checking c = {.job = job,
+                         .response = CLINICWAVE__IDENTITY__V1__CHECK_TENANT_RESPONSE__INIT};
+    enum cw_err err = admin_tenant_check(job->door->admin, &job->caller, cw_str(m->domain),
+                                         admin_bytes(m->username), admin_bytes(m->password),
+                                         add_finding, &c, &job->detail);
+    admin_finish(job, err == CW_OK ? c.err : err, &c.response.base);
+}

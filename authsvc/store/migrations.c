@@ -168,7 +168,8 @@ static const struct migration migrations[] = {
      " name TEXT NOT NULL," /* jti, or a digest */
      " session_id TEXT NOT NULL,"
      " expires_at BIGINT NOT NULL,"
-     " PRIMARY KEY (tenant, name),"
+     /* Two logins in one second may get the very same token, byte for byte. */
+     " PRIMARY KEY (tenant, name, session_id),"
      " FOREIGN KEY (tenant, session_id) REFERENCES session (tenant, id) ON DELETE CASCADE);"
      "CREATE INDEX idp_token_session ON idp_token (tenant, session_id);"
      "CREATE INDEX idp_token_expiry ON idp_token (expires_at);"},

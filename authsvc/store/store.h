@@ -272,8 +272,8 @@ CW_MUST_USE enum cw_err store_idp_commit(struct store *store, struct cw_str tena
                                          const struct store_rotate *rotate,
                                          const struct store_idp_tokens *tokens,
                                          struct cw_arena *arena, struct store_rotated *ret_rotated);
-/* The session that an access token was given to, while it lives: id, subject, client_id, scope.
- * CW_NOT_FOUND. */
+/* The living session that an access token was given to (the newest, where several got the very same
+ * token): id, subject, client_id, scope. CW_NOT_FOUND. */
 CW_MUST_USE enum cw_err store_idp_session_of(struct store *store, struct cw_str tenant,
                                              struct cw_str token_name, struct cw_arena *arena,
                                              struct store_session *ret_session);

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.support.programs import program, source, until
-from tests.support.provider import Provider
+from tests.support.provider import SECRET, Provider
 from tests.support.route import Route
 
 sys.path.insert(0, str(source("scripts/demo.py").parent))
@@ -23,7 +23,7 @@ def provider(directory, authority, ending):
 @pytest.fixture
 def stack(directory, authority, provider, ending, monkeypatch):
     """A route that ./dev finds as if `up` had started it: ports, users and process ids are written down where it looks."""
-    route = ending(Route(directory, authority, idp_port=provider.port).start())
+    route = ending(Route(directory, authority, idp_port=provider.port, idp_secret=SECRET).start())
     for module in (house, parts, demo):
         monkeypatch.setattr(module, "RUN", directory)
     (directory / "ports.json").write_text(json.dumps(route.ports))
@@ -56,7 +56,7 @@ def test_the_demo_shows_its_flows_and_every_answer_is_right(stack, monkeypatch, 
     assert run(monkeypatch) == house.PASSED, capsys.readouterr().out
     out = capsys.readouterr().out
     assert "✗" not in out and "every answer was as it should be" in out
-    for step in ("1  the first request", "2  the same token again", "4  an expired token", "5  a tampered token", "8  the sidecar dies"):
+    for step in ("1  the first request", "2  the same token again", "3  another organisation", "4  an expired token", "5  a tampered token", "8  the sidecar dies"):
         assert f"── {step}" in out
     assert stack.password not in out
 

@@ -1,10 +1,14 @@
 """A scripted identity provider in Auth0's manner: password and password-realm grant, rotation of refresh tokens with reuse
 detection, claims, revocation, second factors. `profile` chooses Auth0's default access tokens or RFC 9068's."""
+import base64
 import functools
 import json
 import time
 import urllib.parse
 import uuid
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
 from tests.support import tokens
 from tests.support.issuer import Issuer
@@ -34,6 +38,7 @@ class Idp(Issuer):
         self.keys = [shared_key()]
         self.profile, self.client, self.secret = profile, "clinicwave", "the client's secret"
         self.users = {BOB: {"sub": "auth0|bob", "password": BOBS_PASSWORD, "name": "Bob", "email": BOB, "email_verified": True}}
+        self.answers, self.client_key, self.assertions = [], None, set()
         self.requests, self.refresh_tokens, self.families, self.mfa_tokens = [], {}, set(), {}
         self.token_script, self.metadata, self.id_claims, self.access_claims = None, {}, {}, {}
         self.rotation, self.give_refresh, self.revoked, self.life = True, True, [], 86400
@@ -82,9 +87,11 @@ class Idp(Issuer):
             if path == "/oauth/token" and self.token_script:
                 return self.token_script(request)
             try:
-                return self.send(request, *self.post(path, fields))
+                body, status = self.post(path, fields, request.headers)
             except Refused as e:
-                return self.send(request, e.body, e.status)
+                body, status = e.body, e.status
+            self.answers.append((path, status, body))
+            return self.send(request, body, status)
         if path == "/.well-known/openid-configuration":
             self.discoveries += 1
             return self.send(request, self.configuration())
@@ -99,24 +106,43 @@ class Idp(Issuer):
                 "userinfo_endpoint": self.url + "userinfo", "revocation_endpoint": self.url + "oauth/revoke",
                 "mfa_challenge_endpoint": self.url + "mfa/challenge", **self.metadata}
 
-    def post(self, path, fields):
+    def post(self, path, fields, headers):
         if path == "/oauth/token":
-            self.authenticate(fields)
+            self.authenticate(fields, headers)
             return self.grant(fields), 200
         if path == "/oauth/revoke":
-            self.authenticate(fields)
+            self.authenticate(fields, headers)
             self.revoked.append(fields["token"])
             family = self.refresh_tokens.get(fields["token"], {}).get("family")
             self.families.discard(family)
             return b"", 200
         if path == "/mfa/challenge":
-            self.authenticate(fields)
+            self.authenticate(fields, headers)
             return self.challenge(fields), 200
         raise Refused(404, "not_found")
 
-    def authenticate(self, fields):
-        if fields.get("client_id") != self.client or fields.get("client_secret") != self.secret:
+    def authenticate(self, fields, headers):
+        basic = (headers.get("Authorization") or "").removeprefix("Basic ")
+        if basic:
+            client, secret = (urllib.parse.unquote_plus(p) for p in base64.b64decode(basic).decode().split(":", 1))
+            good = (client, secret) == (self.client, self.secret) and "client_secret" not in fields
+        elif self.client_key:
+            good = fields.get("client_id") == self.client and "client_secret" not in fields and self.assertion_good(fields)
+        else:
+            good = fields.get("client_id") == self.client and fields.get("client_secret") == self.secret
+        if not good:
             raise Refused(401, "access_denied", "Unauthorized")
+
+    def assertion_good(self, fields):
+        """RFC 7523 §3, as Auth0 demands it: signed by the registered key, for this issuer, short, once."""
+        head, payload, signature = fields["client_assertion"].split(".")
+        header, claims = (json.loads(tokens.unb64(p)) for p in (head, payload))
+        self.client_key.private.public_key().verify(tokens.unb64(signature), f"{head}.{payload}".encode(), padding.PKCS1v15(), hashes.SHA256())
+        fresh = claims["jti"] not in self.assertions
+        self.assertions.add(claims["jti"])
+        return (fields["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" and header["alg"] == "RS256" and
+                header.get("kid") == self.client_key.kid and claims["iss"] == claims["sub"] == self.client and claims["aud"] == self.url and
+                0 < claims["exp"] - time.time() <= 300 and fresh)
 
     def grant(self, f):
         kind = f.get("grant_type")

@@ -10,17 +10,21 @@ from tests.support.programs import CHECKOUT, Program, free_port, listening
 DEPS = pathlib.Path(os.environ.get("CW_DEPS") or CHECKOUT / ".run/deps")
 
 
+BOB, PASSWORD, SECRET = "bob@abott.com", "a password of this test", "a secret of this test"
+
+
 class Provider:
-    def __init__(self, directory, authority):
+    def __init__(self, directory, authority, profile="auth0"):
         certificate, key = authority.issue("127.0.0.1", "localhost")
         self.port, self.ca = free_port(), authority.ca
         self.url = f"https://127.0.0.1:{self.port}/"
         (directory / "etc").mkdir(exist_ok=True)
         config = directory / "etc/idp.json"
         config.write_text(json.dumps({
-            "port": self.port, "host": "127.0.0.1", "issuer": self.url, "cert": str(certificate), "key": str(key), "audience": "https://api.abott.com",
-            "client": {"id": "clinicwave", "secret": "a secret of this test"},
-            "users": [{"username": "bob@abott.com", "password": "a password of this test", "roles": ["nurse"]}]}))
+            "profile": profile, "port": self.port, "host": "127.0.0.1", "issuer": self.url, "cert": str(certificate), "key": str(key), "audience": "https://api.abott.com",
+            "client": {"id": "clinicwave", "secret": SECRET},
+            "users": [{"username": BOB, "password": PASSWORD, "roles": ["nurse"]},
+                      {"username": "eve@abott.com", "password": PASSWORD, "roles": [], "blocked": True}]}))
         self.process = Program("idp", ["node", DEPS / "idp/idp.mjs", config], directory)
 
     def start(self):
@@ -28,7 +32,7 @@ class Provider:
         return self
 
     def token(self, **form):
-        form = dict({"client_id": "clinicwave", "client_secret": "a secret of this test"}, **form)
+        form = dict({"client_id": "clinicwave", "client_secret": SECRET}, **form)
         answer = httpx.post(self.url + "oauth/token", data=form, verify=str(self.ca), trust_env=False)
         assert answer.status_code == 200, answer.text
         return answer.json()["access_token"]

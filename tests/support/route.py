@@ -15,7 +15,7 @@ PORTS = ["HTTP", "HTTPS", "GATEWAY", "IDP", "AUTHSVC_REST", "AUTHSVC", "SIDECAR"
 class Route:
     """`route.login("anna@clinicwave.com")`, `route.gateway.get("/api/storage/files", token)`; each part can be stopped and started."""
 
-    def __init__(self, directory, authority, idp_port=None):
+    def __init__(self, directory, authority, idp_port=None, idp_secret="nobody asks for it"):
         self.directory, self.authority = directory, authority
         self.ports = {name: free_port() for name in PORTS}
         if idp_port:
@@ -26,6 +26,8 @@ class Route:
         (directory / "tls/gateway.pem").write_bytes(certificate.read_bytes())
         (directory / "tls/gateway.key").write_bytes(key.read_bytes())
         (directory / "bin/ngx_http_cw_module.so").symlink_to(program("edge-gateway/ngx_http_cw_module.so").resolve())
+        (directory / "ca.pem").write_bytes(authority.ca.read_bytes())
+        (directory / "etc/idp-client-secret").write_text(idp_secret)
         self.password = secrets.token_urlsafe(12)
         root = os.getuid() == 0
         user = pwd.getpwnam("www-data") if root else pwd.getpwuid(os.getuid())
