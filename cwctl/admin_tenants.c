@@ -85,6 +85,33 @@ static void print_done(const ProtobufCMessage *response)
     printf("done\n");
 }
 
+/* For people, what is missing stands out. */
+static void print_findings(const ProtobufCMessage *response)
+{
+    static const char *const words[] = {"?", "fine", "MISSING", "unknown"};
+    const Clinicwave__Identity__V1__CheckTenantResponse *r =
+        (const Clinicwave__Identity__V1__CheckTenantResponse *)response;
+    for (size_t i = 0; i < r->n_findings; i++) {
+        const Clinicwave__Identity__V1__TenantFinding *f = r->findings[i];
+        size_t state = (size_t)f->state < CW_ARRAY_SIZE(words) ? (size_t)f->state : 0;
+        printf("%-8s %-19s %s\n", words[state], REMOTE_CLEAN(f->setting), REMOTE_CLEAN(f->text));
+    }
+}
+
+/* A setting that is missing is a refusal. */
+static int exit_of_findings(const ProtobufCMessage *response)
+{
+    const Clinicwave__Identity__V1__CheckTenantResponse *r =
+        (const Clinicwave__Identity__V1__CheckTenantResponse *)response;
+    for (size_t i = 0; i < r->n_findings; i++) {
+        if (r->findings[i]->state ==
+            CLINICWAVE__IDENTITY__V1__TENANT_FINDING__STATE__STATE_MISSING) {
+            return COMMAND_REFUSED;
+        }
+    }
+    return COMMAND_OK;
+}
+
 #define NAME_OPERAND                                                                               \
     {                                                                                              \
         "name", NULL, "NAME", "the tenant", true                                                   \
@@ -168,6 +195,29 @@ static const struct ask removal = {
     .arguments = {NAME_OPERAND},
     .change = true,
     .print = print_done,
+};
+
+static const struct ask check = {
+    .socket = SOCKET,
+    .method = ADMIN("CheckTenant"),
+    .request = &clinicwave__identity__v1__check_tenant_request__descriptor,
+    .response = &clinicwave__identity__v1__check_tenant_response__descriptor,
+    .arguments = {{"domain", NULL, "DOMAIN", "one of its domains, or its name", true},
+                  {"username", "--username", "NAME", "also log this user in, for real", false},
+                  {"password", "--password-file", "FILE",
+                   "the user's password, - for standard input", false}},
+    .change = true,
+    .print = print_findings,
+    .exit_code = exit_of_findings,
+};
+
+const struct command command_tenants_check = {
+    .group = "tenants",
+    .name = "check",
+    .arguments = "DOMAIN [OPTION...]",
+    .summary = "Asks the tenant's identity provider which setting is missing (docs/AUTH0.md).",
+    .run = ask_run,
+    .ask = &check,
 };
 
 const struct command command_tenants_list = {

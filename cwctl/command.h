@@ -41,6 +41,7 @@ extern const struct command command_tenants_set;
 extern const struct command command_tenants_disable;
 extern const struct command command_tenants_enable;
 extern const struct command command_tenants_remove;
+extern const struct command command_tenants_check;
 extern const struct command command_users_list;
 extern const struct command command_users_show;
 extern const struct command command_users_add;

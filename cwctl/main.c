@@ -7,16 +7,16 @@
 #include "cwctl/command.h"
 
 static const struct command *const commands[] = {
-    &command_token_verify,    &command_token_decode,       &command_jws_verify,
-    &command_keys_list,       &command_keys_refresh,       &command_cache_stats,
-    &command_cache_flush,     &command_instances,          &command_tenants_list,
-    &command_tenants_show,    &command_tenants_add,        &command_tenants_set,
-    &command_tenants_disable, &command_tenants_enable,     &command_tenants_remove,
-    &command_tenants,         &command_users_list,         &command_users_show,
-    &command_users_add,       &command_users_set,          &command_users_disable,
-    &command_users_enable,    &command_users_set_password, &command_users_sessions,
-    &command_revoke,          &command_signing_keys_list,  &command_health,
-    &command_config_check,
+    &command_token_verify,    &command_token_decode,   &command_jws_verify,
+    &command_keys_list,       &command_keys_refresh,   &command_cache_stats,
+    &command_cache_flush,     &command_instances,      &command_tenants_list,
+    &command_tenants_show,    &command_tenants_add,    &command_tenants_set,
+    &command_tenants_disable, &command_tenants_enable, &command_tenants_remove,
+    &command_tenants_check,   &command_tenants,        &command_users_list,
+    &command_users_show,      &command_users_add,      &command_users_set,
+    &command_users_disable,   &command_users_enable,   &command_users_set_password,
+    &command_users_sessions,  &command_revoke,         &command_signing_keys_list,
+    &command_health,          &command_config_check,
 };
 
 static void print_commands(FILE *to)

@@ -25,6 +25,9 @@ enum cw_err admin_tenant_check(struct admin *admin, const struct admin_caller *c
         cw_buf_add_cstr(detail, "its users are the database's: there is no provider to ask");
         err = CW_TENANT_INVALID;
     }
+    if (password.n > 0 && password.p[password.n - 1] == '\n') {
+        password.n--; /* a file's last line */
+    }
     if (err == CW_OK) {
         idp_check(admin->deps.idp, act.found, username, password, each, ctx);
     }

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import subprocess
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -10,7 +11,7 @@ from tests.e2e.authsvc.administration import Admin
 from tests.e2e.authsvc.idp_world import ABOTT, one_idp, start  # noqa: F401 (fixtures)
 from tests.support import tokens
 from tests.support.idp import BOB, BOBS_PASSWORD, REALM
-from tests.support.programs import until
+from tests.support.programs import program, until
 
 AUTH0 = json.loads((pathlib.Path(__file__).parents[2] / "support/auth0_openapi.json").read_text())["paths"]
 TYPES = {"string": str, "boolean": bool, "integer": int, "object": dict, "array": list}
@@ -194,3 +195,20 @@ def test_an_opaque_access_token_is_named_at_a_real_login(directory, ending, one_
     one_idp.grant = opaque
     found = states(findings(world, username=BOB.encode(), password=BOBS_PASSWORD.encode()))
     assert found["login"] == "fine" and found["audience of tokens"] == "missing"
+
+
+def test_cwctl_tells_an_operator_and_exits_by_it(directory, ending, one_idp):  # noqa: F811
+    world = start(directory, ending, one_idp)
+    until("the provider is known", lambda: findings(world)["metadata"][0] == "fine")
+
+    def cwctl(*argv, typed=""):
+        r = subprocess.run([str(program("cwctl/cwctl")), "tenants", "check", *argv, "--run-dir", str(directory)], input=typed, text=True,
+                           capture_output=True, timeout=60)
+        return r.returncode, r.stdout + r.stderr
+    assert cwctl(ABOTT)[0] == 0
+    code, text = cwctl("abott", "--username", BOB, "--password-file", "-", typed=BOBS_PASSWORD + "\n")
+    assert code == 0 and "refresh token" in text and BOBS_PASSWORD not in text, text
+    one_idp.secret = "another"
+    code, text = cwctl(ABOTT)
+    assert code == 1 and "MISSING  client" in text, text
+    assert cwctl("clinicwave")[0] != 0  # its users are the database's
