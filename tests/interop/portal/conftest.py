@@ -26,17 +26,6 @@ PATIENCE = 20_000  # milliseconds; a busy machine is no failure
 WATCH = "addEventListener('securitypolicyviolation', (e) => (globalThis.violations ??= []).push(`${e.violatedDirective} ${e.blockedURI}`))"
 
 
-def abott(idp, route):
-    """The tenant whose login is by the identity provider IDP."""
-    secret = route.directory / "idp-secret"
-    secret.touch(0o600)
-    secret.write_text(idp.secret)
-    return {"name": "abott", "domains": ["abott.com", "abott.localhost"], "login": "idp", "issuer": idp.url, "audiences": ["https://api.abott.com"],
-            "clients": [{"id": "portal", "origins": [f"https://abott.localhost:{route.ports['HTTPS']}"], "scopes": ["openid", "profile", "email", "offline_access"]}],
-            "idp": {"client-id": idp.client, "client-secret-file": str(secret), "connection": "Users", "ca-file": str(route.authority.ca),
-                    "breaker": {"failures": 1000}, "claims": {"roles": '"https://abott.com/roles"'}}}
-
-
 @pytest.fixture(scope="module")
 def route():
     """`route.idp` is abott's identity provider."""
@@ -48,11 +37,11 @@ def route():
         idp = Idp("rfc9068", certificate=authority.issue("127.0.0.1"))
         ends.callback(idp.stop)
         idp.life, idp.id_claims = ACCESS_TOKEN_LIFE, {"https://abott.com/roles": ["nurse"]}
-        route = Route(directory, authority, idp_port=idp.port)
+        route = Route(directory, authority, idp_port=idp.port, idp_secret=idp.secret)
         route.idp = idp
         config = route.config["authsvc.yaml"]
         document = yaml.safe_load(config.read_text())
-        document["tenants"] = [t for t in document["tenants"] if t["name"] != "abott"] + [abott(idp, route)]
+        document["tenants"][1]["idp"]["breaker"] = {"failures": 1000}
         document["tenants"][0]["access-token-life"] = f"{ACCESS_TOKEN_LIFE}s"
         document["authsvc"]["throttle"] = {"account": {"burst": 3, "per-minute": 4}}
         config.write_text(yaml.safe_dump(document))
