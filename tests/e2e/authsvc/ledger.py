@@ -194,7 +194,8 @@ def killing_on_postgresql(directory, rounds, **options):
 
         def back():
             server.start()
-            until("authsvc has the database again", lambda: Rest(authsvc).login("nobody", "x").reason == "credentials_invalid", 60)
+            health = f"http://127.0.0.1:{authsvc.management}/actuator/health/readiness"
+            until("authsvc has the database again", lambda: httpx.get(health, timeout=20).status_code == 200, 60)
 
         def generations():
             return {k: int(v) for k, v in (line.split("|") for line in server.psql(QUERY, "t0").splitlines())}
