@@ -16,6 +16,11 @@
 
 /* CONNECT_MS: what an attempt to connect may take until the server's SETTINGS are there (the core
  * calls it the least backoff; the pause between attempts is another matter). */
+enum {
+    KEEPALIVE_MS = 10 * 1000, /* a host that vanished sends no reset */
+    KEEPALIVE_TIMEOUT_MS = 5000,
+    CERTIFICATES_S = 60,
+};
 enum { CONNECT_MS = 2000, DEFAULT_MESSAGE = 4 << 20, ANSWER_MEMORY = 64 << 20, UNARY_OPS = 6 };
 
 /* ---- channels ---- */
@@ -25,8 +30,32 @@ static grpc_arg int_arg(char *key, int value)
     return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value};
 }
 
+static grpc_channel_credentials *credentials_of(const struct cw_rpc_remote *remote)
+{
+    if (remote->ca_file == NULL) {
+        return grpc_insecure_credentials_create();
+    }
+    grpc_tls_certificate_provider *files = grpc_tls_certificate_provider_file_watcher_create(
+        remote->key_file, remote->certificate_file, remote->ca_file, CERTIFICATES_S);
+    grpc_tls_credentials_options *options = grpc_tls_credentials_options_create();
+    grpc_tls_credentials_options_set_certificate_provider(options, files);
+    grpc_tls_credentials_options_watch_root_certs(options);
+    grpc_tls_credentials_options_watch_identity_key_cert_pairs(options);
+    grpc_tls_credentials_options_set_verify_server_cert(options, 1);
+    grpc_channel_credentials *credentials = grpc_tls_credentials_create(options);
+    grpc_tls_certificate_provider_release(files);
+    return credentials;
+}
+
 enum cw_err cw_rpc_channel_new(const char *target, uint32_t max_message,
                                struct cw_rpc_channel **ret_channel)
+{
+    const struct cw_rpc_remote remote = {.target = target};
+    return cw_rpc_channel_new_to(&remote, max_message, ret_channel);
+}
+
+enum cw_err cw_rpc_channel_new_to(const struct cw_rpc_remote *remote, uint32_t max_message,
+                                  struct cw_rpc_channel **ret_channel)
 {
     struct cw_rpc_channel *channel = calloc(1, sizeof *channel);
     ENSURE(channel, CW_NO_MEMORY);
@@ -36,6 +65,8 @@ enum cw_err cw_rpc_channel_new(const char *target, uint32_t max_message,
     char retries[] = GRPC_ARG_ENABLE_RETRIES, proxy[] = GRPC_ARG_ENABLE_HTTP_PROXY;
     char service_config[] = GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION;
     char pool[] = GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, idle[] = GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS;
+    char alive[] = GRPC_ARG_KEEPALIVE_TIME_MS, alive_timeout[] = GRPC_ARG_KEEPALIVE_TIMEOUT_MS;
+    char pings[] = GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA;
     char channelz[] = GRPC_ARG_ENABLE_CHANNELZ, bdp_probe[] = GRPC_ARG_HTTP2_BDP_PROBE;
     grpc_arg args[] = {
         int_arg(max, (int)CW_MIN(max_message ? max_message : DEFAULT_MESSAGE, (uint32_t)INT_MAX)),
@@ -49,15 +80,18 @@ enum cw_err cw_rpc_channel_new(const char *target, uint32_t max_message,
         int_arg(idle, INT_MAX),
         int_arg(channelz, 0),
         int_arg(bdp_probe, 0),
+        int_arg(alive, remote->ca_file ? KEEPALIVE_MS : INT_MAX),
+        int_arg(alive_timeout, KEEPALIVE_TIMEOUT_MS),
+        int_arg(pings, 0), /* as many as it takes: a feed may be quiet from this side */
     };
     grpc_channel_args list = {.num_args = CW_ARRAY_SIZE(args), .args = args};
     cw_rpc_core_ref();
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the core may start threads */
-    grpc_channel_credentials *insecure = grpc_insecure_credentials_create();
-    channel->core = grpc_channel_create(target, insecure, &list);
-    grpc_channel_credentials_release(insecure);
+    grpc_channel_credentials *credentials = credentials_of(remote);
+    channel->core = grpc_channel_create(remote->target, credentials, &list);
+    grpc_channel_credentials_release(credentials);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     *ret_channel = channel;
     return CW_OK;

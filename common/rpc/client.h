@@ -21,6 +21,21 @@ CW_MUST_USE enum cw_err cw_rpc_channel_new(const char *target, uint32_t max_mess
  * streams wait. The kernel gives a socket's file to whoever binds it. Before the first call. */
 CW_MUST_USE enum cw_err cw_rpc_channel_guard(struct cw_rpc_channel *channel, const char *path,
                                              const uid_t *uids, size_t n);
+
+/* A server, and how it is recognised. With files, TLS 1.2 or newer in both directions: the server's
+ * name must be in its certificate, which one of `ca_file` signed, and the client shows its own. The
+ * files (PEM) are read again when they change, within a minute. */
+struct cw_rpc_remote {
+    const char *target;  /* as above, or with files "dns:NAME:PORT" */
+    const char *ca_file; /* NULL: plain; else all three */
+    const char *certificate_file;
+    const char *key_file;
+};
+/* The same for any peer; with TLS a connection that is silent is tried every 10 s, and given up
+ * 5 s later. */
+CW_MUST_USE enum cw_err cw_rpc_channel_new_to(const struct cw_rpc_remote *remote,
+                                              uint32_t max_message,
+                                              struct cw_rpc_channel **ret_channel);
 /* Calls on it have ended, streams on it are freed. NULL is fine. */
 void cw_rpc_channel_free(struct cw_rpc_channel *channel);
 

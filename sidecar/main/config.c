@@ -2,15 +2,17 @@
 #include "sidecar/main/config.h"
 
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/user.h"
 #include "common/rpc/runtime.h"
 #include "sidecar/registry/registry.h"
 #include "sidecar/tenants/tenants.h"
 
-enum { CHECK_ARENA = 256 * 1024 * 1024, TENANTS_MAX = 100000 };
+enum { CHECK_ARENA = 256 * 1024 * 1024, TENANTS_MAX = 100000, CONFIG_ADDRESS_MAX = 300 };
 
 /* clang-format off */
 static const struct cw_config_key keys[] = {
@@ -23,6 +25,10 @@ static const struct cw_config_key keys[] = {
     {.key = "sidecar.management.port", .type = CW_CONFIG_INT, .fallback = "9082", .min = 0, .max = 65535, .help = "Port of /actuator; 0: none."},
     {.key = "sidecar.authsvc.socket", .type = CW_CONFIG_PATH, .help = "authsvc's gRPC socket, from which tenants are learned; absent: only those of this file."},
     {.key = "sidecar.authsvc.uids", .type = CW_CONFIG_LIST, .max = 8, .help = "Users (names or numbers) beside root and the own one whose socket is believed to be authsvc's."},
+    {.key = "sidecar.authsvc.address", .type = CW_CONFIG_STRING, .help = "NAME:PORT of authsvc on another host, instead of the socket: gRPC over TLS with certificates on both sides."},
+    {.key = "sidecar.authsvc.ca-file", .type = CW_CONFIG_PATH, .help = "PEM file of the authorities that may have signed its certificate; read again when it changes, as the next two."},
+    {.key = "sidecar.authsvc.certificate-file", .type = CW_CONFIG_PATH, .help = "PEM file of this host's own certificate."},
+    {.key = "sidecar.authsvc.key-file", .type = CW_CONFIG_PATH, .help = "PEM file of its private key."},
     {.key = "sidecar.authsvc.max-stale", .type = CW_CONFIG_DURATION, .fallback = "15m", .min = 1000, .max = 86400000, .help = "Without authsvc's revocations for so long, nothing is decided for its issuers."},
     {.key = "sidecar.cache.max-entries", .type = CW_CONFIG_INT, .fallback = "200000", .min = 256, .max = 50000000, .help = "Tokens that the cache holds at most."},
     {.key = "sidecar.cache.max-bytes", .type = CW_CONFIG_SIZE, .fallback = "128MiB", .min = 1048576, .max = 1099511627776, .help = "Memory that the cache uses at most, its index included."},
@@ -202,6 +208,56 @@ static void check_users(const struct cw_config *config, const char *key, struct 
     free(uids.uids);
 }
 
+void config_authsvc(const struct cw_config *config, struct config_authsvc *ret_authsvc)
+{
+    struct cw_config_at root = cw_config_root(config);
+    const char *socket = cw_config_string(&root, "sidecar.authsvc.socket");
+    const char *address = cw_config_string(&root, "sidecar.authsvc.address");
+
+    memset(ret_authsvc, 0, sizeof(*ret_authsvc));
+    ret_authsvc->remote.target = ret_authsvc->target;
+    if (address && address[0]) {
+        ret_authsvc->set = true;
+        snprintf(ret_authsvc->target, sizeof(ret_authsvc->target), "dns:%s", address);
+        ret_authsvc->remote.ca_file = cw_config_string(&root, "sidecar.authsvc.ca-file");
+        ret_authsvc->remote.certificate_file =
+            cw_config_string(&root, "sidecar.authsvc.certificate-file");
+        ret_authsvc->remote.key_file = cw_config_string(&root, "sidecar.authsvc.key-file");
+    } else if (socket && socket[0]) {
+        ret_authsvc->set = true;
+        ret_authsvc->path = socket;
+    }
+}
+
+/* Another host is never asked without knowing that it is the one. */
+static void check_authsvc(const struct cw_config *config, struct cw_buf *problems)
+{
+    static const char *const files[] = {
+        "sidecar.authsvc.ca-file", "sidecar.authsvc.certificate-file", "sidecar.authsvc.key-file"};
+    struct cw_config_at root = cw_config_root(config);
+    const char *socket = cw_config_string(&root, "sidecar.authsvc.socket");
+    const char *address = cw_config_string(&root, "sidecar.authsvc.address");
+
+    if (!address || !address[0]) {
+        return;
+    }
+    size_t colon = cw_str_find(cw_str(address), ':');
+    if (strlen(address) > CONFIG_ADDRESS_MAX || address[colon] == '\0' || colon == 0) {
+        cw_config_problem(&root, "sidecar.authsvc.address", problems, "expected NAME:PORT");
+    }
+    if (socket && socket[0]) {
+        cw_config_problem(&root, "sidecar.authsvc.address", problems,
+                          "there is a sidecar.authsvc.socket, too: which one?");
+    }
+    for (size_t i = 0; i < CW_ARRAY_SIZE(files); i++) {
+        const char *path = cw_config_string(&root, files[i]);
+        if (!path || access(path, R_OK) != 0) {
+            cw_config_problem(&root, files[i], problems,
+                              "authsvc on another host needs this file, and it cannot be read");
+        }
+    }
+}
+
 /* What one row cannot say. */
 static void check(const struct cw_config *config, struct cw_buf *problems)
 {
@@ -215,6 +271,7 @@ static void check(const struct cw_config *config, struct cw_buf *problems)
     check_users(config, "sidecar.gateway-uids", problems);
     check_users(config, "sidecar.service-uids", problems);
     check_users(config, "sidecar.authsvc.uids", problems);
+    check_authsvc(config, problems);
     registry_check(config, problems);
     if (config_group(config, &group) != CW_OK) {
         cw_config_problem(&root, "sidecar.socket-group", problems,

@@ -6,6 +6,7 @@
 
 #include "common/config/config.h"
 #include "common/log/log.h"
+#include "common/rpc/client.h"
 #include "sidecar/tenants/tenant.h"
 
 /* All rows, those of the registry included. Any thread. */
@@ -21,6 +22,15 @@ CW_MUST_USE enum cw_err config_uids(const struct cw_config *config, const char *
                                     struct config_uids *ret_uids);
 /* The group of the sockets; 0 for none. */
 CW_MUST_USE enum cw_err config_group(const struct cw_config *config, gid_t *ret_group);
+
+/* Where authsvc is: on this host by its socket, on another one by TLS. */
+struct config_authsvc {
+    bool set;
+    const char *path; /* of its socket; NULL: remote */
+    char target[320];
+    struct cw_rpc_remote remote; /* points into target and the configuration */
+};
+void config_authsvc(const struct cw_config *config, struct config_authsvc *ret_authsvc);
 
 /* The tenants; strings are borrowed from the configuration, arrays from the arena. CW_NO_MEMORY. */
 CW_MUST_USE enum cw_err config_tenants(const struct cw_config *config, struct cw_arena *arena,

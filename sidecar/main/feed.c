@@ -196,17 +196,20 @@ static const struct cw_rpc_subscription_ops ops = {
     .on_end = on_end,
 };
 
-enum cw_err authsvc_channel(const struct authsvc_socket *authsvc, uint32_t max_message,
+enum cw_err authsvc_channel(const struct authsvc_place *authsvc, uint32_t max_message,
                             struct cw_rpc_channel **ret_channel)
 {
     char target[128];
 
+    if (authsvc->path == NULL) {
+        return cw_rpc_channel_new_to(authsvc->remote, max_message, ret_channel);
+    }
     snprintf(target, sizeof(target), "unix:%s", authsvc->path);
     TRY(cw_rpc_channel_new(target, max_message, ret_channel));
     return cw_rpc_channel_guard(*ret_channel, authsvc->path, authsvc->uids, authsvc->n_uids);
 }
 
-enum cw_err feed_new(struct cw_rpc_runtime *runtime, const struct authsvc_socket *authsvc,
+enum cw_err feed_new(struct cw_rpc_runtime *runtime, const struct authsvc_place *authsvc,
                      struct tenants *tenants, struct feed **ret_feed)
 {
     struct feed *feed = calloc(1, sizeof(*feed));

@@ -357,9 +357,9 @@ static const struct cw_rpc_subscription_ops ops = {
 
 /* ---- as a whole ---- */
 
-enum cw_err revocation_feed_new(struct cw_rpc_runtime *runtime,
-                                const struct authsvc_socket *authsvc, const char *state_dir,
-                                struct revocations *revocations, struct revocation_feed **ret_feed)
+enum cw_err revocation_feed_new(struct cw_rpc_runtime *runtime, const struct authsvc_place *authsvc,
+                                const char *state_dir, struct revocations *revocations,
+                                struct revocation_feed **ret_feed)
 {
     struct revocation_feed *feed = calloc(1, sizeof(*feed));
 

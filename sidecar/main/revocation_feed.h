@@ -12,9 +12,10 @@ struct revocation_feed;
  * NULL without memory. */
 struct revocations *revocation_feed_restore(const char *state_dir, int64_t max_stale_ms);
 
-/* `socket` is a path; `revocations` is borrowed and kept on disk in `state_dir`. */
+/* The place is not needed any longer afterwards; `revocations` is borrowed and kept on disk in
+ * `state_dir`. */
 CW_MUST_USE enum cw_err revocation_feed_new(struct cw_rpc_runtime *runtime,
-                                            const struct authsvc_socket *authsvc,
+                                            const struct authsvc_place *authsvc,
                                             const char *state_dir, struct revocations *revocations,
                                             struct revocation_feed **ret_feed);
 /* Not on a poller. NULL is fine. */

@@ -467,12 +467,13 @@ static enum cw_err make_management(struct sidecar *sidecar, struct cw_buf *why)
     return err;
 }
 
-static enum cw_err start_feeds(struct sidecar *sidecar, const char *path, const char *state_dir)
+static enum cw_err start_feeds(struct sidecar *sidecar, const struct config_authsvc *where,
+                               const char *state_dir)
 {
     struct config_uids uids = {0};
 
     TRY(config_uids(sidecar->config, "sidecar.authsvc.uids", &uids));
-    const struct authsvc_socket authsvc = {path, uids.uids, uids.n};
+    const struct authsvc_place authsvc = {where->path, uids.uids, uids.n, &where->remote};
     enum cw_err err = feed_new(sidecar->runtime, &authsvc, sidecar->tenants, &sidecar->feed);
     if (err == CW_OK) {
         err = revocation_feed_new(sidecar->runtime, &authsvc, state_dir, sidecar->revocations,
@@ -490,7 +491,8 @@ enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, str
     struct cw_config_at at = root(sidecar);
     const char *run_dir = cw_config_string(&at, "sidecar.run-dir");
     const char *state_dir = cw_config_string(&at, "sidecar.state-dir");
-    const char *authsvc = cw_config_string(&at, "sidecar.authsvc.socket");
+    struct config_authsvc authsvc;
+    config_authsvc(config, &authsvc);
 
     TRY(make_directory(run_dir, 0755, why));
     TRY(make_directory(state_dir, 0700, why));
@@ -499,7 +501,7 @@ enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, str
     TRY(make_keys(sidecar, state_dir));
     TRY(make_tenants(sidecar, state_dir, why));
     TRY(cw_key_store_start(sidecar->keys));
-    if (authsvc && authsvc[0]) {
+    if (authsvc.set) {
         sidecar->revocations =
             revocation_feed_restore(state_dir, cw_config_ms(&at, "sidecar.authsvc.max-stale"));
         ENSURE(sidecar->revocations, CW_NO_MEMORY);
@@ -508,8 +510,8 @@ enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, str
     TRY(registry_new(config, state_dir, &cw_clock_system, &sidecar->registry));
     TRY(start_server(sidecar, why));
     TRY(start_registry(sidecar, why));
-    if (authsvc && authsvc[0]) {
-        TRY(start_feeds(sidecar, authsvc, state_dir));
+    if (authsvc.set) {
+        TRY(start_feeds(sidecar, &authsvc, state_dir));
     }
     __atomic_store_n(&sidecar->serving, true, __ATOMIC_RELEASE);
     TRY(make_management(sidecar, why));

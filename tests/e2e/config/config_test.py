@@ -76,3 +76,22 @@ def test_all_mistakes_are_told_at_once(name, directory):
     text = f"{section}:\n  nonsense: 1\n  management:\n    port: x\n    address: 1\n    more: 2\n"
     lines = [int(n) for n in re.findall(r"given\.yaml:(\d+): ", check(name, directory, text).stderr)]
     assert {2, 4, 6} <= set(lines)
+
+
+@pytest.mark.parametrize("lines,key,words", [
+    ("address: authsvc.internal:8444", "sidecar.authsvc.ca-file", "authsvc on another host needs this file"),
+    ("address: authsvc.internal:8444", "sidecar.authsvc.key-file", "authsvc on another host needs this file"),
+    ("{{address: authsvc.internal, {files}}}", "sidecar.authsvc.address", "expected NAME:PORT"),
+    ("{{address: 'a:1', socket: /run/a.sock, {files}}}", "sidecar.authsvc.address", "which one?"),
+    ("{{address: 'a:1', {files}}}", None, None),
+])
+def test_authsvc_on_another_host_is_asked_with_certificates_only(directory, lines, key, words):
+    pem = directory / "x.pem"
+    pem.write_text("x")
+    files = f"ca-file: {pem}, certificate-file: {pem}, key-file: {pem}"
+    inside = lines.format(files=files) if "{{" in lines else f"{{{lines}}}"
+    result = check("cw-sidecar", directory, f"sidecar:\n  authsvc: {inside}\n")
+    if key is None:
+        assert result.returncode == 0, result.stderr
+    else:
+        assert result.returncode == 1 and key in result.stderr and words in result.stderr, result.stderr
