@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from tests.e2e.authsvc.doors import ANNA, PASSWORD, Rest, document
+from tests.support.certificates import Authority
 from tests.support.postgresql import PostgreSQL
-from tests.support.programs import program, until
+from tests.support.programs import free_port, program, until
 from tests.support.stack import Authsvc
 
 QUICK = {"connections": 4, "connect-timeout": "2s", "statement-timeout": "1s"}
@@ -267,6 +268,28 @@ def test_the_password_comes_from_a_file_and_is_in_no_log(directory, ending, serv
     file.write_text("wrong\n")
     r = subprocess.run([program("authsvc/cw-authsvc"), "--config", authsvc.config], capture_output=True, text=True, timeout=60)
     assert r.returncode == 2 and "password authentication failed" in r.stderr and "wrong" not in r.stderr
+
+
+def test_a_server_on_the_network_is_recognised_by_its_certificate(directory, ending, authority):
+    port = free_port()
+    certificate, key = authority.issue("127.0.0.1")
+    server = ending(PostgreSQL("listen_addresses=127.0.0.1", f"port={port}", "ssl=on", "ssl_cert_file=server.pem", "ssl_key_file=server.key")).prepare()
+    server.give("server.pem", certificate.read_bytes())
+    server.give("server.key", key.read_bytes())
+    server.port = port
+    server.start()
+    server.psql("CREATE ROLE remote LOGIN PASSWORD 'x'; CREATE SCHEMA mine AUTHORIZATION remote")
+    password = directory / "password"
+    password.write_text("x\n")
+    url = f"postgresql://remote@127.0.0.1:{port}/postgres?options=-csearch_path%3Dmine&sslmode=verify-full&sslrootcert="
+    authsvc = start(directory, ending, f"{url}{authority.ca}", **{"password-file": str(password)})
+    assert Rest(authsvc).login().reason is None
+    assert server.psql("SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'remote'") == "t"
+    authsvc.stop()
+    (directory / "other").mkdir()
+    authsvc.config.write_text(authsvc.config.read_text().replace(str(authority.ca), str(Authority(directory / "other").ca)))
+    r = subprocess.run([program("authsvc/cw-authsvc"), "--config", authsvc.config], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 2 and "SSL error" in r.stderr
 
 
 @pytest.mark.parametrize("url, message", [
