@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 #include <stdlib.h>
+#include <time.h>
 
 static enum cw_err read_text(void *ctx, const struct db_value *columns, size_t n)
 {
@@ -100,12 +101,22 @@ const struct cw_clock *store_clock(const struct store *store)
     return store->clock;
 }
 
+void store_pause(int tries)
+{
+    if (tries > 0) {
+        const uint32_t ms = 10 + randombytes_uniform(20U << tries);
+        const struct timespec pause = {.tv_nsec = (long)ms * 1000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
 enum cw_err store_do(struct store *store, enum db_durability durability,
                      enum db_statement statement, const struct db_value *args, size_t n,
                      db_row_fn *row, void *ctx, int64_t *ret_changes)
 {
     enum cw_err err = CW_STORE_CONTENDED;
     for (int i = 0; i < STORE_TRIES && err == CW_STORE_CONTENDED; i++) {
+        store_pause(i);
         err = db_run_alone(store->db, durability, statement, args, n, row, ctx, ret_changes);
     }
     return err;

@@ -16,12 +16,16 @@ struct store {
 
 enum { STORE_TRIES = 4 }; /* of a transaction that the database ended to break a deadlock */
 
+/* Before the next try: the winner needs a moment to take what was let go. */
+void store_pause(int tries);
+
 /* BODY, an expression that uses `tx`, as one transaction: begun, ended, and done again where the
  * database asks for that. So it must not leave anything behind when it fails. */
 #define STORE_TRANSACTION(db, durability, tx, body)                                                \
     ({                                                                                             \
         enum cw_err err_ = CW_STORE_CONTENDED;                                                     \
         for (int try_ = 0; try_ < STORE_TRIES && err_ == CW_STORE_CONTENDED; try_++) {             \
+            store_pause(try_);                                                                     \
             struct db_tx *tx = NULL;                                                               \
             err_ = db_begin(db, durability, &(tx));                                                \
             if (err_ == CW_OK) {                                                                   \
