@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "authsvc/admin/book.h"
+#include "authsvc/login/account.h"
 #include "authsvc/login/login.h"
 
 struct admin;
@@ -28,6 +29,7 @@ struct admin_deps {
     struct login *login; /* verifies administrators' tokens */
     struct idp *idp;     /* NULL: no tenant has an identity provider */
     const struct password_hasher *hasher;
+    const struct password_blocklist *blocklist; /* may be NULL */
     const struct cw_clock *clock;
     void (*on_event)(void *ctx, const struct admin_event *event); /* may be NULL */
     void *ctx;
@@ -125,6 +127,47 @@ enum cw_err admin_user_set_disabled(struct admin *admin, const struct admin_call
 enum cw_err admin_user_set_password(struct admin *admin, const struct admin_caller *caller,
                                     struct cw_str tenant, struct cw_str username,
                                     struct cw_str password, struct cw_buf *detail);
+
+/* A one-time code for the user, in place of an earlier one (login/account.h). life_ms 0: a day.
+ * CW_REQUEST_MALFORMED: a life out of bounds. */
+enum cw_err admin_user_reset_password(struct admin *admin, const struct admin_caller *caller,
+                                      struct cw_str tenant, struct cw_str username, int64_t life_ms,
+                                      char ret_code[CODE_TEXT_SIZE]);
+/* The password is good for changing it only; sessions end. */
+enum cw_err admin_user_expire_password(struct admin *admin, const struct admin_caller *caller,
+                                       struct cw_str tenant, struct cw_str username);
+/* Takes second factors away. CW_NOT_FOUND: there are none. */
+enum cw_err admin_user_reset_mfa(struct admin *admin, const struct admin_caller *caller,
+                                 struct cw_str tenant, struct cw_str username);
+
+/* --- groups of database tenants --------------------------------------------------------- */
+
+struct admin_group {
+    struct cw_str name; /* at most 256 bytes; no comma, no control character */
+    struct cw_str description;
+    const struct cw_str *roles;
+    size_t n_roles;
+    const struct cw_str *permissions;
+    size_t n_permissions;
+};
+
+/* Adds a group, or changes all of it but its members. What members may do changes with their next
+ * refresh. CW_REQUEST_MALFORMED: a name cannot be one. */
+enum cw_err admin_group_put(struct admin *admin, const struct admin_caller *caller,
+                            struct cw_str tenant, const struct admin_group *group);
+enum cw_err admin_group_remove(struct admin *admin, const struct admin_caller *caller,
+                               struct cw_str tenant, struct cw_str name);
+enum cw_err admin_group_list(struct admin *admin, const struct admin_caller *caller,
+                             struct cw_str tenant, struct cw_str after, int64_t max,
+                             store_group_fn *each, void *ctx);
+/* `member` false: takes the user out. CW_NOT_FOUND: no such group, user or member. */
+enum cw_err admin_group_set_member(struct admin *admin, const struct admin_caller *caller,
+                                   struct cw_str tenant, struct cw_str group,
+                                   struct cw_str username, bool member);
+enum cw_err admin_group_members(struct admin *admin, const struct admin_caller *caller,
+                                struct cw_str tenant, struct cw_str group, struct cw_str after,
+                                int64_t max, enum cw_err (*each)(void *ctx, struct cw_str username),
+                                void *ctx);
 
 /* --- sessions, revocation, keys --------------------------------------------------------- */
 

@@ -29,6 +29,14 @@ CW_MUST_USE enum cw_err admin_act_open(struct admin_act *act);
 /* Tells the audit log. Returns err. */
 enum cw_err admin_act_tell(const struct admin_act *act, const char *action, struct cw_str target,
                            const struct cw_buf *detail, enum cw_err err);
+/* As admin_act_open; CW_TENANT_INVALID where the users are an identity provider's. */
+CW_MUST_USE enum cw_err admin_act_database(struct admin_act *act);
+/* A user name as it is found by, in the arena. */
+CW_MUST_USE enum cw_err admin_username(struct cw_arena *arena, struct cw_str typed,
+                                       struct cw_str *ret_name);
+/* A JSON array of strings, in the arena; CW_REQUEST_MALFORMED where one cannot be a role. */
+CW_MUST_USE enum cw_err admin_list_json(struct cw_arena *arena, const struct cw_str *list, size_t n,
+                                        struct cw_str *ret_json);
 /* The sidecars shall know of it before the answer. */
 void admin_act_revoked(const struct admin_act *act);
 

@@ -11,7 +11,7 @@ enum {
     TEXT_MAX = 1024,           /* bytes of a name or an address */
 };
 
-static enum cw_err open_database(struct admin_act *act)
+enum cw_err admin_act_database(struct admin_act *act)
 {
     TRY(admin_act_open(act));
     return act->found->login == TENANT_LOGIN_DATABASE ? CW_OK : CW_TENANT_INVALID;
@@ -29,8 +29,8 @@ static bool word_ok(struct cw_str s, size_t max)
 }
 
 /* A JSON array of strings, in the arena. Commas divide roles in X-Auth-Roles. */
-static enum cw_err list_json(struct cw_arena *arena, const struct cw_str *list, size_t n,
-                             struct cw_str *ret_json)
+enum cw_err admin_list_json(struct cw_arena *arena, const struct cw_str *list, size_t n,
+                            struct cw_str *ret_json)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf json = CW_BUF_INIT(LIST_JSON_MAX);
     cw_buf_add_char(&json, '[');
@@ -63,16 +63,16 @@ static enum cw_err fill(struct cw_arena *arena, const struct admin_user *in,
         user->email_verified = in->email_verified;
     }
     if (in->fields & ADMIN_FIELD_ROLES) {
-        TRY(list_json(arena, in->roles, in->n_roles, &user->roles));
+        TRY(admin_list_json(arena, in->roles, in->n_roles, &user->roles));
     }
     if (in->fields & ADMIN_FIELD_PERMISSIONS) {
-        TRY(list_json(arena, in->permissions, in->n_permissions, &user->permissions));
+        TRY(admin_list_json(arena, in->permissions, in->n_permissions, &user->permissions));
     }
     return CW_OK;
 }
 
 /* Prepared, in the arena. */
-static enum cw_err username_of(struct cw_arena *arena, struct cw_str typed, struct cw_str *ret_name)
+enum cw_err admin_username(struct cw_arena *arena, struct cw_str typed, struct cw_str *ret_name)
 {
     char *name = NULL;
     TRY(password_prepare_name(typed, &name));
@@ -84,18 +84,22 @@ static enum cw_err username_of(struct cw_arena *arena, struct cw_str typed, stru
     return CW_OK;
 }
 
-static enum cw_err hash_of(struct admin_act *act, struct cw_str password, struct cw_buf *detail,
-                           char ret_hash[PASSWORD_HASH_MAX])
+static enum cw_err hash_of(struct admin_act *act, struct cw_str username, struct cw_str password,
+                           struct cw_buf *detail, char ret_hash[PASSWORD_HASH_MAX])
 {
     struct cw_secret prepared = {0};
     enum cw_err err = password_prepare(password, &prepared);
     if (err == CW_OK && prepared.n == 0) {
         err = CW_REQUEST_MALFORMED;
     }
+    if (err != CW_OK) {
+        cw_buf_add_cstr(detail, "the password is empty, no UTF-8, or too long");
+    } else {
+        err = login_password_allowed(act->admin->deps.blocklist, act->found, username,
+                                     cw_secret_str(&prepared));
+    }
     if (err == CW_OK) {
         err = password_hash(act->admin->deps.hasher, cw_secret_str(&prepared), ret_hash);
-    } else {
-        cw_buf_add_cstr(detail, "the password is empty, no UTF-8, or too long");
     }
     cw_secret_done(&prepared);
     return err;
@@ -112,10 +116,10 @@ static enum cw_err create(struct admin_act *act, const struct admin_user *in,
     char hash[PASSWORD_HASH_MAX];
     struct admin_user all = *in;
     all.fields = ~0U;
-    TRY(open_database(act));
-    TRY(username_of(arena, in->username, &user->username));
+    TRY(admin_act_database(act));
+    TRY(admin_username(arena, in->username, &user->username));
     TRY(fill(arena, &all, user));
-    TRY(hash_of(act, password, detail, hash));
+    TRY(hash_of(act, user->username, password, detail, hash));
     randombytes_buf(random, sizeof(random));
     sodium_bin2hex(subject, sizeof(subject), random, sizeof(random));
     user->subject = cw_str(cw_arena_dup(arena, cw_str(subject)));
@@ -146,8 +150,8 @@ static enum cw_err get(struct admin_act *act, struct cw_str username, struct cw_
                        struct store_user *ret_user)
 {
     struct cw_str name;
-    TRY(open_database(act));
-    TRY(username_of(arena, username, &name));
+    TRY(admin_act_database(act));
+    TRY(admin_username(arena, username, &name));
     return store_user_by_name(act->admin->deps.store, act->found->name, name, arena, ret_user);
 }
 
@@ -167,7 +171,7 @@ enum cw_err admin_user_list(struct admin *admin, const struct admin_caller *call
                             void *ctx)
 {
     struct admin_act act = admin_act_of(admin, caller, tenant);
-    enum cw_err err = open_database(&act);
+    enum cw_err err = admin_act_database(&act);
     if (err == CW_OK) {
         err = store_user_list(admin->deps.store, act.found->name, after, max, each, ctx);
     }
@@ -200,9 +204,9 @@ enum cw_err admin_user_set_disabled(struct admin *admin, const struct admin_call
 {
     struct admin_act act = admin_act_of(admin, caller, tenant);
     struct cw_str name;
-    enum cw_err err = open_database(&act);
+    enum cw_err err = admin_act_database(&act);
     if (err == CW_OK) {
-        err = username_of(&act.arena, username, &name);
+        err = admin_username(&act.arena, username, &name);
     }
     if (err == CW_OK) {
         err = store_user_set_disabled(admin->deps.store, act.found->name, name, disabled);
@@ -220,9 +224,9 @@ static enum cw_err set_password(struct admin_act *act, struct cw_str username,
 {
     struct cw_str name;
     char hash[PASSWORD_HASH_MAX];
-    TRY(open_database(act));
-    TRY(username_of(&act->arena, username, &name));
-    TRY(hash_of(act, password, detail, hash));
+    TRY(admin_act_database(act));
+    TRY(admin_username(&act->arena, username, &name));
+    TRY(hash_of(act, name, password, detail, hash));
     TRY(store_user_set_password(act->admin->deps.store, act->found->name, name, cw_str(hash)));
     admin_act_revoked(act);
     return CW_OK;

@@ -222,11 +222,15 @@ static enum cw_err userinfo(struct login_owner *o, struct cw_buf *ret_json)
         store_user_by_subject(o->login->deps.store, o->tenant->name, o->subject, &o->arena, &user);
     ENSURE(err != CW_NOT_FOUND, CW_TOKEN_REVOKED);
     TRY(err);
+    CW_CLEANUP(grants_done) struct grants grants = {.roles = CW_BUF_INIT(0)};
+    TRY(grants_read(o->login->deps.store, o->tenant->name, &user, &grants));
     const struct token_facts facts = {
         .tenant = o->tenant->name,
         .scope = o->scope,
-        .roles = user.roles,
-        .permissions = user.permissions,
+        .roles = cw_buf_str(&grants.roles),
+        .permissions = cw_buf_str(&grants.permissions),
+        .groups = cw_buf_str(&grants.groups),
+        .names = login_claim_names(o->tenant),
         .username = user.username,
         .name = user.name,
         .email = user.email,

@@ -6,12 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "authsvc/password/code.h"
 #include "authsvc/totp/totp.h"
 
 enum {
     ARENA_MAX = 16 * 1024,
-    CODE_BYTES = 10, /* 80 bits: 16 characters of base32 */
-    CODE_CHARS = 16,
     START_LIFE_MS = 10 * 60 * 1000, /* of a secret that nobody confirms */
 };
 
@@ -75,23 +74,6 @@ static enum cw_err check_otp(struct login *login, struct cw_str tenant, struct c
 
 /* --- recovery codes --------------------------------------------------------------------- */
 
-/* As it was given out, whatever case and dashes it was typed with. */
-static bool plain_code(struct cw_str typed, char ret_plain[CODE_CHARS])
-{
-    size_t n = 0;
-    for (size_t i = 0; i < typed.n; i++) {
-        char c = typed.p[i];
-        if (c == '-' || c == ' ') {
-            continue;
-        }
-        if (n == CODE_CHARS) {
-            return false;
-        }
-        ret_plain[n++] = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
-    }
-    return n == CODE_CHARS;
-}
-
 static enum cw_err hash_code(struct login *login, struct cw_str tenant, struct cw_str subject,
                              const char plain[CODE_CHARS], uint8_t ret_hash[STORE_HASH_SIZE])
 {
@@ -115,7 +97,7 @@ static enum cw_err check_code(struct login *login, struct cw_str tenant, struct 
 {
     char plain[CODE_CHARS];
     uint8_t hash[STORE_HASH_SIZE];
-    ENSURE(plain_code(typed, plain), CW_MFA_INVALID);
+    ENSURE(code_plain(typed, plain), CW_MFA_INVALID);
     TRY(hash_code(login, tenant, subject, plain, hash));
     sodium_memzero(plain, sizeof(plain));
     enum cw_err err = store_recovery_use(login->deps.store, tenant, subject, hash);
@@ -127,22 +109,11 @@ static enum cw_err make_codes(struct login *login, struct cw_str tenant, struct 
                               uint8_t hashes[RECOVERY_CODES][STORE_HASH_SIZE])
 {
     for (size_t i = 0; i < RECOVERY_CODES; i++) {
-        uint8_t random[CODE_BYTES];
-        randombytes_buf(random, sizeof(random));
-        CW_CLEANUP(cw_buf_done) struct cw_buf text = CW_BUF_INIT(64);
-        totp_base32(&text, (struct cw_str){(const char *)random, sizeof(random)});
-        sodium_memzero(random, sizeof(random));
-        ENSURE(cw_buf_check(&text) == CW_OK && text.n == CODE_CHARS, CW_NO_MEMORY);
-        TRY(hash_code(login, tenant, subject, text.p, hashes[i]));
-        char *out = ret_codes->codes[i];
-        for (size_t k = 0; k < CODE_CHARS; k++) {
-            if (k > 0 && k % 4 == 0) {
-                *out++ = '-';
-            }
-            *out++ = text.p[k];
-        }
-        *out = '\0';
-        sodium_memzero(text.p, text.n);
+        char plain[CODE_CHARS];
+        code_new(ret_codes->codes[i]);
+        ENSURE(code_plain(cw_str(ret_codes->codes[i]), plain), CW_INTERNAL);
+        TRY(hash_code(login, tenant, subject, plain, hashes[i]));
+        sodium_memzero(plain, sizeof(plain));
     }
     return CW_OK;
 }

@@ -81,9 +81,18 @@ static enum cw_err sign_both(const struct signing_key *key, const struct token_f
     return token_id(&mint, facts, answer->access_token, &answer->id_token);
 }
 
-enum cw_err login_issue(struct login *login, const struct login_scene *scene,
-                        const struct store_user *user, const struct store_session *session,
-                        struct login_answer *answer)
+struct token_names login_claim_names(const struct tenant *tenant)
+{
+    return (struct token_names){
+        .roles = tenant->roles_claim,
+        .permissions = tenant->permissions_claim,
+        .groups = tenant->groups_claim,
+    };
+}
+
+static enum cw_err issue(struct login *login, const struct login_scene *scene,
+                         const struct store_user *user, const struct store_session *session,
+                         const struct grants *grants, struct login_answer *answer)
 {
     const struct tenant *tenant = scene->tenant;
     const struct token_facts facts = {
@@ -95,8 +104,10 @@ enum cw_err login_issue(struct login *login, const struct login_scene *scene,
         .audiences = tenant->audiences,
         .n_audiences = tenant->n_audiences,
         .scope = session->scope,
-        .roles = user->roles,
-        .permissions = user->permissions,
+        .roles = cw_buf_str(&grants->roles),
+        .permissions = cw_buf_str(&grants->permissions),
+        .groups = cw_buf_str(&grants->groups),
+        .names = login_claim_names(tenant),
         .username = user->username,
         .name = user->name,
         .email = user->email,
@@ -119,6 +130,19 @@ enum cw_err login_issue(struct login *login, const struct login_scene *scene,
     answer->expires_in = facts.access_life;
     answer->expires_at = facts.now + facts.access_life;
     return CW_OK;
+}
+
+enum cw_err login_issue(struct login *login, const struct login_scene *scene,
+                        const struct store_user *user, const struct store_session *session,
+                        struct login_answer *answer)
+{
+    struct grants grants;
+    enum cw_err err = grants_read(login->deps.store, scene->tenant->name, user, &grants);
+    if (err == CW_OK) {
+        err = issue(login, scene, user, session, &grants, answer);
+    }
+    grants_done(&grants);
+    return err;
 }
 
 void login_tell(struct login *login, struct login_event *event, int64_t started_ms,

@@ -185,6 +185,7 @@ static enum cw_err run_checked(struct attempt *a, struct login_answer *answer)
     TRY(err);
     /* Told only after the right password. */
     ENSURE(!a->trial.user.disabled, CW_ACCOUNT_BLOCKED);
+    ENSURE(!a->trial.user.password_expired, CW_PASSWORD_EXPIRED);
     if (a->trial.outcome == PASSWORD_RIGHT_REHASH) {
         rehash(a);
     }

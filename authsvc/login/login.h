@@ -7,6 +7,7 @@
 #include "authsvc/idp/idp.h"
 #include "authsvc/keys/keyring.h"
 #include "authsvc/password/password.h"
+#include "authsvc/password/policy.h"
 #include "authsvc/store/store.h"
 #include "authsvc/tenants/tenants.h"
 #include "authsvc/token/refresh.h"
@@ -56,7 +57,8 @@ struct login_deps {
     struct store *store;
     struct keyring *keys;
     const struct password_hasher *hasher;
-    struct idp *idp;          /* NULL: no tenant has an identity provider */
+    struct idp *idp;                            /* NULL: no tenant has an identity provider */
+    const struct password_blocklist *blocklist; /* beside the built-in one; may be NULL */
     struct cw_work *idp_work; /* for tenants whose login is by an identity provider */
     struct login_limits limits;
     const struct cw_clock *clock;
@@ -121,8 +123,8 @@ void login_answer_done(struct login_answer *answer);
 
 /* CW_TENANT_UNKNOWN, CW_CLIENT_UNKNOWN, CW_ORIGIN_FORBIDDEN, CW_REQUEST_MALFORMED,
  * CW_CREDENTIALS_INVALID, CW_MFA_REQUIRED, CW_MFA_INVALID (of `otp`), CW_ACCOUNT_BLOCKED,
- * CW_THROTTLED, CW_STORE_UNAVAILABLE, CW_KEYS_UNAVAILABLE, CW_NO_MEMORY; with an identity provider
- * also what idp_password says. */
+ * CW_PASSWORD_EXPIRED, CW_THROTTLED, CW_STORE_UNAVAILABLE, CW_KEYS_UNAVAILABLE, CW_NO_MEMORY; with
+ * an identity provider also what idp_password says. */
 enum cw_err login_run(struct login *login, const struct login_request *request,
                       struct login_answer *ret_answer);
 /* The same, with CW_REFRESH_INVALID. */

@@ -2,6 +2,7 @@
 #ifndef AUTHSVC_LOGIN_LOGIN_IMPL_H
 #define AUTHSVC_LOGIN_LOGIN_IMPL_H
 
+#include "authsvc/login/grants.h"
 #include "authsvc/login/login.h"
 #include "authsvc/login/throttle.h"
 #include "authsvc/token/token.h"
@@ -131,6 +132,8 @@ void login_idp_farewell(struct login *login, const struct tenant *tenant, struct
 
 void login_tell(struct login *login, struct login_event *event, int64_t started_ms,
                 enum cw_err outcome);
+
+struct token_names login_claim_names(const struct tenant *tenant);
 
 /* A session has ended; returns when the sidecars know it, or after a moment. */
 void login_revoked(struct login *login);

@@ -4,6 +4,7 @@
 #define AUTHSVC_LOGIN_MFA_H
 
 #include "authsvc/login/login.h"
+#include "authsvc/password/code.h"
 
 struct login_mfa_request {
     struct cw_str domain;
@@ -42,7 +43,7 @@ enum cw_err login_mfa_verify(struct login *login, const struct login_mfa_request
 
 /* --- a user's own second factors (database tenants) -------------------------------------- */
 
-enum { RECOVERY_CODES = 10, RECOVERY_TEXT_SIZE = 20 /* XXXX-XXXX-XXXX-XXXX and a NUL */ };
+enum { RECOVERY_CODES = 10 };
 
 struct login_mfa_status {
     enum tenant_mfa policy;
@@ -51,7 +52,7 @@ struct login_mfa_status {
 };
 
 struct login_mfa_codes {
-    char codes[RECOVERY_CODES][RECOVERY_TEXT_SIZE];
+    char codes[RECOVERY_CODES][CODE_TEXT_SIZE];
     uint32_t retry_after_ms;
 };
 

@@ -72,15 +72,16 @@ static void fill(const struct throttle *throttle, enum throttle_what what, struc
     uint8_t from[16];
     size_t n = address_key(address, from);
     const struct login_limits *l = &throttle->limits;
-    const struct {
+    const struct row {
         const char *dimension;
         const struct login_bucket *limit;
-    } rows[THROTTLE_BUCKETS] = {
-        {what == THROTTLE_MFA ? "mfa" : "account-address",
-         what == THROTTLE_MFA ? &l->mfa : &l->account},
-        {"address", &l->address},
-        {"tenant", &l->tenant},
+    } first[] = {
+        [THROTTLE_LOGIN] = {"account-address", &l->account},
+        [THROTTLE_MFA] = {"mfa", &l->mfa},
+        [THROTTLE_RESET] = {"reset", &l->account},
     };
+    const struct row rows[THROTTLE_BUCKETS] = {
+        first[what], {"address", &l->address}, {"tenant", &l->tenant}};
     for (size_t i = 0; i < THROTTLE_BUCKETS; i++) {
         attempt->buckets[i] = (struct store_bucket){
             .dimension = rows[i].dimension,

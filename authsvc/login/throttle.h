@@ -12,6 +12,7 @@ enum throttle_what {
     THROTTLE_LOGIN = 0, /* passwords of a user name from an address */
     THROTTLE_MFA,       /* second factors of a user name, from anywhere: a six-digit code is guessed
                            from many addresses. Only who knows the password gets so far. */
+    THROTTLE_RESET,     /* codes that reset a password, from an address; they name no user */
 };
 
 struct throttle;

@@ -37,6 +37,7 @@ struct app {
     struct keyring *keys;
     struct password_hasher *hasher;
     struct book *book;
+    struct password_blocklist *blocklist; /* NULL: none is configured */
     struct login *login;
     struct cw_work *logins;
     struct cw_work *refreshes;
@@ -157,7 +158,7 @@ static void on_revoked(void *ctx)
     revocations_announce(app->revocations, REVOKED_WAIT_MS);
 }
 
-static enum cw_err start_login(struct app *app)
+static enum cw_err start_login(struct app *app, struct cw_buf *message)
 {
     struct cw_config_at root = cw_config_root(app->config);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -165,6 +166,10 @@ static enum cw_err start_login(struct app *app)
     threads = threads > 0 ? threads : CW_MAX(cores, 1);
     TRY(password_hasher_new(authsvc_password_params(app->config),
                             authsvc_password_bound(app->config), &app->hasher));
+    const char *blocklist = cw_config_string(&root, "authsvc.password.blocklist");
+    if (blocklist != NULL) {
+        TRY(password_blocklist_read(blocklist, message, &app->blocklist));
+    }
     /* Threads that mostly wait: apart, so that a provider that hangs holds up nobody else. */
     TRY(cw_work_new("idp", (unsigned)cw_config_int(&root, "authsvc.idp.threads"),
                     (size_t)cw_config_int(&root, "authsvc.idp.queue"), &app->idp_work));
@@ -174,6 +179,7 @@ static enum cw_err start_login(struct app *app)
         .keys = app->keys,
         .hasher = app->hasher,
         .idp = app->idp,
+        .blocklist = app->blocklist,
         .idp_work = app->idp_work,
         .limits = authsvc_limits(app->config),
         .clock = &cw_clock_system,
@@ -217,7 +223,8 @@ static enum cw_err start_rest(struct app *app, struct cw_buf *message)
     };
     app->rest = rest_new(&rest);
     ENSURE(app->rest != NULL, CW_NO_MEMORY);
-    const struct cw_http_routes tables[] = {rest_routes(app->rest), rest_mfa_routes(app->rest)};
+    const struct cw_http_routes tables[] = {rest_routes(app->rest), rest_mfa_routes(app->rest),
+                                            rest_password_routes(app->rest)};
     const struct cw_http_server_options options = {
         .name = "rest",
         .address = cw_config_string(&root, "authsvc.rest.address"),
@@ -240,6 +247,7 @@ static enum cw_err start_admin(struct app *app)
         .login = app->login,
         .idp = app->idp,
         .hasher = app->hasher,
+        .blocklist = app->blocklist,
         .clock = &cw_clock_system,
         .on_event = events_on_admin,
         .on_revoked = on_revoked,
@@ -381,7 +389,7 @@ static enum cw_err start(struct app *app, struct cw_buf *message)
     ENSURE(app->metrics != NULL, CW_NO_MEMORY);
     TRY(start_store(app, message));
     TRY(start_tenants(app, message));
-    TRY(start_login(app));
+    TRY(start_login(app, message));
     TRY(start_admin(app));
     TRY(start_rpc(app, message));
     TRY(start_management(app, message));
@@ -455,6 +463,7 @@ void app_stop(struct app *app)
     idp_free(app->idp);
     feed_free(app->feed);
     password_hasher_free(app->hasher);
+    password_blocklist_free(app->blocklist);
     keyring_free(app->keys);
     store_close(app->store);
     cw_metrics_free(app->metrics);

@@ -73,6 +73,52 @@ static void check_clients(const struct cw_config_at *tenant, struct cw_buf *prob
     }
 }
 
+/* A claim of its own name: none of those that the tokens have already (RFC 7519 §4.1, RFC 9068
+ * §2.2, OpenID Connect Core §2 and §5.1), and no two alike. */
+static void check_claim_names(const struct cw_config_at *tenant, struct cw_buf *problems)
+{
+    static const char *const keys[] = {"claims.roles", "claims.permissions", "claims.groups"};
+    static const char *const taken[] = {"iss",
+                                        "sub",
+                                        "aud",
+                                        "exp",
+                                        "nbf",
+                                        "iat",
+                                        "jti",
+                                        "client_id",
+                                        "scope",
+                                        "tenant",
+                                        "sid",
+                                        "amr",
+                                        "acr",
+                                        "azp",
+                                        "cnf",
+                                        "name",
+                                        "auth_time",
+                                        "nonce",
+                                        "email",
+                                        "at_hash",
+                                        "token_use",
+                                        "email_verified",
+                                        "preferred_username"};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(keys); i++) {
+        const char *name = cw_config_string(tenant, keys[i]);
+        bool bad = name != NULL && (name[0] == '\0' || !printable_word(name));
+        for (size_t k = 0; name != NULL && k < CW_ARRAY_SIZE(taken); k++) {
+            bad = bad || strcmp(name, taken[k]) == 0;
+        }
+        for (size_t k = 0; name != NULL && k < i; k++) {
+            const char *other = cw_config_string(tenant, keys[k]);
+            bad = bad || (other != NULL && strcmp(name, other) == 0);
+        }
+        if (bad) {
+            cw_config_problem(tenant, keys[i], problems,
+                              "\"%s\" is no claim of its own: empty, taken, or not printable",
+                              name);
+        }
+    }
+}
+
 void tenant_config_check(const struct cw_config_at *tenant, struct cw_buf *problems)
 {
     const char *issuer = cw_config_string(tenant, "issuer");
@@ -82,6 +128,7 @@ void tenant_config_check(const struct cw_config_at *tenant, struct cw_buf *probl
     }
     check_domains(tenant, problems);
     check_clients(tenant, problems);
+    check_claim_names(tenant, problems);
     idp_config_check(tenant, problems);
 }
 
@@ -165,6 +212,14 @@ static enum cw_err fill(const struct cw_config_at *at, struct tenant *tenant)
     TRY(copy(arena, cw_str(admin_role != NULL ? admin_role : ""), &tenant->admin_role));
     tenant->sessions_max = cw_config_int(at, "sessions-max");
     tenant->mfa = (enum tenant_mfa)cw_config_enum(at, "mfa"); /* in the order of its values */
+    TRY(copy(arena, cw_str(cw_config_string(at, "claims.roles")), &tenant->roles_claim));
+    TRY(copy(arena, cw_str(cw_config_string(at, "claims.permissions")),
+             &tenant->permissions_claim));
+    TRY(copy(arena, cw_str(cw_config_string(at, "claims.groups")), &tenant->groups_claim));
+    tenant->password = (struct password_policy){
+        .min_length = cw_config_int(at, "password.min-length"),
+        .max_length = cw_config_int(at, "password.max-length"),
+    };
     if (tenant->login == TENANT_LOGIN_IDP) {
         TRY(idp_config_read(arena, at, &tenant->idp));
         struct tenant_idp *idp = tenant->idp;

@@ -9,19 +9,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "authsvc/login/account.h"
 #include "authsvc/login/mfa.h"
 #include "authsvc/main/app.h"
 
 enum { MESSAGE_MAX = 16 * 1024, OPTIONS_MAX = 16, LIST_MAX = 64 * 1024 };
 
 static const char usage[] =
-    "usage: cw-authsvc user add          --config FILE --tenant NAME --username NAME [options]\n"
-    "       cw-authsvc user set-password --config FILE --tenant NAME --username NAME\n"
-    "       cw-authsvc user disable      --config FILE --tenant NAME --username NAME\n"
-    "       cw-authsvc user enable       --config FILE --tenant NAME --username NAME\n"
-    "       cw-authsvc user reset-mfa    --config FILE --tenant NAME --username NAME\n"
+    "usage: cw-authsvc user add             --config FILE --tenant NAME --username NAME [options]\n"
+    "       cw-authsvc user set-password    --config FILE --tenant NAME --username NAME\n"
+    "       cw-authsvc user reset-password  --config FILE --tenant NAME --username NAME\n"
+    "       cw-authsvc user expire-password --config FILE --tenant NAME --username NAME\n"
+    "       cw-authsvc user reset-mfa       --config FILE --tenant NAME --username NAME\n"
+    "       cw-authsvc user disable         --config FILE --tenant NAME --username NAME\n"
+    "       cw-authsvc user enable          --config FILE --tenant NAME --username NAME\n"
     "\n"
-    "The password is read from standard input, without the newline at its end.\n"
+    "The password is read from standard input, without the newline at its end. reset-password\n"
+    "prints a code with which the user sets a new one within a day; expire-password makes the\n"
+    "present one good for changing it only.\n"
     "cw-authsvc must not be running on the same SQLite database.\n"
     "\n"
     "  --roles A,B        roles of the new user\n"
@@ -43,8 +48,10 @@ struct command {
     const char *email;
     bool if_absent;
     struct cw_config *config;
+    struct tenant_set *tenants;
     struct store *store;
     struct password_hasher *hasher;
+    struct password_blocklist *blocklist;
 };
 
 static int fail(int code, const char *format, ...) CW_PRINTF(2, 3);
@@ -127,14 +134,30 @@ static enum cw_err read_password(struct cw_secret *ret_prepared)
 
 /* --- verbs ------------------------------------------------------------------------------ */
 
-static int hash_typed(struct command *c, char ret_hash[PASSWORD_HASH_MAX])
+/* The same rules as for users themselves (account.h). */
+static enum cw_err allowed(const struct command *c, const char *username, struct cw_str prepared)
+{
+    /* A tenant of the database keeps its settings in a form of its own: the usual bounds. */
+    const struct tenant usual = {.name = cw_str(c->tenant),
+                                 .password = {PASSWORD_MIN_DEFAULT, 256}};
+    const struct tenant *tenant = tenant_set_by_name(c->tenants, cw_str(c->tenant));
+    return login_password_allowed(c->blocklist, tenant != NULL ? tenant : &usual, cw_str(username),
+                                  prepared);
+}
+
+static int hash_typed(struct command *c, const char *username, char ret_hash[PASSWORD_HASH_MAX])
 {
     struct cw_secret password = {0};
     if (read_password(&password) != CW_OK) {
         return fail(1, "the password on standard input is empty, no UTF-8, or longer than %d bytes",
                     PASSWORD_BYTES_MAX);
     }
-    enum cw_err err = password_hash(c->hasher, cw_secret_str(&password), ret_hash);
+    enum cw_err err = allowed(c, username, cw_secret_str(&password));
+    if (err != CW_OK) {
+        cw_secret_done(&password);
+        return fail(1, "%s: %s", cw_err_code(err), cw_err_info(err)->meaning);
+    }
+    err = password_hash(c->hasher, cw_secret_str(&password), ret_hash);
     cw_secret_done(&password);
     return err == CW_OK ? 0 : fail(2, "the password could not be hashed: %s", cw_err_code(err));
 }
@@ -192,14 +215,14 @@ static int add(struct command *c, const char *username)
         return already_there(c);
     }
     char hash[PASSWORD_HASH_MAX];
-    int code = hash_typed(c, hash);
+    int code = hash_typed(c, username, hash);
     return code != 0 ? code : add_user(c, username, hash);
 }
 
 static int set_password(struct command *c, const char *username)
 {
     char hash[PASSWORD_HASH_MAX];
-    int code = hash_typed(c, hash);
+    int code = hash_typed(c, username, hash);
     if (code != 0) {
         return code;
     }
@@ -235,37 +258,63 @@ static int enable(struct command *c, const char *username)
     return set_disabled(c, username, false);
 }
 
-static int reset_mfa(struct command *c, const char *username)
+static int tell(const struct command *c, enum cw_err err, const char *username, const char *done)
 {
-    enum cw_err err = login_mfa_reset(c->store, cw_str(c->tenant), cw_str(username));
     if (err == CW_OK) {
-        printf("second factors of %s of tenant %s removed\n", username, c->tenant);
+        printf("%s of %s of tenant %s\n", done, username, c->tenant);
         return 0;
     }
     return fail(err == CW_NOT_FOUND ? 1 : 2, "%s of tenant %s: %s", username, c->tenant,
                 cw_err_code(err));
 }
 
+static int reset_mfa(struct command *c, const char *username)
+{
+    return tell(c, login_mfa_reset(c->store, cw_str(c->tenant), cw_str(username)), username,
+                "removed the second factors");
+}
+
+static int expire_password(struct command *c, const char *username)
+{
+    return tell(c, store_user_expire_password(c->store, cw_str(c->tenant), cw_str(username)),
+                username, "expired the password");
+}
+
+static int reset_password(struct command *c, const char *username)
+{
+    char code[CODE_TEXT_SIZE];
+    enum cw_err err = login_reset_issue(c->store, cw_str(c->tenant), cw_str(username),
+                                        RESET_LIFE_DEFAULT_MS, code);
+    if (err == CW_OK) {
+        printf("%s\n", code);
+        fprintf(stderr, "good once, within 24 h, for POST /auth/v1/password/reset\n");
+        sodium_memzero(code, sizeof(code));
+        return 0;
+    }
+    return tell(c, err, username, "");
+}
+
 static const struct {
     const char *name;
     int (*run)(struct command *c, const char *username);
 } verbs[] = {
-    {"add", add},       {"set-password", set_password}, {"disable", disable},
-    {"enable", enable}, {"reset-mfa", reset_mfa},
+    {"add", add},
+    {"set-password", set_password},
+    {"disable", disable},
+    {"enable", enable},
+    {"reset-mfa", reset_mfa},
+    {"reset-password", reset_password},
+    {"expire-password", expire_password},
 };
 
 /* --- as a whole ------------------------------------------------------------------------- */
 
-static bool tenant_configured(const struct command *c)
+/* Whether the tenant is one of the configuration. */
+static bool tenant_configured(struct command *c)
 {
-    struct cw_config_at root = cw_config_root(c->config);
-    for (size_t i = 0; i < cw_config_count(&root, "tenants"); i++) {
-        struct cw_config_at tenant = cw_config_item(&root, "tenants", i);
-        if (strcmp(cw_config_string(&tenant, "name"), c->tenant) == 0) {
-            return true;
-        }
-    }
-    return false;
+    CW_CLEANUP(cw_buf_done) struct cw_buf problems = CW_BUF_INIT(MESSAGE_MAX);
+    return authsvc_tenants(c->config, &problems, &c->tenants) == CW_OK &&
+           tenant_set_by_name(c->tenants, cw_str(c->tenant)) != NULL;
 }
 
 /* One that was added at run time is as good as one of the file. */
@@ -300,6 +349,10 @@ static int open_store(struct command *c)
         err = password_hasher_new(authsvc_password_params(c->config),
                                   authsvc_password_bound(c->config), &c->hasher);
     }
+    const char *blocklist = cw_config_string(&root, "authsvc.password.blocklist");
+    if (err == CW_OK && blocklist != NULL) {
+        err = password_blocklist_read(blocklist, &message, &c->blocklist);
+    }
     if (err != CW_OK) {
         return fail(
             2, "%.*s",
@@ -320,7 +373,9 @@ static int run(struct command *c, int (*verb)(struct command *c, const char *use
         code = verb(c, username);
     }
     password_hasher_free(c->hasher);
+    password_blocklist_free(c->blocklist);
     store_close(c->store);
+    tenant_set_unref(c->tenants);
     free(username);
     return code;
 }

@@ -4,23 +4,6 @@
 #include "authsvc/login/mfa.h"
 #include "authsvc/rest/rest_impl.h"
 
-/* Members of a body by name; every one a string. */
-struct member {
-    const char *name;
-    size_t max;
-    bool required;
-    struct cw_str *value;
-};
-
-static enum cw_err read_members(const struct rest_job *job, const struct member *members, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        TRY(rest_field(job, members[i].name, members[i].max, members[i].required,
-                       members[i].value));
-    }
-    return CW_OK;
-}
-
 /* --- the second step of a login --------------------------------------------------------- */
 
 static struct login_mfa_request request_of(const struct rest_job *job)
@@ -37,14 +20,14 @@ static void run_challenge(void *arg)
 {
     struct rest_job *job = arg;
     struct login_mfa_request r = request_of(job);
-    const struct member members[] = {
+    const struct rest_member members[] = {
         {"mfa_token", REST_FIELD_MAX, true, &r.mfa_token},
         {"client_id", REST_FIELD_MAX, false, &r.client_id},
         {"challenge_type", REST_CODE_MAX, false, &r.challenge_type},
         {"authenticator_id", REST_FIELD_MAX, false, &r.authenticator_id},
     };
     struct login_challenge challenge = {0};
-    enum cw_err err = read_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
     if (err == CW_OK) {
         err = login_mfa_challenge(job->rest->options.login, &r, &challenge);
     }
@@ -70,7 +53,7 @@ static void run_verify(void *arg)
 {
     struct rest_job *job = arg;
     struct login_mfa_request r = request_of(job);
-    const struct member members[] = {
+    const struct rest_member members[] = {
         {"mfa_token", REST_FIELD_MAX, true, &r.mfa_token},
         {"client_id", REST_FIELD_MAX, false, &r.client_id},
         {"otp", REST_CODE_MAX, false, &r.otp},
@@ -79,7 +62,7 @@ static void run_verify(void *arg)
         {"binding_code", REST_CODE_MAX, false, &r.binding_code},
     };
     struct login_answer a = {0};
-    enum cw_err err = read_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
     if (err == CW_OK) {
         err = login_mfa_verify(job->rest->options.login, &r, &a);
     }
@@ -111,13 +94,13 @@ static void run_totp_start(void *arg)
     struct rest_job *job = arg;
     struct login_mfa_request r = request_of(job);
     struct cw_str password = {0};
-    const struct member members[] = {
+    const struct rest_member members[] = {
         {"mfa_token", REST_FIELD_MAX, false, &r.mfa_token},
         {"client_id", REST_FIELD_MAX, false, &r.client_id},
         {"password", PASSWORD_BYTES_MAX, false, &password},
     };
     struct login_totp_secret secret = {0};
-    enum cw_err err = read_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
     if (err == CW_OK && job->bearer.n == 0 && r.mfa_token.n > 0) {
         err = login_totp_start_by_token(job->rest->options.login, &r, &secret);
     } else if (err == CW_OK) {
@@ -174,14 +157,14 @@ static void run_totp_remove(void *arg)
 {
     struct rest_job *job = arg;
     struct login_mfa_proof proof = {0};
-    const struct member members[] = {
+    const struct rest_member members[] = {
         {"password", PASSWORD_BYTES_MAX, true, &proof.password},
         {"otp", REST_CODE_MAX, false, &proof.otp},
         {"recovery_code", REST_CODE_MAX, false, &proof.recovery_code},
     };
     uint32_t retry_after_ms = 0;
     const struct login_bearer bearer = rest_bearer(job);
-    enum cw_err err = read_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
     if (err == CW_OK) {
         err = login_mfa_remove(job->rest->options.login, &bearer, &proof, &retry_after_ms);
     }
@@ -233,19 +216,17 @@ static void handle_recovery_codes(struct cw_http_request *request, void *ctx)
     rest_hand_over(request, rest, REST_NEEDS_BOTH, rest->options.refreshes, run_recovery_codes);
 }
 
-#define POST_JSON(PATH, HANDLE)                                                                    \
-    {                                                                                              \
-        .method = "POST", .path = (PATH), .handle = (HANDLE), .max_body = REST_BODY_MAX,           \
-        .media_type = "application/json"                                                           \
-    }
-
-const struct cw_http_route rest_mfa_table[] = {
-    POST_JSON("/auth/v1/mfa/challenge", handle_challenge),
-    POST_JSON("/auth/v1/mfa/verify", handle_verify),
+static const struct cw_http_route routes[] = {
+    REST_POST_JSON("/auth/v1/mfa/challenge", handle_challenge),
+    REST_POST_JSON("/auth/v1/mfa/verify", handle_verify),
     {.method = "GET", .path = "/auth/v1/mfa", .handle = handle_status},
-    POST_JSON("/auth/v1/mfa/totp", handle_totp_start),
-    POST_JSON("/auth/v1/mfa/totp/confirm", handle_totp_confirm),
-    POST_JSON("/auth/v1/mfa/totp/remove", handle_totp_remove),
-    POST_JSON("/auth/v1/mfa/recovery-codes", handle_recovery_codes),
+    REST_POST_JSON("/auth/v1/mfa/totp", handle_totp_start),
+    REST_POST_JSON("/auth/v1/mfa/totp/confirm", handle_totp_confirm),
+    REST_POST_JSON("/auth/v1/mfa/totp/remove", handle_totp_remove),
+    REST_POST_JSON("/auth/v1/mfa/recovery-codes", handle_recovery_codes),
 };
-const size_t rest_mfa_table_n = CW_ARRAY_SIZE(rest_mfa_table);
+
+struct cw_http_routes rest_mfa_routes(struct rest *rest)
+{
+    return (struct cw_http_routes){routes, CW_ARRAY_SIZE(routes), rest};
+}

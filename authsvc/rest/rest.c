@@ -77,6 +77,15 @@ enum cw_err rest_field(const struct rest_job *job, const char *name, size_t max,
     return CW_OK;
 }
 
+enum cw_err rest_members(const struct rest_job *job, const struct rest_member *members, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        TRY(rest_field(job, members[i].name, members[i].max, members[i].required,
+                       members[i].value));
+    }
+    return CW_OK;
+}
+
 static void answer(struct rest_job *job, enum cw_err err, const struct login_answer *a)
 {
     if (err == CW_MFA_REQUIRED) {
@@ -126,22 +135,14 @@ static void run_login(void *arg)
         .device = job->device,
     };
     struct login_answer a = {0};
-    enum cw_err err = CW_OK;
-    const struct {
-        const char *name;
-        size_t max;
-        bool required;
-        struct cw_str *value;
-    } fields[] = {
+    const struct rest_member members[] = {
         {"username", PASSWORD_NAME_MAX, true, &r.username},
         {"password", PASSWORD_BYTES_MAX, true, &r.password},
         {"otp", REST_CODE_MAX, false, &r.otp},
         {"client_id", REST_FIELD_MAX, false, &r.client_id},
         {"scope", REST_FIELD_MAX, false, &r.scope},
     };
-    for (size_t i = 0; err == CW_OK && i < CW_ARRAY_SIZE(fields); i++) {
-        err = rest_field(job, fields[i].name, fields[i].max, fields[i].required, fields[i].value);
-    }
+    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
     if (err == CW_OK) {
         err = login_run(job->rest->options.login, &r, &a);
     }
@@ -414,9 +415,4 @@ void rest_free(struct rest *rest)
 struct cw_http_routes rest_routes(struct rest *rest)
 {
     return (struct cw_http_routes){routes, CW_ARRAY_SIZE(routes), rest};
-}
-
-struct cw_http_routes rest_mfa_routes(struct rest *rest)
-{
-    return (struct cw_http_routes){rest_mfa_table, rest_mfa_table_n, rest};
 }

@@ -25,7 +25,8 @@ struct rest *rest_new(const struct rest_options *options);
 /* After the server that serves its routes has stopped. */
 void rest_free(struct rest *rest);
 struct cw_http_routes rest_routes(struct rest *rest);
-struct cw_http_routes rest_mfa_routes(struct rest *rest); /* /auth/v1/mfa/… */
+struct cw_http_routes rest_mfa_routes(struct rest *rest);      /* /auth/v1/mfa/… */
+struct cw_http_routes rest_password_routes(struct rest *rest); /* /auth/v1/password/… */
 
 /* --- for tests: who asks, behind a trusted proxy or not ---------------------------------- */
 

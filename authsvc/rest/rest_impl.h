@@ -50,7 +50,20 @@ void rest_finish(struct rest_job *job, enum cw_err err, uint32_t retry_after_ms,
                  const json_t *body);
 void rest_retry_after(struct cw_http_request *request, uint32_t retry_after_ms);
 
-extern const struct cw_http_route rest_mfa_table[];
-extern const size_t rest_mfa_table_n;
+/* Members of a body by name, each a string of at most so many bytes. */
+struct rest_member {
+    const char *name;
+    size_t max;
+    bool required;
+    struct cw_str *value;
+};
+CW_MUST_USE enum cw_err rest_members(const struct rest_job *job, const struct rest_member *members,
+                                     size_t n);
+
+#define REST_POST_JSON(PATH, HANDLE)                                                               \
+    {                                                                                              \
+        .method = "POST", .path = (PATH), .handle = (HANDLE), .max_body = REST_BODY_MAX,           \
+        .media_type = "application/json"                                                           \
+    }
 
 #endif

@@ -50,6 +50,10 @@ size_t admin_page(int32_t page_size);
 CW_MUST_USE enum cw_err admin_strings(struct admin_job *job, char *const *list, size_t n,
                                       const struct cw_str **ret_list);
 
+/* A JSON array of the store as strings in the answer's arena. */
+CW_MUST_USE enum cw_err admin_list(struct admin_job *job, struct cw_str json, char ***ret_list,
+                                   size_t *ret_n);
+
 #define METHOD(Name, name) void rpc_admin_##name(struct admin_job *job);
 #include "authsvc/rpc/admin_methods.def"
 #undef METHOD

@@ -10,8 +10,7 @@ typedef ADMIN_PB(SigningKey) key_message;
 /* --- what goes out ---------------------------------------------------------------------- */
 
 /* The store keeps lists as JSON arrays. */
-static enum cw_err fill_list(struct admin_job *job, struct cw_str json, char ***ret_list,
-                             size_t *ret_n)
+enum cw_err admin_list(struct admin_job *job, struct cw_str json, char ***ret_list, size_t *ret_n)
 {
     json_t *array = json_loadb(json.p, json.n, 0, NULL);
     size_t n = json_array_size(array);
@@ -38,8 +37,8 @@ static enum cw_err fill_user(struct admin_job *job, const struct store_user *use
     ENSURE(m->subject && m->username && m->name && m->email, CW_NO_MEMORY);
     m->email_verified = user->email_verified;
     m->disabled = user->disabled;
-    TRY(fill_list(job, user->roles, &m->roles, &m->n_roles));
-    return fill_list(job, user->permissions, &m->permissions, &m->n_permissions);
+    TRY(admin_list(job, user->roles, &m->roles, &m->n_roles));
+    return admin_list(job, user->permissions, &m->permissions, &m->n_permissions);
 }
 
 /* --- users ------------------------------------------------------------------------------ */

@@ -1,6 +1,7 @@
 /* One tenant as the sidecars get it. */
 #include <sodium.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "authsvc/rpc/feed_impl.h"
@@ -30,6 +31,20 @@ static enum cw_err texts(struct cw_arena *arena, const struct cw_str *list, size
     return CW_OK;
 }
 
+/* A name of one claim as a path (common/jose/claims.h): quotes hold its dots together. */
+static char *claim_path(struct cw_arena *arena, struct cw_str name, const char *usual)
+{
+    char path[1024];
+    if (name.n == 0 || name.n + 3 > sizeof(path)) {
+        return text(arena, cw_str(usual));
+    }
+    if (cw_str_find(name, '.') == name.n) {
+        return text(arena, name);
+    }
+    snprintf(path, sizeof(path), "\"%.*s\"", CW_STR_ARG(name));
+    return text(arena, cw_str(path));
+}
+
 /* Our own issuer: its keys travel here, and its tokens name the tenant. */
 static enum cw_err own_issuer(struct keyring *keys, struct cw_arena *arena,
                               const struct tenant *tenant, issuer_message **ret_issuer)
@@ -53,8 +68,8 @@ static enum cw_err own_issuer(struct keyring *keys, struct cw_arena *arena,
     claims->client_id = text(arena, CW_STR("client_id"));
     claims->session_id = text(arena, CW_STR("sid"));
     claims->scopes = text(arena, CW_STR("scope"));
-    claims->roles = text(arena, CW_STR("roles"));
-    claims->permissions = text(arena, CW_STR("permissions"));
+    claims->roles = claim_path(arena, tenant->roles_claim, "roles");
+    claims->permissions = claim_path(arena, tenant->permissions_claim, "permissions");
     claims->tenant = text(arena, CW_STR("tenant"));
     issuer->claims = claims;
     ENSURE(issuer->issuer != NULL && issuer->jwks.data != NULL && claims->tenant != NULL,

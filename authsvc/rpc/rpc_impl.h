@@ -45,6 +45,8 @@ void rpc_user_info(struct cw_rpc_call *call, const ProtobufCMessage *request, vo
 void rpc_list_sessions(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 void rpc_end_session(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 
+void rpc_change_password(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
+void rpc_reset_password(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 void rpc_challenge_mfa(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 void rpc_verify_mfa(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);
 void rpc_get_mfa(struct cw_rpc_call *call, const ProtobufCMessage *request, void *ctx);

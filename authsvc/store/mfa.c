@@ -150,9 +150,8 @@ enum cw_err store_totp_confirm(struct store *store, struct cw_str tenant, struct
 {
     const struct db_value args[] = {db_text(tenant), db_text(subject), db_bytes(sealed.p, sealed.n),
                                     db_int(step), db_int(cw_clock_wall_ms(store->clock))};
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, DB_DURABLE, &tx));
-    return db_end(tx, confirm_in(tx, args, CW_ARRAY_SIZE(args), code_hashes, n));
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx,
+                             confirm_in(tx, args, CW_ARRAY_SIZE(args), code_hashes, n));
 }
 
 static enum cw_err remove_in(struct db_tx *tx, struct cw_str tenant, struct cw_str subject)
@@ -166,17 +165,14 @@ static enum cw_err remove_in(struct db_tx *tx, struct cw_str tenant, struct cw_s
 
 enum cw_err store_mfa_remove(struct store *store, struct cw_str tenant, struct cw_str subject)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, DB_DURABLE, &tx));
-    return db_end(tx, remove_in(tx, tenant, subject));
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx, remove_in(tx, tenant, subject));
 }
 
 enum cw_err store_recovery_replace(struct store *store, struct cw_str tenant, struct cw_str subject,
                                    const uint8_t (*code_hashes)[STORE_HASH_SIZE], size_t n)
 {
-    struct db_tx *tx = NULL;
-    TRY(db_begin(store->db, DB_DURABLE, &tx));
-    return db_end(tx, replace_codes(tx, tenant, subject, code_hashes, n));
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx,
+                             replace_codes(tx, tenant, subject, code_hashes, n));
 }
 
 enum cw_err store_recovery_use(struct store *store, struct cw_str tenant, struct cw_str subject,

@@ -173,6 +173,38 @@ static const struct migration migrations[] = {
      " FOREIGN KEY (tenant, session_id) REFERENCES session (tenant, id) ON DELETE CASCADE);"
      "CREATE INDEX idp_token_session ON idp_token (tenant, session_id);"
      "CREATE INDEX idp_token_expiry ON idp_token (expires_at);"},
+    {6, "passwords that expire, one-time codes to reset them",
+     "ALTER TABLE app_user ADD COLUMN password_expired_at BIGINT;" /* NULL: not expired */
+
+     "CREATE TABLE password_reset ("
+     " tenant TEXT NOT NULL,"
+     " subject TEXT NOT NULL,"
+     " hash BYTEA NOT NULL," /* SHA-256 of the code */
+     " created_at BIGINT NOT NULL,"
+     " expires_at BIGINT NOT NULL,"
+     " PRIMARY KEY (tenant, subject)," /* a new code replaces the one before */
+     " UNIQUE (tenant, hash),"
+     " FOREIGN KEY (tenant, subject) REFERENCES app_user (tenant, subject) ON DELETE CASCADE);"
+     "CREATE INDEX password_reset_expiry ON password_reset (expires_at);"},
+    {7, "groups",
+     "CREATE TABLE app_group ("
+     " tenant TEXT NOT NULL REFERENCES tenant (name),"
+     " name TEXT NOT NULL,"
+     " description TEXT NOT NULL,"
+     " roles TEXT NOT NULL,"       /* JSON array of strings */
+     " permissions TEXT NOT NULL," /* JSON array of strings */
+     " created_at BIGINT NOT NULL,"
+     " updated_at BIGINT NOT NULL,"
+     " PRIMARY KEY (tenant, name));"
+
+     "CREATE TABLE app_group_member ("
+     " tenant TEXT NOT NULL,"
+     " group_name TEXT NOT NULL,"
+     " subject TEXT NOT NULL,"
+     " PRIMARY KEY (tenant, group_name, subject),"
+     " FOREIGN KEY (tenant, group_name) REFERENCES app_group (tenant, name) ON DELETE CASCADE,"
+     " FOREIGN KEY (tenant, subject) REFERENCES app_user (tenant, subject) ON DELETE CASCADE);"
+     "CREATE INDEX app_group_member_subject ON app_group_member (tenant, subject);"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

@@ -201,6 +201,7 @@ enum cw_err store_purge(struct store *store, int64_t before)
     TRY(store_do(store, DB_LAZY, DB_REVOCATION_PURGE, now, 1, NULL, NULL, NULL));
     TRY(store_do(store, DB_LAZY, DB_MFA_PURGE, now, 1, NULL, NULL, NULL));
     TRY(store_do(store, DB_LAZY, DB_IDP_TOKEN_PURGE, args, 1, NULL, NULL, NULL));
+    TRY(store_do(store, DB_LAZY, DB_RESET_PURGE, now, 1, NULL, NULL, NULL));
     TRY(store_do(store, DB_LAZY, DB_SESSION_PURGE, args, 1, NULL, NULL, NULL));
     return store_do(store, DB_LAZY, DB_THROTTLE_PURGE, args, 1, NULL, NULL, NULL);
 }

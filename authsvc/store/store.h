@@ -112,6 +112,7 @@ struct store_user {
     struct cw_str username; /* normalised */
     struct cw_str password_hash;
     bool disabled;
+    bool password_expired; /* the user must change it before anything else */
     struct cw_str name;
     struct cw_str email;
     bool email_verified;
@@ -143,13 +144,73 @@ CW_MUST_USE enum cw_err store_user_update(struct store *store, struct cw_str ten
 CW_MUST_USE enum cw_err store_user_rehash(struct store *store, struct cw_str tenant,
                                           struct cw_str subject, struct cw_str old_hash,
                                           struct cw_str new_hash);
-/* Ends the user's sessions, too. CW_NOT_FOUND where there is no such user. */
+/* --- passwords: a change ends sessions, logins that wait for a second factor, and reset codes ---
+ */
+
+/* By an administrator. CW_NOT_FOUND where there is no such user. */
 CW_MUST_USE enum cw_err store_user_set_password(struct store *store, struct cw_str tenant,
                                                 struct cw_str username, struct cw_str hash);
+/* By the user, whose session `keep_session` (may be empty) goes on. CW_CONFLICT: the hash is not
+ * `old_hash` any more. */
+CW_MUST_USE enum cw_err store_user_change_password(struct store *store, struct cw_str tenant,
+                                                   struct cw_str subject, struct cw_str old_hash,
+                                                   struct cw_str new_hash,
+                                                   struct cw_str keep_session);
+/* From now on the password is good for changing it, and for nothing else. Ends the user's sessions.
+ * CW_NOT_FOUND. */
+CW_MUST_USE enum cw_err store_user_expire_password(struct store *store, struct cw_str tenant,
+                                                   struct cw_str username);
+/* Keeps the hash of a reset code in place of an earlier one. CW_NOT_FOUND: no such user. */
+CW_MUST_USE enum cw_err store_reset_add(struct store *store, struct cw_str tenant,
+                                        struct cw_str username, const uint8_t *code_hash,
+                                        int64_t expires_at);
+/* Whose code it is; nothing is used up. CW_NOT_FOUND: nobody's, or expired. */
+CW_MUST_USE enum cw_err store_reset_user(struct store *store, struct cw_str tenant,
+                                         const uint8_t *code_hash, struct cw_arena *arena,
+                                         struct store_user *ret_user);
+/* Uses the code up and sets the password. CW_NOT_FOUND as above. */
+CW_MUST_USE enum cw_err store_reset_redeem(struct store *store, struct cw_str tenant,
+                                           const uint8_t *code_hash, struct cw_str new_hash);
 /* Disabling ends the user's sessions. */
 CW_MUST_USE enum cw_err store_user_set_disabled(struct store *store, struct cw_str tenant,
                                                 struct cw_str username, bool disabled);
 
+/* --- groups ----------------------------------------------------------------------------- */
+
+struct store_group {
+    struct cw_str name;
+    struct cw_str description;
+    struct cw_str roles;       /* JSON array of strings */
+    struct cw_str permissions; /* JSON array of strings */
+};
+
+/* Borrowed until it returns; it may not call the store. */
+typedef enum cw_err store_group_fn(void *ctx, const struct store_group *group);
+
+/* Adds a group, or changes all of it but its members. */
+CW_MUST_USE enum cw_err store_group_put(struct store *store, struct cw_str tenant,
+                                        const struct store_group *group);
+/* With its memberships. CW_NOT_FOUND. */
+CW_MUST_USE enum cw_err store_group_remove(struct store *store, struct cw_str tenant,
+                                           struct cw_str name);
+/* By name, those after `after`, at most `max`. */
+CW_MUST_USE enum cw_err store_group_list(struct store *store, struct cw_str tenant,
+                                         struct cw_str after, int64_t max, store_group_fn *each,
+                                         void *ctx);
+/* The groups of a user, by name. */
+CW_MUST_USE enum cw_err store_groups_of(struct store *store, struct cw_str tenant,
+                                        struct cw_str subject, store_group_fn *each, void *ctx);
+/* Nothing happens where it is a member already. CW_NOT_FOUND: no such group or user. */
+CW_MUST_USE enum cw_err store_member_add(struct store *store, struct cw_str tenant,
+                                         struct cw_str group, struct cw_str username);
+/* CW_NOT_FOUND: it is no member. */
+CW_MUST_USE enum cw_err store_member_remove(struct store *store, struct cw_str tenant,
+                                            struct cw_str group, struct cw_str username);
+/* User names, those after `after`, at most `max`. */
+CW_MUST_USE enum cw_err store_member_list(struct store *store, struct cw_str tenant,
+                                          struct cw_str group, struct cw_str after, int64_t max,
+                                          enum cw_err (*each)(void *ctx, struct cw_str username),
+                                          void *ctx);
 /* --- sessions and refresh tokens -------------------------------------------------------- */
 
 enum { STORE_FAMILY_SIZE = 16, STORE_HASH_SIZE = 32 };

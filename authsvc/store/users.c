@@ -23,7 +23,7 @@ enum cw_err store_user_add(struct store *store, struct cw_str tenant, const stru
 enum cw_err store_user_read_row(void *ctx, const struct db_value *columns, size_t n)
 {
     struct store_user_read *read = ctx;
-    ENSURE(n == 9, CW_INTERNAL);
+    ENSURE(n == 10, CW_INTERNAL);
     struct store_user *user = read->user;
     TRY(store_copy(read->arena, columns[0].s, &user->subject));
     TRY(store_copy(read->arena, columns[1].s, &user->username));
@@ -34,6 +34,7 @@ enum cw_err store_user_read_row(void *ctx, const struct db_value *columns, size_
     user->email_verified = columns[6].i != 0;
     TRY(store_copy(read->arena, columns[7].s, &user->roles));
     TRY(store_copy(read->arena, columns[8].s, &user->permissions));
+    user->password_expired = columns[9].type != DB_NULL;
     read->found = true;
     return CW_OK;
 }
@@ -136,19 +137,6 @@ static enum cw_err change(struct store *store, enum db_statement statement,
     return STORE_TRANSACTION(store->db, DB_DURABLE, tx,
                              change_in(tx, statement, args, n, tenant, username, end_reason,
                                        cw_clock_wall_ms(store->clock)));
-}
-
-enum cw_err store_user_set_password(struct store *store, struct cw_str tenant,
-                                    struct cw_str username, struct cw_str hash)
-{
-    const struct db_value args[] = {
-        db_text(tenant),
-        db_text(username),
-        db_text(hash),
-        db_int(cw_clock_wall_ms(store->clock)),
-    };
-    return change(store, DB_USER_SET_PASSWORD, args, CW_ARRAY_SIZE(args), tenant, username,
-                  "password_changed");
 }
 
 enum cw_err store_user_set_disabled(struct store *store, struct cw_str tenant,

@@ -3,6 +3,7 @@
 #ifndef AUTHSVC_TENANTS_TENANTS_H
 #define AUTHSVC_TENANTS_TENANTS_H
 
+#include "authsvc/password/policy.h"
 #include "common/base/arena.h"
 #include "common/base/domain.h"
 #include "common/base/secret.h"
@@ -92,6 +93,11 @@ struct tenant {
     int64_t sessions_max;     /* of one user */
     struct cw_str admin_role; /* that administers its users; empty: none does */
     enum tenant_mfa mfa;
+    struct password_policy password;
+    /* Names of claims in its tokens; empty: roles, permissions, and no groups. */
+    struct cw_str roles_claim;
+    struct cw_str permissions_claim;
+    struct cw_str groups_claim;
     const struct tenant_client *clients; /* the first one is the default */
     size_t n_clients;
 };

@@ -34,6 +34,23 @@ static void raw(struct cw_buf *json, const char *name, struct cw_str value)
     cw_buf_add_str(json, value);
 }
 
+static void list(struct cw_buf *json, struct cw_str name, const char *usual, struct cw_str value)
+{
+    cw_buf_add_char(json, ',');
+    cw_buf_add_json(json, name.n > 0 ? name : cw_str(usual));
+    cw_buf_add_char(json, ':');
+    cw_buf_add_str(json, value);
+}
+
+static void grants(struct cw_buf *json, const struct token_facts *facts)
+{
+    list(json, facts->names.roles, "roles", facts->roles);
+    list(json, facts->names.permissions, "permissions", facts->permissions);
+    if (facts->names.groups.n > 0) {
+        list(json, facts->names.groups, "", facts->groups);
+    }
+}
+
 /* One audience stands as a string, several as an array (RFC 7519 §4.1.3). */
 static void audience(struct cw_buf *json, const struct token_facts *facts)
 {
@@ -81,8 +98,7 @@ enum cw_err token_access(const struct mint_key *key, const struct token_facts *f
     member(&json, "scope", facts->scope);
     member(&json, "tenant", facts->tenant);
     member(&json, "sid", facts->session_id);
-    raw(&json, "roles", facts->roles);
-    raw(&json, "permissions", facts->permissions);
+    grants(&json, facts);
     return signed_claims(&json, key, "at+jwt", ret_token);
 }
 
@@ -98,8 +114,7 @@ static void at_hash(const char *access_token, char ret_hash[32])
 void token_user_claims(struct cw_buf *json, const struct token_facts *facts)
 {
     member(json, "tenant", facts->tenant);
-    raw(json, "roles", facts->roles);
-    raw(json, "permissions", facts->permissions);
+    grants(json, facts);
     if (token_scope_has(facts->scope, "profile")) {
         member(json, "preferred_username", facts->username);
         if (facts->name.n > 0) {

@@ -6,6 +6,13 @@
 #include "authsvc/token/mint.h"
 #include "common/base/buf.h"
 
+/* Under which names the tenant has them; empty: `roles`, `permissions`, and no groups. */
+struct token_names {
+    struct cw_str roles;
+    struct cw_str permissions;
+    struct cw_str groups;
+};
+
 /* What the tokens say. JSON arrays are texts that begin with `[`. */
 struct token_facts {
     struct cw_str tenant;
@@ -18,6 +25,8 @@ struct token_facts {
     struct cw_str scope;       /* granted, space-separated */
     struct cw_str roles;       /* JSON array */
     struct cw_str permissions; /* JSON array */
+    struct cw_str groups;      /* JSON array */
+    struct token_names names;
     struct cw_str username;
     struct cw_str name; /* may be empty */
     struct cw_str email;

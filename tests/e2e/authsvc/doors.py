@@ -145,6 +145,12 @@ class Rest:
     def mfa_verify(self, mfa_token, client=None, domain=HOST, address=None, **members):
         return self.call("mfa/verify", domain=domain, address=address, mfa_token=mfa_token, client_id=client, **members)
 
+    def password_change(self, old, new, token=None, domain=HOST, address=None, **members):
+        return self.call("password/change", token, domain, address, old_password=old, new_password=new, **members)
+
+    def password_reset(self, code, new, domain=HOST, address=None):
+        return self.call("password/reset", None, domain, address, code=code, new_password=new)
+
     def mfa(self, token, domain=HOST):
         return self.send("GET", "/auth/v1/mfa", token, domain=domain)
 
@@ -232,6 +238,12 @@ class Grpc:
 
     def mfa_verify(self, mfa_token, **fields):
         return self.call("VerifyMfa", mfa_token=mfa_token, **fields)
+
+    def password_change(self, old, new, token=None, domain=HOST, address=None, **fields):
+        return self.call("ChangePassword", self.members, token, domain, address, old_password=old, new_password=new, **fields)
+
+    def password_reset(self, code, new, domain=HOST, address=None):
+        return self.call("ResetPassword", self.members, None, domain, address, code=code, new_password=new)
 
     def mfa(self, token, domain=HOST):
         return self.call("GetMfa", self.members, token, domain)

@@ -179,19 +179,20 @@ def test_users_are_managed_offline(authsvc):
     assert run("user", "add", *user, ANNA.upper(), "--if-absent", typed="another\n").returncode == 0
     assert run("user", "add", *user, "empty", typed="\n").returncode == 1
     assert run("user", "add", "--config", authsvc.config, "--tenant", "nowhere", "--username", "a", typed="x\n").returncode == 1
-    assert run("user", "add", *user, "bob", "--roles", "nurse", typed="päss\n").returncode == 0
-    assert run("user", "set-password", *user, ANNA, typed="changed\n").returncode == 0
-    assert run("user", "set-password", *user, "nobody", typed="changed\n").returncode == 1
+    assert run("user", "add", *user, "bob", "--roles", "nurse", typed="päss wörd für den böb\n").returncode == 0
+    assert run("user", "set-password", *user, ANNA, typed="changed for good reasons\n").returncode == 0
+    assert run("user", "set-password", *user, ANNA, typed="clinicwave 2026 !!\n").returncode == 1  # the rules hold here, too
+    assert run("user", "set-password", *user, "nobody", typed="changed for good reasons\n").returncode == 1
     assert run("user", "disable", *user, "bob").returncode == 0
     assert run("user", "fly", *user, "bob").returncode == 64
     assert run("user").returncode == 64
     door = Rest(authsvc.start())
     assert door.login(password=PASSWORD).reason == "credentials_invalid"
-    assert door.login(password="changed").reason is None
+    assert door.login(password="changed for good reasons").reason is None
     # Blocked is told only to who knows the password.
     assert door.login("bob", "wrong").reason == "credentials_invalid"
-    assert door.login("bob", "päss").reason == "account_blocked"
-    assert door.login("bob", "pa\u0308ss").reason == "account_blocked"  # the same password, typed in another form
+    assert door.login("bob", "päss wörd für den böb").reason == "account_blocked"
+    assert door.login("bob", "pa\u0308ss wörd für den böb").reason == "account_blocked"  # the same password, typed in another form
 
 
 def test_a_disabled_user_is_not_refreshed(authsvc):

@@ -2,7 +2,7 @@
 import grpc
 import pytest
 
-from tests.e2e.authsvc.doors import HOST, Grpc, Rest
+from tests.e2e.authsvc.doors import HOST, PASSWORD, Grpc, Rest
 from tests.support import rpc
 from tests.support.programs import until
 from tests.support.stack import Sidecar
@@ -61,6 +61,17 @@ def test_tokens_that_were_refreshed_end_with_their_session(authsvc, sidecar):
     assert d.refresh(first["refresh_token"]).reason == "refresh_invalid"  # stolen: the session is over
     for t in (first, second, third):
         assert reason(sidecar, t["access_token"]) == "token_revoked"
+
+
+@pytest.mark.parametrize("door", [Rest, Grpc])
+def test_after_a_change_of_password_the_other_sessions_are_refused(authsvc, sidecar, door):
+    d = door(authsvc)
+    gone, stays = d.login().tokens, d.login().tokens
+    for t in (gone, stays):
+        allowed(sidecar, t["access_token"])
+    assert d.password_change(PASSWORD, "another one, just as good", stays["access_token"]).reason is None
+    assert reason(sidecar, gone["access_token"]) == "token_revoked"
+    assert reason(sidecar, stays["access_token"]) == "allow"
 
 
 def test_revocations_survive_crashes_of_both(authsvc, sidecar, directory):

@@ -72,6 +72,7 @@ static struct tenant_set *make_tenants(void)
         .refresh_absolute_ms = 7200000,
         .refresh_grace_ms = 30000,
         .sessions_max = 3,
+        .password = {8, 64},
         .clients = clients,
         .n_clients = 1,
     };
