@@ -95,10 +95,13 @@ enum cw_err store_tenant_set_disabled(struct store *store, struct cw_str name, b
 
 static enum cw_err remove_all(struct db_tx *tx, struct cw_str name)
 {
-    static const enum db_statement of_others[] = {
-        DB_TENANT_REMOVE_USERS,      DB_TENANT_REMOVE_GROUPS,      DB_TENANT_REMOVE_KEYS,
-        DB_TENANT_REMOVE_CHALLENGES, DB_TENANT_REMOVE_REVOCATIONS, DB_TENANT_REMOVE_THROTTLE,
-        DB_TENANT_REMOVE};
+    static const enum db_statement of_others[] = {DB_TENANT_REMOVE_USERS,
+                                                  DB_TENANT_REMOVE_GROUPS,
+                                                  DB_TENANT_REMOVE_KEYS,
+                                                  DB_TENANT_REMOVE_CHALLENGES,
+                                                  DB_TENANT_REMOVE_REVOCATIONS,
+                                                  DB_TENANT_REMOVE_THROTTLE,
+                                                  DB_TENANT_REMOVE};
     const struct db_value args[] = {db_text(name)};
     uint64_t version = 0;
     int64_t changes = 0;

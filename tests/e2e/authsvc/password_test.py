@@ -2,6 +2,7 @@
 import concurrent.futures
 
 import pytest
+import yaml
 
 from tests.e2e.authsvc.doors import ANNA, DOORS, HOST, PASSWORD, Rest, document
 from tests.e2e.authsvc.mfa_test import asked, enrol
@@ -248,3 +249,33 @@ def test_grpc_refuses_the_same(shared, method, fields):
     assert rpc.message(f"clinicwave.identity.v1.{method}Request")
     outcome = door.outcome(lambda: getattr(door.stub, method)(domain=HOST, **fields))
     assert outcome.reason == "request_malformed", outcome
+
+
+def test_a_hash_with_other_parameters_is_replaced_at_login(start):
+    authsvc = start()
+    configuration = yaml.safe_load(authsvc.config.read_text())
+    configuration["authsvc"]["password"]["iterations"] = 2
+    authsvc.stop()
+    authsvc.config.write_text(yaml.safe_dump(configuration))
+    door = Rest(authsvc.start())
+    assert door.login(password="wrong").reason == "credentials_invalid" and '"rehashed"' not in authsvc.process.log()
+    assert door.login().reason is None
+    assert authsvc.process.log().count('"rehashed"') == 1
+    assert door.login().reason is None  # and is good
+    assert authsvc.process.log().count('"rehashed"') == 1
+
+
+def peak_kib(pid):
+    return int(next(line for line in open(f"/proc/{pid}/status") if line.startswith("VmHWM")).split()[1])
+
+
+def test_a_flood_of_logins_costs_the_memory_of_those_that_run(start):
+    """48 at once, of which one is hashed: without a bound they would need 48 times 19 MiB."""
+    authsvc = start(authsvc={"password": {"memory": "19MiB", "iterations": 1}, "login": {"threads": 1, "queue": 64}})
+    door = Rest(authsvc)
+    assert door.login().reason is None
+    before = peak_kib(authsvc.process.pid)
+    with concurrent.futures.ThreadPoolExecutor(48) as pool:
+        reasons = list(pool.map(lambda _: door.login().reason, range(96)))
+    assert reasons.count(None) > 48
+    assert peak_kib(authsvc.process.pid) - before < 64 * 1024

@@ -100,6 +100,29 @@ def test_users_are_administered(cwctl, authsvc):
     refused(cwctl("users", "disable", "--tenant", "clinicwave", "nobody@clinicwave.com"), "not_found")
 
 
+def test_passwords_are_reset_and_expired_without_being_learned(cwctl, authsvc):
+    door = Rest(authsvc)
+    code = done(cwctl("users", "reset-password", "--tenant", "clinicwave", ANNA, "--life", "60")).strip()
+    assert door.password_reset(code, "a wholly new one").reason is None
+    done(cwctl("users", "expire-password", "--tenant", "clinicwave", ANNA))
+    assert door.login(password="a wholly new one").reason == "password_expired"
+    refused(cwctl("users", "reset-mfa", "--tenant", "clinicwave", ANNA), "not_found")
+    refused(cwctl("users", "reset-password", "--tenant", "clinicwave", "nobody@clinicwave.com"), "not_found")
+
+
+def test_groups_are_administered(cwctl, authsvc):
+    door = Rest(authsvc)
+    done(cwctl("groups", "put", "--tenant", "clinicwave", "ward 3", "--roles", "nurse", "--permissions", "files:read,files:write", "--description", "third floor"))
+    done(cwctl("groups", "join", "--tenant", "clinicwave", "--group", "ward 3", ANNA))
+    assert done(cwctl("groups", "list", "--tenant", "clinicwave")).strip() == "ward 3  roles nurse  permissions files:read,files:write  third floor"
+    assert done(cwctl("groups", "members", "--tenant", "clinicwave", "ward 3")).strip() == ANNA
+    assert "nurse" in door.userinfo(door.login().tokens["access_token"]).tokens["roles"]
+    done(cwctl("groups", "leave", "--tenant", "clinicwave", "--group", "ward 3", ANNA))
+    refused(cwctl("groups", "leave", "--tenant", "clinicwave", "--group", "ward 3", ANNA), "not_found")
+    done(cwctl("groups", "remove", "--tenant", "clinicwave", "ward 3"))
+    assert not done(cwctl("groups", "list", "--tenant", "clinicwave")).strip()
+
+
 def test_sessions_are_listed_and_everything_can_be_revoked(cwctl, authsvc):
     door = Rest(authsvc)
     a, b = door.login().tokens, door.login().tokens
