@@ -250,6 +250,27 @@ def test_a_second_factor_is_set_up_and_asked_for(person):
     mia.page.wait_for_selector("text=9 recovery codes are left")
 
 
+def test_a_changed_password_ends_the_other_sessions(person):
+    lea, elsewhere = person().sign_in("lea@clinicwave.com"), person().sign_in("lea@clinicwave.com")
+    lea.visit("Account")
+
+    def change(new):
+        for field, value in (("#old-password", lea.route.password), ("#new-password", new), ("#new-password-again", new)):
+            lea.page.fill(field, value)
+        lea.page.click("#change-password")
+    change("short")
+    assert lea.page.wait_for_selector("#password-form [role=alert]").inner_text() == "The new password is too short."
+    change("seven quiet herons at dawn")
+    lea.page.wait_for_selector("text=The password is changed.")
+    lea.picture("17-password")
+    assert lea.barriers() == []
+    elsewhere.page.click("#reload")
+    assert notice(elsewhere.page).startswith("Your session has ended")
+    elsewhere.sign_in("lea@clinicwave.com", "seven quiet herons at dawn")
+    lea.visit("Files")
+    assert lea.tokens()
+
+
 def test_a_user_of_an_identity_provider_has_the_same_portal(person, route):
     anna = person().sign_in()
     anna.page.set_input_files("#upload", files=[{"name": "clinicwave's.txt", "mimeType": "text/plain", "buffer": b"not abott's"}])
