@@ -21,12 +21,6 @@ static void row_done(struct book_row *row)
     free(row->problem);
 }
 
-static int compare(struct cw_str a, struct cw_str b)
-{
-    int order = memcmp(a.p, b.p, CW_MIN(a.n, b.n));
-    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 /* Where the name is or belongs. */
 static size_t position(const struct book *book, struct cw_str name)
 {
@@ -34,7 +28,7 @@ static size_t position(const struct book *book, struct cw_str name)
     size_t high = book->n;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (compare(cw_str(book->rows[mid].name), name) < 0) {
+        if (cw_str_order(cw_str(book->rows[mid].name), name) < 0) {
             low = mid + 1;
         } else {
             high = mid;
@@ -178,7 +172,7 @@ static enum cw_err keep_row(void *ctx, struct cw_str name)
     struct names *names = ctx;
     struct book *book = names->book;
     size_t at = names->kept;
-    while (at < book->n && compare(cw_str(book->rows[at].name), name) < 0) {
+    while (at < book->n && cw_str_order(cw_str(book->rows[at].name), name) < 0) {
         at++;
     }
     for (size_t i = names->kept; i < at; i++) {

@@ -234,12 +234,6 @@ static struct book_entry entry_of_configured(const struct tenant *tenant)
     return (struct book_entry){.name = tenant->name, .configured = true, .tenant = tenant};
 }
 
-static bool comes_after(struct cw_str a, struct cw_str b)
-{
-    int order = memcmp(a.p, b.p, CW_MIN(a.n, b.n));
-    return order != 0 ? order > 0 : a.n > b.n;
-}
-
 /* Two lists in the order of names, merged. */
 static enum cw_err list(struct book *book, struct cw_str after, size_t max,
                         enum cw_err (*each)(void *ctx, const struct book_entry *entry), void *ctx)
@@ -250,11 +244,11 @@ static enum cw_err list(struct book *book, struct cw_str after, size_t max,
     while (max > 0 && (i < book->n || k < n_configured)) {
         const struct tenant *tenant = k < n_configured ? book->configured->tenants[k] : NULL;
         bool stored = tenant == NULL ||
-                      (i < book->n && comes_after(tenant->name, cw_str(book->rows[i].name)));
+                      (i < book->n && cw_str_order(tenant->name, cw_str(book->rows[i].name)) > 0);
         struct book_entry entry = stored ? entry_of(&book->rows[i]) : entry_of_configured(tenant);
         i += stored;
         k += !stored;
-        if (comes_after(entry.name, after)) {
+        if (cw_str_order(entry.name, after) > 0) {
             TRY(each(ctx, &entry));
             max--;
         }

@@ -159,12 +159,12 @@ static size_t position(const struct keyring *ring, struct cw_str tenant, bool *r
     while (low < high) {
         size_t mid = low + (high - low) / 2;
         struct cw_str name = cw_str(ring->sets[mid]->tenant);
-        int order = memcmp(name.p, tenant.p, CW_MIN(name.n, tenant.n));
-        if (order == 0 && name.n == tenant.n) {
+        int order = cw_str_order(name, tenant);
+        if (order == 0) {
             *ret_found = true;
             return mid;
         }
-        if (order < 0 || (order == 0 && name.n < tenant.n)) {
+        if (order < 0) {
             low = mid + 1;
         } else {
             high = mid;

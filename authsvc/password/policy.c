@@ -22,22 +22,16 @@ struct password_blocklist {
     size_t n; /* sorted */
 };
 
-static int compare(struct cw_str a, struct cw_str b)
-{
-    int order = memcmp(a.p, b.p, CW_MIN(a.n, b.n));
-    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 /* --- the lists -------------------------------------------------------------------------- */
 
 static int compare_words(const void *a, const void *b)
 {
-    return compare(*(const struct cw_str *)a, *(const struct cw_str *)b);
+    return cw_str_order(*(const struct cw_str *)a, *(const struct cw_str *)b);
 }
 
 static int compare_common(const void *key, const void *row)
 {
-    return compare(*(const struct cw_str *)key, cw_str(*(const char *const *)row));
+    return cw_str_order(*(const struct cw_str *)key, cw_str(*(const char *const *)row));
 }
 
 static bool listed(const struct password_blocklist *list, struct cw_str word)

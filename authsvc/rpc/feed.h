@@ -1,4 +1,4 @@
-/* The feed of tenants for the sidecars: TenantService.Watch on authsvc.sock (DESIGN 13). */
+/* The feed of tenants for the sidecars: TenantService.Watch on authsvc.sock (docs/AUTHSVC.md). */
 #ifndef AUTHSVC_RPC_FEED_H
 #define AUTHSVC_RPC_FEED_H
 

@@ -26,8 +26,7 @@ void feed_list_done(struct feed_list *list)
 
 static int compare(const struct tenant *a, const struct tenant *b)
 {
-    int order = memcmp(a->name.p, b->name.p, CW_MIN(a->name.n, b->name.n));
-    return order != 0 ? order : (a->name.n > b->name.n) - (a->name.n < b->name.n);
+    return cw_str_order(a->name, b->name);
 }
 
 /* Both lists are in the order of names: `at` walks along. */

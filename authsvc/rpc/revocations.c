@@ -29,6 +29,7 @@ struct watcher {
     struct cw_rpc_stream *stream; /* a reference */
     bool joined;                  /* has got its snapshot */
     uint64_t applied;
+    bool late; /* let somebody wait in vain; not waited for before its next word */
 };
 
 struct revocations {
@@ -303,6 +304,7 @@ static void on_message(struct cw_rpc_stream *stream, const ProtobufCMessage *mes
     struct watcher *watcher = find(r, stream);
     if (watcher != NULL) {
         watcher->applied = request->number;
+        watcher->late = false;
         pthread_cond_broadcast(&r->acks);
     } else if (r->stopping) {
         err = CW_SHUTTING_DOWN;
@@ -413,11 +415,19 @@ void revocations_free(struct revocations *r)
 static bool all_applied(const struct revocations *r, uint64_t number)
 {
     for (size_t i = 0; i < r->n; i++) {
-        if (r->watchers[i].applied < number) {
+        if (r->watchers[i].applied < number && !r->watchers[i].late) {
             return false;
         }
     }
     return true;
+}
+
+/* With the lock held: a sidecar that stands still costs one logout its wait, not each. */
+static void stop_waiting(struct revocations *r, uint64_t number)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        r->watchers[i].late = r->watchers[i].late || r->watchers[i].applied < number;
+    }
 }
 
 void revocations_poke(struct revocations *r)
@@ -439,6 +449,9 @@ void revocations_announce(struct revocations *r, unsigned wait_ms)
     int rc = 0;
     while (known && rc == 0 && !r->stopping && !all_applied(r, number)) {
         rc = pthread_cond_timedwait(&r->acks, &r->lock, &until);
+    }
+    if (rc != 0) {
+        stop_waiting(r, number);
     }
     pthread_mutex_unlock(&r->lock);
 }

@@ -1,4 +1,5 @@
-/* The feed of revocations for the sidecars: RevocationService.Watch on authsvc.sock (DESIGN 10). */
+/* The feed of revocations for the sidecars: RevocationService.Watch on authsvc.sock
+ * (docs/AUTHSVC.md). */
 #ifndef AUTHSVC_RPC_REVOCATIONS_H
 #define AUTHSVC_RPC_REVOCATIONS_H
 

@@ -56,24 +56,18 @@ void tenant_set_unref(struct tenant_set *set)
 
 /* --- making a set ----------------------------------------------------------------------- */
 
-static int compare_str(struct cw_str a, struct cw_str b)
-{
-    int order = memcmp(a.p, b.p, CW_MIN(a.n, b.n));
-    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 static int compare_domains(const void *a, const void *b)
 {
     const struct tenant_domain *x = a;
     const struct tenant_domain *y = b;
-    return compare_str(x->domain, y->domain);
+    return cw_str_order(x->domain, y->domain);
 }
 
 static int compare_names(const void *a, const void *b)
 {
     const struct tenant *const *x = a;
     const struct tenant *const *y = b;
-    return compare_str((*x)->name, (*y)->name);
+    return cw_str_order((*x)->name, (*y)->name);
 }
 
 /* Sorts; CW_CONFLICT where two entries are equal. */

@@ -1,4 +1,5 @@
-/* Signs JWTs. The only place that knows libjwt, and it never verifies with it (DESIGN 16). */
+/* Signs JWTs. The only place that knows libjwt, and it never verifies with it
+ * (docs/decisions/0002). */
 #ifndef AUTHSVC_TOKEN_MINT_H
 #define AUTHSVC_TOKEN_MINT_H
 

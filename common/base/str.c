@@ -14,6 +14,13 @@ bool cw_str_eq(struct cw_str a, struct cw_str b)
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+int cw_str_order(struct cw_str a, struct cw_str b)
+{
+    size_t n = CW_MIN(a.n, b.n);
+    int order = n > 0 ? memcmp(a.p, b.p, n) : 0; /* an empty one may have no bytes to point at */
+    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
+}
+
 bool cw_str_is(struct cw_str a, const char *b)
 {
     return cw_str_eq(a, cw_str(b));

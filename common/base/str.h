@@ -26,6 +26,8 @@ struct cw_str cw_str(const char *cstr);
 
 bool cw_str_eq(struct cw_str a, struct cw_str b);
 bool cw_str_is(struct cw_str a, const char *b);
+/* Order by bytes, as for qsort(3); a prefix comes before what it begins. */
+int cw_str_order(struct cw_str a, struct cw_str b);
 /* ASCII letters only, whatever the locale. */
 bool cw_str_eq_nocase(struct cw_str a, struct cw_str b);
 bool cw_str_starts(struct cw_str s, struct cw_str prefix);

@@ -24,8 +24,8 @@ static void told(const struct cw_checks *checks, const char *name, bool passed,
     }
 }
 
-/* The set has no key for this token: refuse, wait or give up (DESIGN: 401 only if it is known that
- * the issuer publishes none). True: look again. */
+/* The set has no key for this token: refuse, wait or give up (docs/decisions/0009: 401 only if it
+ * is known that the issuer publishes none). True: look again. */
 static bool ask_keys(struct issuer *issuer, const struct cw_token *token, const struct cw_jwks *set,
                      bool last, struct cw_key_waiter *waiter, enum verify_state *ret_state,
                      struct verify_result *result)

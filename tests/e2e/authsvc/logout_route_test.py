@@ -1,4 +1,6 @@
 """From logout to refusal: what authsvc revokes, the sidecar refuses on the very next decision, also after crashes."""
+import time
+
 import grpc
 import pytest
 
@@ -49,6 +51,25 @@ def test_after_logout_the_very_next_decision_refuses(authsvc, sidecar, door, cac
     assert d.end_session(stays["access_token"], stays["session_id"]).reason is None
     assert reason(sidecar, stays["access_token"]) == "token_revoked"
     assert reason(sidecar, d.login().tokens["access_token"]) == "allow"
+
+
+def test_a_sidecar_that_stands_still_costs_one_logout_its_wait(authsvc, sidecar):
+    d = Rest(authsvc)
+    gone = [d.login().tokens for _ in range(3)]
+    allowed(sidecar, gone[0]["access_token"])
+    sidecar.process.pause()
+    took = []
+    for tokens in gone:
+        began = time.monotonic()
+        assert d.logout(refresh_token=tokens["refresh_token"]).reason is None
+        took.append(time.monotonic() - began)
+    assert took[0] >= 0.9 and max(took[1:]) < 0.9, took
+    sidecar.process.go_on()
+    for tokens in gone:
+        until("its revocation has arrived", lambda: reason(sidecar, tokens["access_token"]) == "token_revoked")
+    last = d.login().tokens
+    assert d.logout(refresh_token=last["refresh_token"]).reason is None
+    assert reason(sidecar, last["access_token"]) == "token_revoked"
 
 
 def test_tokens_that_were_refreshed_end_with_their_session(authsvc, sidecar):

@@ -18,6 +18,12 @@ static void strings_are_compared_by_bytes_or_without_case(void **state)
     assert_true(cw_str_is(CW_STR("abc"), "abc"));
     assert_false(cw_str_is(CW_STR("abc"), "abcd"));
     assert_false(cw_str_is(CW_STR("abc\0"), "abc"));
+    assert_true(cw_str_order(CW_STR("a"), CW_STR("b")) < 0);
+    assert_true(cw_str_order(CW_STR("b"), CW_STR("ab")) > 0);
+    assert_true(cw_str_order(CW_STR("ab"), CW_STR("a")) > 0);
+    assert_int_equal(0, cw_str_order(CW_STR("ab"), CW_STR("ab")));
+    assert_true(cw_str_order((struct cw_str){0}, CW_STR("a")) < 0);
+    assert_int_equal(0, cw_str_order((struct cw_str){0}, (struct cw_str){0}));
     assert_true(cw_str_eq_nocase(CW_STR("Bearer"), CW_STR("bEARER")));
     assert_false(cw_str_eq_nocase(CW_STR("[x"), CW_STR("{x")));
     assert_false(cw_str_eq_nocase(CW_STR("\xc3\xa4"), CW_STR("\xc3\x84")));
