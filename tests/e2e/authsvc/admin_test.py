@@ -56,7 +56,7 @@ def test_what_cannot_be_a_user_is_refused(admin, fields, reason):
 
 def test_unknown_users_are_not_found(admin):
     for call in (lambda: admin.stub.GetUser(tenant="clinicwave", username=BOB), lambda: admin.stub.DisableUser(tenant="clinicwave", username=BOB),
-                 lambda: admin.stub.SetPassword(tenant="clinicwave", username=BOB, password=b"something long"),
+                 lambda: admin.stub.SetPassword(tenant="clinicwave", username=BOB, password=b"something long enough"),
                  lambda: admin.stub.UpdateUser(tenant="clinicwave", user=managed(username=BOB), fields=["name"]),
                  lambda: admin.stub.ListUserSessions(tenant="clinicwave", username=BOB)):
         assert refused(call)[0] == "not_found"

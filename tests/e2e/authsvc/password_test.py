@@ -1,5 +1,6 @@
 """Passwords change, over both doors: by their user, when they have expired, by a one-time code; and what nobody learns by it."""
 import concurrent.futures
+import os
 
 import pytest
 import yaml
@@ -271,6 +272,7 @@ def peak_kib(pid):
 
 def test_a_flood_of_logins_costs_the_memory_of_those_that_run(start):
     """48 at once, of which one is hashed: without a bound they would need 48 times 19 MiB."""
+    kept = 256 * 1024 if os.environ.get("CW_PRELOAD") else 0  # AddressSanitizer keeps that much of what was freed
     authsvc = start(authsvc={"password": {"memory": "19MiB", "iterations": 1}, "login": {"threads": 1, "queue": 64}})
     door = Rest(authsvc)
     assert door.login().reason is None
@@ -278,4 +280,4 @@ def test_a_flood_of_logins_costs_the_memory_of_those_that_run(start):
     with concurrent.futures.ThreadPoolExecutor(48) as pool:
         reasons = list(pool.map(lambda _: door.login().reason, range(96)))
     assert reasons.count(None) > 48
-    assert peak_kib(authsvc.process.pid) - before < 64 * 1024
+    assert peak_kib(authsvc.process.pid) - before < 64 * 1024 + kept
