@@ -90,3 +90,15 @@ def test_health_and_metrics_are_there_and_not_in_the_log(demo, directory):
 def test_metrics_have_no_door(demo):
     """Also not from loopback, where a reverse proxy on the same host would come from."""
     assert (get(demo, "/metrics").status, get(demo, "/metrics").reason) == (404, "route_unknown")
+
+
+SERVICES_KEEP_S = 10  # common/http/server.h: idle_ms; what authsvc and storage-service take
+
+
+def test_idle_connections_are_given_up_before_the_services_give_them_up():
+    text = source("deploy/demo/nginx.conf").read_text()
+    upstreams = re.findall(r"^    upstream (\w+) \{(.*?)^    \}", text, re.S | re.M)
+    assert {name for name, _ in upstreams} == {"authsvc", "storage"}
+    for name, body in upstreams:
+        assert "keepalive 16;" in body
+        assert int(re.search(r"keepalive_timeout (\d+)s;", body)[1]) * 2 <= SERVICES_KEEP_S, name
