@@ -37,8 +37,9 @@ struct transfer {
     struct cw_buf body;
     size_t n_headers; /* bytes */
     bool too_large;
-    bool refused;        /* the address is not loopback */
-    bool plain, private; /* http: only loopback, or private addresses, too */
+    bool refused;               /* the address is not loopback */
+    bool plain;                 /* http */
+    enum cw_http_plain allowed; /* to which addresses */
     _Atomic bool cancelled;
     bool added; /* to the multi handle; loop thread only */
     struct timespec started;
@@ -132,13 +133,18 @@ static bool is_private(const struct sockaddr *address)
     return found;
 }
 
+bool cw_http_plain_allowed(enum cw_http_plain plain, const struct sockaddr *address)
+{
+    return (plain != CW_HTTP_PLAIN_NEVER && is_loopback(address)) ||
+           (plain == CW_HTTP_PLAIN_PRIVATE && is_private(address));
+}
+
 /* The address that a name resolved to decides, not the name. */
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct transfer *transfer = arg;
     (void)purpose;
-    if (transfer->plain && !is_loopback(&address->addr) &&
-        !(transfer->private && is_private(&address->addr))) {
+    if (transfer->plain && !cw_http_plain_allowed(transfer->allowed, &address->addr)) {
         transfer->refused = true;
         return CURL_SOCKET_BAD;
     }
@@ -275,7 +281,7 @@ static enum cw_err transfer_new(struct cw_http_client *client, const struct cw_h
     size_t max_body = fetch->max_body ? fetch->max_body : DEFAULT_BODY;
     transfer->client = client;
     transfer->plain = plain;
-    transfer->private = fetch->plain == CW_HTTP_PLAIN_PRIVATE;
+    transfer->allowed = fetch->plain;
     transfer->body.max = max_body + 1;
     transfer->easy = curl_easy_init();
     clock_gettime(CLOCK_MONOTONIC, &transfer->started);

@@ -18,6 +18,10 @@ enum cw_http_plain {
     CW_HTTP_PLAIN_PRIVATE,
 };
 
+struct sockaddr;
+/* Whether plain http may connect to this address. Exported for tests. */
+bool cw_http_plain_allowed(enum cw_http_plain plain, const struct sockaddr *address);
+
 struct cw_http_fetch {
     const char *method; /* NULL: GET, or POST with a body */
     const char *url;

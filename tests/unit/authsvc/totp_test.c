@@ -75,18 +75,11 @@ static void only_six_digits_are_a_code(void **state)
     (void)state;
     int64_t step = 0;
     assert_int_equal(check_at("287 082", 45, 0, &step), CW_OK);
-    static const char *const wrong[] = {"",
-                                        "28708",
-                                        "2870820",
-                                        "28708a",
-                                        "-287082",
-                                        "0287082",
-                                        "287082\n",
-                                        "\xd9\xa2"
-                                        "87082",
-                                        "287083",
-                                        "0x287082",
-                                        "      "};
+    static const char arabic[] = "\xd9\xa2"
+                                 "87082";
+    static const char *const wrong[] = {"",        "28708",    "2870820",  "28708a",
+                                        "-287082", "0287082",  "287082\n", arabic,
+                                        "287083",  "0x287082", "      "};
     for (size_t i = 0; i < CW_ARRAY_SIZE(wrong); i++) {
         assert_int_equal(check_at(wrong[i], 45, 0, &step), CW_MFA_INVALID);
     }
