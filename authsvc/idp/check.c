@@ -51,6 +51,11 @@ static void check_keys(struct checking *c)
     struct upstream *u = upstream_get(c->idp, c->tenant);
     struct cw_jwks *set = u != NULL ? cw_key_source_get(u->keys) : NULL;
     bool fits = false;
+    /* A provider that has just become known: its keys are on the way. */
+    if (set == NULL && u != NULL &&
+        idp_wait_for_key(c->idp, u->keys, NULL, (struct cw_str){0}) == CW_OK) {
+        set = cw_key_source_get(u->keys);
+    }
     for (size_t i = 0; set != NULL && i < t->n_algorithms; i++) {
         struct cw_jwk *found[CW_JWKS_CANDIDATES];
         size_t n = 0;

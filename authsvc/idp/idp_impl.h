@@ -66,6 +66,11 @@ CW_MUST_USE enum cw_err upstream_metadata(struct upstream *upstream, struct meta
 /* Starts what is due; milliseconds until it wants to be called again. */
 int64_t upstream_tick(struct idp *idp);
 
+/* `set` (NULL: there is none) has no key `kid` (empty: any): waits a few seconds for a newer one.
+ * CW_OK: look again. Else CW_KEY_UNKNOWN, CW_KEYS_UNAVAILABLE. */
+CW_MUST_USE enum cw_err idp_wait_for_key(struct idp *idp, struct cw_key_source *keys,
+                                         const struct cw_jwks *set, struct cw_str kid);
+
 void idp_tell(struct idp *idp, const struct idp_event *event);
 static inline int64_t idp_now_ms(const struct idp *idp)
 {

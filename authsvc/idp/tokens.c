@@ -38,9 +38,8 @@ static void wake(struct cw_key_waiter *waiter, bool late)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* The set has no key for this token: waits for a newer one. CW_OK: look again. */
-static enum cw_err wait_for_key(struct idp *idp, struct cw_key_source *keys,
-                                const struct cw_jwks *set, struct cw_str kid)
+enum cw_err idp_wait_for_key(struct idp *idp, struct cw_key_source *keys, const struct cw_jwks *set,
+                             struct cw_str kid)
 {
     struct key_wait w = {.waiter = {.wake = wake, .deadline_ms = idp_now_ms(idp) + KEY_WAIT_MS}};
     int64_t retry_ms = 0;
@@ -101,7 +100,7 @@ static enum cw_err verify_id(struct idp_call *call, struct cw_str id_token,
         err = cw_id_token_verify(id_token, &policy, set, cw_clock_wall_s(call->idp->options.clock),
                                  arena, &kid, ret);
         bool ask = err == CW_KEY_UNKNOWN || err == CW_KEYS_UNAVAILABLE;
-        enum cw_err asked = ask ? wait_for_key(call->idp, call->upstream->keys, set, kid) : err;
+        enum cw_err asked = ask ? idp_wait_for_key(call->idp, call->upstream->keys, set, kid) : err;
         cw_jwks_unref(set);
         if (!ask || asked != CW_OK) {
             return ask ? asked : err;
@@ -167,7 +166,8 @@ static enum cw_err check_parsed(struct idp *idp, const struct tenant *tenant,
                               &claims, NULL);
         bool ask = err == CW_KEY_UNKNOWN || err == CW_KEYS_UNAVAILABLE;
         enum cw_err asked =
-            ask ? wait_for_key(idp, upstream->keys, set, cw_jws_header_kid(&token->header)) : err;
+            ask ? idp_wait_for_key(idp, upstream->keys, set, cw_jws_header_kid(&token->header))
+                : err;
         cw_jwks_unref(set);
         if (!ask || asked != CW_OK) {
             return ask ? asked : err;

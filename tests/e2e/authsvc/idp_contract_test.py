@@ -3,6 +3,8 @@ import json
 import os
 import pathlib
 import subprocess
+import threading
+import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -140,6 +142,20 @@ def test_a_tenant_that_is_set_up_has_nothing_missing(directory, ending, one_idp)
     with_login = findings(world, username=BOB.encode(), password=BOBS_PASSWORD.encode())
     assert states(with_login) == {**FINE, "login": "fine", "audience of tokens": "fine", "refresh token": "fine"}
     until("what the check got is given back", lambda: len(one_idp.revoked) == 1)
+
+
+@pytest.mark.parametrize("status, state", [(200, "fine"), (500, "missing")])
+def test_keys_that_are_on_their_way_are_waited_for(directory, ending, one_idp, status, state):  # noqa: F811
+    asked = threading.Event()
+
+    def slow(request):
+        asked.wait(30)
+        time.sleep(0.5)  # the check is on its way by now; if not, it finds what it would have waited for
+        one_idp.send(request, one_idp.jwks() if status == 200 else {}, status)
+    one_idp.script = slow
+    world = start(directory, ending, one_idp)
+    asked.set()
+    assert states(findings(world))["keys"] == state
 
 
 REST = {"grant": ["connection", "audience", "scope"], "client": ["grant", "connection", "audience", "scope"], "connection": ["audience", "scope"],
