@@ -2,7 +2,8 @@
 usage: ./dev test [LANE…] [--quick] [--junit DIR]
 
 Runs the tests and closes with the logs of what failed and one line over all lanes: N passed, N failed, N skipped.
-Without a lane: everything that CI runs. A lane that cannot run is a failure.
+Without a lane: everything that CI runs. A lane that cannot run is a failure. Up to three targets that fail run once more,
+alone: what passes then counts as passed and is named as flaky, with its log; a sanitizer's report is never tried again.
 
   unit      modules, with clock, random and network injected
   attack    the attacks on tokens, each beside its accepted twin
@@ -33,10 +34,11 @@ import house
 import lint
 from house import BIN, ROOT, RUN, Failure, say, step
 
-# result: passed, failed, skipped; log: on one failed case of a target, what its programs wrote
+# result: passed, flaky, failed, skipped; log: on one failed case of a target, what its programs wrote
 Case = collections.namedtuple("Case", "suite name result detail log", defaults=[""])
 FUZZ_SECONDS = 5
 LOG_LINES, REPORT_LINES, LOGS_SHOWN = 100, 60, 30  # of a failed target's log: its end, a sanitizer's report; targets
+SECOND_RUNS = 3  # targets of a call that get a second run; more than that is no flicker
 REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: |== ERROR: libFuzzer")
 
 
@@ -125,7 +127,22 @@ def read_events(path):
 
 
 def bazel_tests(what, targets, *flags):
-    """Runs the tests of TARGETS; their cases. No test at all, or one that does not build, is a failed case."""
+    """Runs the tests of TARGETS; their cases. What fails gets a second run: see the usage."""
+    cases = run_once(what, targets, *flags)
+    failed = sorted({c.suite for c in cases if c.result == "failed" and c.suite.startswith("//")})
+    final = {c.suite for c in cases if c.result == "failed" and (c.name == "build" or REPORT.search(c.log))}
+    again = [label for label in failed if label not in final]
+    if not again or len(again) > SECOND_RUNS:
+        return cases
+    step(f"a second run of {', '.join(again)}")
+    second = run_once(what, again, *flags, "--local_test_jobs=1", "--nocache_test_results")
+    passed = {label for label in again if any(c.suite == label for c in second)
+              and not any(c.suite == label and c.result == "failed" for c in second)}
+    return [c._replace(result="flaky") if c.suite in passed and c.result == "failed" else c for c in cases]
+
+
+def run_once(what, targets, *flags):
+    """One call of bazel test; its cases. No test at all, or one that does not build, is a failed case."""
     with tempfile.TemporaryDirectory() as scratch:
         events = os.path.join(scratch, "events.json")
         fresh = ["--nocache_test_results"] if os.environ.get("CI") else []
@@ -226,7 +243,9 @@ def write_junit(directory, lane, cases, took):
                        failures=str(count(cases, "failed")), skipped=str(count(cases, "skipped")))
     for case in cases:
         e = xml.SubElement(root, "testcase", classname=case.suite, name=case.name)
-        if case.result != "passed":
+        if case.result == "flaky":
+            xml.SubElement(e, "flakyFailure", message=case.detail)  # as Maven Surefire writes it
+        elif case.result != "passed":
             xml.SubElement(e, "failure" if case.result == "failed" else "skipped", message=case.detail)
     xml.ElementTree(root).write(os.path.join(directory, lane + ".xml"), encoding="utf-8", xml_declaration=True)
 
@@ -236,7 +255,7 @@ def count(cases, result):
 
 
 def totals(cases):
-    return f"{count(cases, 'passed')} passed, {count(cases, 'failed')} failed, {count(cases, 'skipped')} skipped"
+    return f"{count(cases, 'passed') + count(cases, 'flaky')} passed, {count(cases, 'failed')} failed, {count(cases, 'skipped')} skipped"
 
 
 def main():
@@ -265,8 +284,8 @@ def main():
             cases = [Case(lane, "lane", "failed", str(e))]
         took = time.monotonic() - begun
         for case in cases:
-            if case.result == "failed":
-                say(f"  FAILED {case.suite} {case.name}" + (f": {case.detail}" if case.detail else ""))
+            if case.result in ("failed", "flaky"):
+                say(f"  {case.result.upper()} {case.suite} {case.name}" + (f": {case.detail}" if case.detail else ""))
         if options.junit:
             write_junit(options.junit, lane, cases, took)
         everything += cases
@@ -277,6 +296,9 @@ def main():
     step("all lanes")
     for row in rows:
         say(row)
+    for case in everything:
+        if case.result == "flaky":
+            say(f"  flaky: {case.suite} {case.name}: failed, and passed on a second run alone")
     say("")
     say(totals(everything))
     return 1 if count(everything, "failed") else 0

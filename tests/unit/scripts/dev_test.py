@@ -158,12 +158,14 @@ def events(tmp_path, *results):
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def run_lane(monkeypatch, capsys, tmp_path, *results, code=3):
-    """`./dev test` of one lane whose Bazel ends with these results; its exit code and all that it says."""
+def run_lane(monkeypatch, capsys, tmp_path, *results, code=3, second=None):
+    """`./dev test` of one lane whose Bazel ends with these results, in its second run with others; exit code and all that it says."""
     def bazel(*argv, quiet=False):
         path = next(a.split("=", 1)[1] for a in argv if a.startswith("--build_event_json_file="))
+        named = argv[argv.index("--") + 1:]
+        wanted = results if "//tests/unit/..." in named else [r for r in (second or results) if r[0] in named]
         with open(path, "w") as f:
-            f.write(events(tmp_path, *results))
+            f.write(events(tmp_path, *wanted))
         return code
     monkeypatch.setattr(house, "bazel", bazel)
     monkeypatch.setattr(house, "run", lambda *argv, **kwargs: subprocess.CompletedProcess(argv, 0))
@@ -192,6 +194,27 @@ def test_nothing_failed_shows_no_log(monkeypatch, capsys, tmp_path):
 def test_of_several_runs_the_failed_one_is_shown(monkeypatch, capsys, tmp_path):
     _, out = run_lane(monkeypatch, capsys, tmp_path, ("//t:x", "the good run\n", "PASSED"), ("//t:x", "the bad run\n", "FAILED"))
     assert "the bad run" in out and "the good run" not in out
+
+
+BAD = "[  FAILED  ] x\nwhy it failed\n"
+
+
+def test_what_passes_alone_in_a_second_run_is_named_as_flaky(monkeypatch, capsys, tmp_path):
+    code, out = run_lane(monkeypatch, capsys, tmp_path, ("//t:good", "[       OK ] fine\n", "PASSED"), ("//t:bad", BAD, "FAILED"),
+                         second=[("//t:bad", "[       OK ] x\n", "PASSED")])
+    assert code == 0 and out.endswith("2 passed, 0 failed, 0 skipped\n")
+    assert "FLAKY //t:bad x" in out and "why it failed" in out and "  flaky: //t:bad x" in out[out.index("== all lanes"):]
+
+
+@pytest.mark.parametrize("results, second", [
+    ([("//t:bad", BAD, "FAILED")], [("//t:bad", BAD, "FAILED")]),
+    ([("//t:bad", BAD, "FAILED")], [("//t:other", BAD, "PASSED")]),
+    ([("//t:bad", BAD + ASAN, "FAILED")], [("//t:bad", "", "PASSED")]),
+    ([(f"//t:{n}", BAD, "FAILED") for n in "abcd"], [(f"//t:{n}", "", "PASSED") for n in "abcd"])],
+    ids=["twice", "not run again", "a sanitizer's report", "many"])
+def test_what_is_no_flicker_stays_failed(monkeypatch, capsys, tmp_path, results, second):
+    code, out = run_lane(monkeypatch, capsys, tmp_path, *results, second=second)
+    assert code == 1 and out.endswith(f"0 passed, {len(results)} failed, 0 skipped\n") and "flaky" not in out
 
 
 def test_a_long_log_is_cut_to_its_end_and_the_sanitizers_report():
