@@ -3,7 +3,49 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "common/base/user.h"
+
+enum { OWNERS_MAX = 16, USER_NAME_MAX = 64 };
+
+/* The packaged programs' users (deploy/systemd). */
+static const char *const packaged[] = {"cw-sidecar", "cw-authsvc"};
+
+/* Users beside root and this one whose sockets are believed. A name that this host has not is left
+ * out: it owns nothing. */
+static size_t socket_owners(uid_t uids[OWNERS_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < CW_ARRAY_SIZE(packaged); i++) {
+        n += cw_user_find(packaged[i], &uids[n]) == CW_OK;
+    }
+    const char *named = getenv("CW_SOCKET_OWNERS");
+    struct cw_str rest = cw_str(named ? named : ""), word;
+    while (n < OWNERS_MAX && cw_str_word(&rest, ',', &word)) {
+        char name[USER_NAME_MAX];
+        bool whole = snprintf(name, sizeof name, "%.*s", CW_STR_ARG(word)) < USER_NAME_MAX;
+        n += whole && cw_user_find(name, &uids[n]) == CW_OK;
+    }
+    return n;
+}
+
+static bool owner_is_fine(const char *path, uid_t *ret_uid)
+{
+    struct stat st;
+    uid_t uids[OWNERS_MAX];
+    size_t n = socket_owners(uids);
+    if (lstat(path, &st) != 0) {
+        return true; /* not there: another message */
+    }
+    bool known = st.st_uid == 0 || st.st_uid == geteuid();
+    for (size_t i = 0; i < n; i++) {
+        known |= st.st_uid == uids[i];
+    }
+    *ret_uid = st.st_uid;
+    return known;
+}
 
 static bool has_sockets(const char *dir)
 {
@@ -72,9 +114,13 @@ enum cw_err remote_call_within(const char *run_dir, const char *name, const char
     snprintf(target, sizeof target, "unix:%s", path);
     ret_answer->err = cw_rpc_channel_new(target, 0, &channel);
     if (!ret_answer->err) {
-        cw_rpc_unary(channel, method, request, response, timeout_ms, false, ret_answer);
-        cw_rpc_channel_free(channel);
+        uid_t uids[OWNERS_MAX];
+        ret_answer->err = cw_rpc_channel_guard(channel, path, uids, socket_owners(uids));
     }
+    if (!ret_answer->err) {
+        cw_rpc_unary(channel, method, request, response, timeout_ms, false, ret_answer);
+    }
+    cw_rpc_channel_free(channel);
     return ret_answer->err;
 }
 
@@ -98,6 +144,13 @@ int remote_failed(const struct command *command, const char *run_dir, const char
     if (access(path, F_OK) != 0) {
         return command_failed(command, COMMAND_UNDECIDED,
                               "%s is not there: is the program running? (--run-dir DIR)", path);
+    }
+    uid_t owner = 0;
+    if (!owner_is_fine(path, &owner)) {
+        return command_failed(command, COMMAND_UNDECIDED,
+                              "%s belongs to user %u: not asked; believed are root, this user, "
+                              "%s, %s and whom CW_SOCKET_OWNERS names",
+                              path, (unsigned)owner, packaged[0], packaged[1]);
     }
     if (access(path, W_OK) != 0) {
         return command_failed(command, COMMAND_UNDECIDED,

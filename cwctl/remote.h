@@ -19,8 +19,9 @@ enum { REMOTE_TIMEOUT_MS = 5000, REMOTE_PATH_MAX = 108 };
 /* The socket's path; false where it would be longer than a socket's path may be. */
 bool remote_socket(const char *run_dir, const char *name, char ret_path[REMOTE_PATH_MAX]);
 
-/* One unary call on the socket NAME ("admin.sock"). The caller ends it with cw_rpc_answer_done,
- * also after a failure. */
+/* One unary call on the socket NAME ("admin.sock"), whose owner must be root, this user, one of the
+ * packaged programs' or one that CW_SOCKET_OWNERS names; CW_UNAVAILABLE else. The caller ends it
+ * with cw_rpc_answer_done, also after a failure. */
 enum cw_err remote_call(const char *run_dir, const char *name, const char *method,
                         const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
                         struct cw_rpc_answer *ret_answer);
