@@ -57,7 +57,8 @@ static void ngx_http_cw_discovery_put(ngx_http_cw_discovery_conf_t *conf,
     ngx_http_cw_app_t *app, ngx_http_cw_peers_t *peers,
     ngx_http_cw_watch_instance_t *instance);
 static ngx_http_cw_peer_t *ngx_http_cw_discovery_find(
-    ngx_http_cw_peers_t *peers, struct sockaddr *sockaddr, socklen_t socklen);
+    ngx_http_cw_peers_t *peers, uint64_t hash, struct sockaddr *sockaddr,
+    socklen_t socklen);
 
 
 static ngx_http_cw_discovery_t  ngx_http_cw_discovery;
@@ -508,7 +509,8 @@ ngx_http_cw_discovery_peers(ngx_http_cw_discovery_conf_t *conf,
     /* provisional: what is not told may still be there */
 
     for (i = 0; provisional && old && i < old->n && peers->n < n; i++) {
-        if (ngx_http_cw_discovery_find(peers, &old->peers[i].addr.sockaddr,
+        if (ngx_http_cw_discovery_find(peers, old->peers[i].hash,
+                                       &old->peers[i].addr.sockaddr,
                                        old->peers[i].socklen)
             == NULL)
         {
@@ -525,10 +527,15 @@ ngx_http_cw_discovery_put(ngx_http_cw_discovery_conf_t *conf,
     ngx_http_cw_app_t *app, ngx_http_cw_peers_t *peers,
     ngx_http_cw_watch_instance_t *instance)
 {
+    uint64_t                     hash;
     ngx_http_cw_peer_t          *peer, *old;
     ngx_http_cw_discovery_sh_t  *sh;
 
-    peer = ngx_http_cw_discovery_find(peers, &instance->addr.sockaddr,
+    sh = conf->shpool->data;
+    hash = ngx_http_cw_pick_hash((u_char *) &instance->addr,
+                                 instance->socklen);
+
+    peer = ngx_http_cw_discovery_find(peers, hash, &instance->addr.sockaddr,
                                       instance->socklen);
     if (peer) {
 
@@ -539,45 +546,55 @@ ngx_http_cw_discovery_put(ngx_http_cw_discovery_conf_t *conf,
     }
 
     peer = &peers->peers[peers->n++];
-    old = app->peers ? ngx_http_cw_discovery_find(app->peers,
+    old = app->peers ? ngx_http_cw_discovery_find(app->peers, hash,
                                                   &instance->addr.sockaddr,
                                                   instance->socklen)
                      : NULL;
 
     if (old) {
         *peer = *old;
-    }
 
-    if (old == NULL || (instance->up && !old->up)) {
-
-        /* new, or back: nothing is held against it */
-
-        sh = conf->shpool->data;
-        ngx_memzero(peer, sizeof(ngx_http_cw_peer_t));
-        peer->number = ++sh->peers;
+    } else {
+        peer->place = ++sh->peers;
+        peer->hash = hash;
         ngx_memcpy(&peer->addr, &instance->addr, instance->socklen);
         peer->socklen = instance->socklen;
     }
 
+    if (old == NULL || (instance->up && !old->up)) {
+
+        /* new, or back: nothing is held against it.  A slow start is for
+         * those that join others */
+
+        peer->number = ++sh->peers;
+        peer->fails = 0;
+        peer->pause = 0;
+        peer->marked = 0;
+        peer->current_weight = 0;
+        peer->since = ngx_current_msec;
+        peer->fresh = app->up != 0;
+    }
+
     if (peer->weight != (ngx_int_t) instance->weight) {
         peer->weight = instance->weight;
-        peer->effective_weight = instance->weight;
         peer->current_weight = 0;
     }
 
+    peer->zone = instance->zone;
     peer->up = instance->up;
     peer->secure = instance->secure;
 }
 
 
 static ngx_http_cw_peer_t *
-ngx_http_cw_discovery_find(ngx_http_cw_peers_t *peers,
+ngx_http_cw_discovery_find(ngx_http_cw_peers_t *peers, uint64_t hash,
     struct sockaddr *sockaddr, socklen_t socklen)
 {
     ngx_uint_t  i;
 
     for (i = 0; i < peers->n; i++) {
-        if (peers->peers[i].socklen == socklen
+        if (peers->peers[i].hash == hash
+            && peers->peers[i].socklen == socklen
             && ngx_memcmp(&peers->peers[i].addr, sockaddr, socklen) == 0)
         {
             return &peers->peers[i];

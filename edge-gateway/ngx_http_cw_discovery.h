@@ -13,36 +13,12 @@
 #include <ngx_core.h>
 
 #include "ngx_http_cw_link.h"
+#include "ngx_http_cw_pick.h"
 #include "ngx_http_cw_watch.h"
 
 
 #define NGX_HTTP_CW_APP_NAME_MAX   128
 #define NGX_HTTP_CW_APP_PEERS_MAX  1024
-
-
-typedef struct {
-    uint64_t                 number;         /* of this stay in the list */
-
-    ngx_sockaddr_t           addr;
-    socklen_t                socklen;
-
-    ngx_int_t                weight;
-    ngx_int_t                effective_weight;
-    ngx_int_t                current_weight;
-
-    ngx_uint_t               fails;
-    time_t                   accessed;
-    time_t                   checked;
-
-    unsigned                 up:1;
-    unsigned                 secure:1;
-} ngx_http_cw_peer_t;
-
-
-typedef struct {
-    ngx_uint_t               n;
-    ngx_http_cw_peer_t       peers[];
-} ngx_http_cw_peers_t;
 
 
 /* in the zone; never freed.  All but next and name under the zone's mutex */

@@ -61,6 +61,16 @@ static ngx_http_cw_counter_t  ngx_http_cw_counters[] = {
       "Connections made to the sidecar." },
     { "cw_gateway_link_ends_total", "",
       "Connections to the sidecar that ended." },
+    { "cw_gateway_picks_total", "{policy=\"round_robin\"}",
+      "Instances chosen for a request or its repetition." },
+    { "cw_gateway_picks_total", "{policy=\"least_conn\"}", NULL },
+    { "cw_gateway_picks_total", "{policy=\"hash\"}", NULL },
+    { "cw_gateway_picks_spilled_total", "",
+      "Picks of another zone: the own one has no usable instance." },
+    { "cw_gateway_picks_marked_total", "",
+      "Picks of an instance that is passed over, since all are." },
+    { "cw_gateway_instances_marked_total", "",
+      "Times that an instance was marked as one to pass over." },
 };
 
 

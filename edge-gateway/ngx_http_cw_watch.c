@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_cw_watch.h"
+#include "ngx_http_cw_pick.h"
 
 
 #define NGX_HTTP_CW_WATCH_VARINT  0
@@ -22,6 +23,7 @@ static ngx_int_t ngx_http_cw_watch_fields(ngx_str_t body,
     ngx_http_cw_watch_instance_t *instance, ngx_http_cw_watch_place_t *place);
 static ngx_int_t ngx_http_cw_watch_metadata(ngx_str_t entry,
     ngx_http_cw_watch_instance_t *instance);
+static ngx_int_t ngx_http_cw_watch_weight(ngx_str_t *value);
 static ngx_int_t ngx_http_cw_watch_place(
     ngx_http_cw_watch_instance_t *instance, ngx_http_cw_watch_place_t *place);
 
@@ -207,7 +209,7 @@ ngx_http_cw_watch_fields(ngx_str_t body,
 }
 
 
-/* an entry of the map; only the weight matters here */
+/* an entry of the map; only weight and zone matter here */
 
 static ngx_int_t
 ngx_http_cw_watch_metadata(ngx_str_t entry,
@@ -236,25 +238,45 @@ ngx_http_cw_watch_metadata(ngx_str_t entry,
 
     if (key.len == 6 && ngx_memcmp(key.data, "weight", 6) == 0) {
 
-        weight = 0;
+        weight = ngx_http_cw_watch_weight(&value);
 
-        if (value.len && value.len <= 4) {
-            for (rc = 0; rc < (ngx_int_t) value.len; rc++) {
-                if (value.data[rc] < '0' || value.data[rc] > '9') {
-                    weight = 0;
-                    break;
-                }
-
-                weight = weight * 10 + (value.data[rc] - '0');
-            }
-        }
-
-        if (weight > 0 && weight <= NGX_HTTP_CW_WEIGHT_MAX) {
+        if (weight > 0) {
             instance->weight = weight;
         }
+
+    } else if (key.len == 4 && ngx_memcmp(key.data, "zone", 4) == 0
+               && value.len)
+    {
+        instance->zone = ngx_http_cw_pick_hash(value.data, value.len);
     }
 
     return NGX_OK;
+}
+
+
+/* 0: it is none */
+
+static ngx_int_t
+ngx_http_cw_watch_weight(ngx_str_t *value)
+{
+    size_t     i;
+    ngx_int_t  weight;
+
+    if (value->len > 4) {
+        return 0;
+    }
+
+    weight = 0;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] < '0' || value->data[i] > '9') {
+            return 0;
+        }
+
+        weight = weight * 10 + (value->data[i] - '0');
+    }
+
+    return (weight <= NGX_HTTP_CW_WEIGHT_MAX) ? weight : 0;
 }
 
 

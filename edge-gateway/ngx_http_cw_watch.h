@@ -38,6 +38,7 @@ typedef struct {
 typedef struct {
     ngx_str_t            id;
     ngx_uint_t           weight;         /* 1 to NGX_HTTP_CW_WEIGHT_MAX */
+    uint64_t             zone;           /* hash of its name, 0: none */
     socklen_t            socklen;
 
     union {

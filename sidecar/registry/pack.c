@@ -44,29 +44,30 @@ static char *text(const char *s)
 
 /* All that a gateway has a use for: what anybody may write at length must not outgrow its message.
  */
-static struct cw_eureka_pairs gateway_metadata(struct cw_eureka_pairs pairs)
+static bool for_gateways(const struct cw_eureka_pair *pair)
 {
-    enum { WEIGHT_DIGITS = 8 };
-    for (size_t i = 0; i < pairs.n; i++) {
-        if (strcmp(pairs.p[i].key, "weight") == 0 && strlen(pairs.p[i].value) <= WEIGHT_DIGITS) {
-            return (struct cw_eureka_pairs){&pairs.p[i], 1};
-        }
-    }
-    return (struct cw_eureka_pairs){0};
+    enum { WEIGHT_DIGITS = 8, ZONE_MAX = 64 };
+    size_t n = strlen(pair->value);
+    return (strcmp(pair->key, "weight") == 0 && n <= WEIGHT_DIGITS) ||
+           (strcmp(pair->key, "zone") == 0 && n <= ZONE_MAX);
 }
 
-static enum cw_err pack_metadata(struct cw_arena *arena, struct cw_eureka_pairs pairs, Message *m)
+static enum cw_err pack_metadata(struct cw_arena *arena, struct cw_eureka_pairs pairs,
+                                 bool for_gateway, Message *m)
 {
     Pair *entries = cw_arena_alloc(arena, (pairs.n + 1) * sizeof(*entries));
     m->metadata = cw_arena_alloc(arena, (pairs.n + 1) * sizeof(Pair *));
     ENSURE(entries != NULL && m->metadata != NULL, CW_NO_MEMORY);
     for (size_t i = 0; i < pairs.n; i++) {
-        clinicwave__discovery__v1__instance__metadata_entry__init(&entries[i]);
-        entries[i].key = text(pairs.p[i].key);
-        entries[i].value = text(pairs.p[i].value);
-        m->metadata[i] = &entries[i];
+        if (for_gateway && !for_gateways(&pairs.p[i])) {
+            continue;
+        }
+        Pair *entry = &entries[m->n_metadata];
+        clinicwave__discovery__v1__instance__metadata_entry__init(entry);
+        entry->key = text(pairs.p[i].key);
+        entry->value = text(pairs.p[i].value);
+        m->metadata[m->n_metadata++] = entry;
     }
-    m->n_metadata = pairs.n;
     return CW_OK;
 }
 
@@ -89,11 +90,11 @@ static enum cw_err pack_item(struct cw_arena *arena, const struct registry_item 
         m->address = text(instance->eureka.ip_addr);
     }
     if (for_gateway) {
-        return pack_metadata(arena, gateway_metadata(instance->eureka.metadata), m);
+        return pack_metadata(arena, instance->eureka.metadata, true, m);
     }
     m->health_path = text(instance->health_path);
     m->unreachable = text(registry_reach_name(item->reach));
-    return pack_metadata(arena, instance->eureka.metadata, m);
+    return pack_metadata(arena, instance->eureka.metadata, false, m);
 }
 
 /* Those that take requests first, so that a bound cuts off the others. */

@@ -10,7 +10,7 @@ CONTEXTS = {"http": "NGX_HTTP_MAIN_CONF", "server": "NGX_HTTP_SRV_CONF", "locati
 
 def directives():
     table = ""
-    for name in ("module", "balancer"):
+    for name in ("module", "upstream"):
         text = source(f"edge-gateway/ngx_http_cw_{name}.c").read_text()
         table += text[text.index("_commands[] = {"):text.index("ngx_null_command")]
     flags = dict(re.findall(r'ngx_string\("(cw_\w+)"\),\s*([A-Z_|0-9\s]+),', table))

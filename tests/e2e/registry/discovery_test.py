@@ -43,11 +43,11 @@ def test_a_watcher_is_told_of_each_change(start):
     sidecar = start()
     watch = Watch(sidecar, "X", "storage-service")
     watch.until({"X": {}, "STORAGE-SERVICE": {}})
-    first = Registration(sidecar, instance_id="a", metadata={"weight": "3"})
+    first = Registration(sidecar, instance_id="a", metadata={"weight": "3", "zone": "eu-1a", "team": "blue"})
     assert first.answer.instance_id == "a" and first.answer.grace_seconds == 1
     watch.until({"X": {"a": UP}, "STORAGE-SERVICE": {}})
     instance = watch.latest.applications[0].instances[0]
-    assert (instance.address, instance.port, instance.source, dict(instance.metadata)) == ("127.0.0.1", 9000, "local", {"weight": "3"})
+    assert (instance.address, instance.port, instance.source, dict(instance.metadata)) == ("127.0.0.1", 9000, "local", {"weight": "3", "zone": "eu-1a"})
     first.say(status=OUT_OF_SERVICE)
     watch.until({"X": {"a": OUT_OF_SERVICE}, "STORAGE-SERVICE": {}})
     first.close()

@@ -2,12 +2,14 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
 
 #include "clinicwave/discovery/v1/discovery.pb-c.h"
+#include "edge-gateway/ngx_http_cw_pick.h"
 #include "edge-gateway/ngx_http_cw_watch.h"
 
 typedef Clinicwave__Discovery__V1__Instance Instance;
@@ -134,6 +136,35 @@ static void only_up_is_up(void **state)
     }
 }
 
+static void a_zone_is_known_by_its_name(void **state)
+{
+    (void)state;
+    struct {
+        char key[16], value[16];
+        bool zone, same;
+    } rows[] = {{"zone", "eu-1a", true, true},   {"zone", "eu-1b", true, false},
+                {"zone", "EU-1A", true, false},  {"zone", "", false, false},
+                {"Zone", "eu-1a", false, false}, {"zones", "eu-1a", false, false}};
+    char address[] = "10.1.2.3";
+    uint64_t own = ngx_http_cw_pick_hash((u_char *)rows[0].value, strlen(rows[0].value));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        Instance instance = CLINICWAVE__DISCOVERY__V1__INSTANCE__INIT;
+        Pair pair = CLINICWAVE__DISCOVERY__V1__INSTANCE__METADATA_ENTRY__INIT;
+        Pair *pairs[] = {&pair};
+        ngx_http_cw_watch_instance_t got;
+        pair.key = rows[i].key;
+        pair.value = rows[i].value;
+        instance.metadata = pairs;
+        instance.n_metadata = 1;
+        instance.address = address;
+        instance.port = 1;
+        assert_int_equal(read_one(packed(&instance), &got), NGX_OK);
+        if ((got.zone != 0) != rows[i].zone || (got.zone == own) != rows[i].same) {
+            fail_msg("%s=%s", rows[i].key, rows[i].value);
+        }
+    }
+}
+
 static void weights_have_bounds(void **state)
 {
     (void)state;
@@ -206,6 +237,7 @@ int main(void)
         cmocka_unit_test(places_are_read),
         cmocka_unit_test(an_address_and_port_arrive_as_they_are),
         cmocka_unit_test(only_up_is_up),
+        cmocka_unit_test(a_zone_is_known_by_its_name),
         cmocka_unit_test(weights_have_bounds),
         cmocka_unit_test(what_is_cut_off_is_refused_whole),
         cmocka_unit_test(protobuf_c_reads_the_request),

@@ -1,0 +1,466 @@
+
+/*
+ * upstream { cw_application NAME; }: reads the directives of the balancer, and
+ * puts it in the place of nginx's own.
+ */
+
+
+#include <ctype.h>
+
+#include "ngx_http_cw_module.h"
+#include "ngx_http_cw_balancer.h"
+#include "ngx_http_cw_discovery.h"
+
+
+#define NGX_HTTP_CW_FAIL_TIMEOUT      (10 * 1000)
+#define NGX_HTTP_CW_MAX_FAIL_TIMEOUT  (120 * 1000)
+#define NGX_HTTP_CW_TIME_PARAM_MAX    (24 * 60 * 60)     /* seconds */
+
+
+static void *ngx_http_cw_upstream_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_cw_upstream_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_cw_upstream_create_srv_conf(ngx_conf_t *cf);
+static char *ngx_http_cw_application(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cw_application_params(ngx_conf_t *cf,
+    ngx_http_cw_upstream_conf_t *ucf);
+static ngx_uint_t ngx_http_cw_time_param(ngx_str_t *value, const char *name,
+    ngx_msec_t *time);
+static char *ngx_http_cw_balance(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cw_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_cw_placeholder(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *uscf);
+static ngx_int_t ngx_http_cw_init_upstream(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us);
+
+
+static ngx_command_t  ngx_http_cw_upstream_commands[] = {
+
+    { ngx_string("cw_application"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_cw_application,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("cw_balance"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE12,
+      ngx_http_cw_balance,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("cw_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_cw_zone,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cw_upstream_conf_t, zone),
+      NULL },
+
+    { ngx_string("cw_discovery_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_cw_discovery_conf_t, size),
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_cw_upstream_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+
+    ngx_http_cw_upstream_create_main_conf, /* create main configuration */
+    ngx_http_cw_upstream_init_main_conf,   /* init main configuration */
+
+    ngx_http_cw_upstream_create_srv_conf,  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_cw_upstream_module = {
+    NGX_MODULE_V1,
+    &ngx_http_cw_upstream_module_ctx,      /* module context */
+    ngx_http_cw_upstream_commands,         /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static void *
+ngx_http_cw_upstream_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_cw_discovery_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_cw_discovery_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->size = NGX_CONF_UNSET_SIZE;
+
+    if (ngx_array_init(&conf->apps, cf->pool, 4,
+                       sizeof(ngx_http_cw_app_conf_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return conf;
+}
+
+
+static char *
+ngx_http_cw_upstream_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_cw_discovery_conf_t *dcf = conf;
+
+    ngx_conf_init_size_value(dcf->size, 4 * 1024 * 1024);
+
+    if (dcf->size < (size_t) (8 * ngx_pagesize)) {
+        return "\"cw_discovery_zone\" is too small";
+    }
+
+    if (ngx_http_cw_discovery_init(cf, dcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_cw_upstream_create_srv_conf(ngx_conf_t *cf)
+{
+    ngx_http_cw_upstream_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_cw_upstream_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->policy = NGX_CONF_UNSET_UINT;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_cw_application(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_cw_upstream_conf_t *ucf = conf;
+
+    ngx_str_t                     *value;
+    ngx_uint_t                     i;
+    ngx_http_cw_discovery_conf_t  *dcf;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+    dcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cw_upstream_module);
+    value = cf->args->elts;
+
+    if (ucf->app) {
+        return "is duplicate";
+    }
+
+    if (uscf->servers->nelts) {
+        return "stands in an upstream that has servers of its own";
+    }
+
+    if (uscf->peer.init_upstream) {
+        return "must come before any other balancer or \"keepalive\"";
+    }
+
+    if (value[1].len == 0 || value[1].len > NGX_HTTP_CW_APP_NAME_MAX) {
+        return "has a name that is empty or too long";
+    }
+
+    for (i = 0; i < value[1].len; i++) {
+        if (!isalnum(value[1].data[i])
+            && ngx_strchr("._:-", value[1].data[i]) == NULL)
+        {
+            return "has a name with other characters than letters, digits and "
+                   "._:-";
+        }
+    }
+
+    ucf->app = ngx_http_cw_discovery_add(cf, dcf, &value[1]);
+
+    if (ucf->app == NULL || ngx_http_cw_placeholder(cf, uscf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    uscf->flags = NGX_HTTP_UPSTREAM_CREATE;
+    uscf->peer.init_upstream = ngx_http_cw_init_upstream;
+
+    return ngx_http_cw_application_params(cf, ucf);
+}
+
+
+static char *
+ngx_http_cw_application_params(ngx_conf_t *cf,
+    ngx_http_cw_upstream_conf_t *ucf)
+{
+    ngx_int_t             n;
+    ngx_str_t            *value;
+    ngx_uint_t            i, k;
+    ngx_http_cw_fails_t  *fails;
+
+    struct {
+        const char    *name;
+        ngx_msec_t    *time;
+    } times[] = {
+        { "fail_timeout=", &ucf->fails.fail_timeout },
+        { "max_fail_timeout=", &ucf->fails.max_fail_timeout },
+        { "slow_start=", &ucf->slow_start }
+    };
+
+    value = cf->args->elts;
+    fails = &ucf->fails;
+
+    fails->max_fails = 1;
+    fails->fail_timeout = NGX_HTTP_CW_FAIL_TIMEOUT;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "max_fails=", 10) == 0) {
+
+            n = ngx_atoi(&value[i].data[10], value[i].len - 10);
+            if (n == NGX_ERROR) {
+                return "has an invalid \"max_fails\"";
+            }
+
+            fails->max_fails = n;
+            continue;
+        }
+
+        for (k = 0; k < 3; k++) {
+            if (ngx_http_cw_time_param(&value[i], times[k].name,
+                                       times[k].time))
+            {
+                break;
+            }
+        }
+
+        if (k == 3) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"cw_application\" has an unknown parameter "
+                               "\"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        if (*times[k].time == (ngx_msec_t) NGX_ERROR) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"cw_application\" has an invalid \"%V\"",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (fails->max_fail_timeout == 0) {
+        fails->max_fail_timeout = ngx_max(NGX_HTTP_CW_MAX_FAIL_TIMEOUT,
+                                          fails->fail_timeout);
+    }
+
+    if (fails->max_fail_timeout < fails->fail_timeout) {
+        return "has a \"max_fail_timeout\" shorter than its "
+               "\"fail_timeout\"";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* as in nginx's server: a number without a unit is seconds */
+
+static ngx_uint_t
+ngx_http_cw_time_param(ngx_str_t *value, const char *name, ngx_msec_t *time)
+{
+    size_t     len;
+    ngx_int_t  n;
+    ngx_str_t  s;
+
+    len = ngx_strlen(name);
+
+    if (value->len < len || ngx_strncmp(value->data, name, len) != 0) {
+        return 0;
+    }
+
+    s.data = value->data + len;
+    s.len = value->len - len;
+
+    n = ngx_parse_time(&s, 1);
+
+    *time = (n == NGX_ERROR || n > NGX_HTTP_CW_TIME_PARAM_MAX)
+            ? (ngx_msec_t) NGX_ERROR : (ngx_msec_t) n * 1000;
+
+    return 1;
+}
+
+
+static char *
+ngx_http_cw_balance(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_cw_upstream_conf_t *ucf = conf;
+
+    ngx_str_t                         *value;
+    ngx_http_compile_complex_value_t   ccv;
+
+    value = cf->args->elts;
+
+    if (ucf->app == NULL) {
+        return "must stand after the upstream's \"cw_application\"";
+    }
+
+    if (ucf->policy != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    if (ngx_strcmp(value[1].data, "hash") == 0) {
+
+        if (cf->args->nelts != 3) {
+            return "hash needs a key";
+        }
+
+        if (ucf->slow_start) {
+            return "hash does not go with \"slow_start\": keys would move "
+                   "with the weight";
+        }
+
+        ucf->policy = NGX_HTTP_CW_PICK_HASH;
+        ucf->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+        if (ucf->key == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = &value[2];
+        ccv.complex_value = ucf->key;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (ucf->key->lengths == NULL) {
+            return "hash has a key without a variable: all requests would go "
+                   "to one instance";
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (cf->args->nelts == 2
+        && ngx_strcmp(value[1].data, "round_robin") == 0)
+    {
+        ucf->policy = NGX_HTTP_CW_PICK_ROUND_ROBIN;
+        return NGX_CONF_OK;
+    }
+
+    return "must be \"round_robin\" or \"hash KEY\"";
+}
+
+
+static char *
+ngx_http_cw_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_cw_upstream_conf_t *ucf = conf;
+
+    if ((cf->cmd_type & NGX_HTTP_UPS_CONF) && ucf->app == NULL) {
+        return "must stand after the upstream's \"cw_application\"";
+    }
+
+    return ngx_http_set_complex_value_slot(cf, cmd, conf);
+}
+
+
+/* nginx wants a server in each upstream, and "zone" copies it */
+
+static ngx_int_t
+ngx_http_cw_placeholder(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *uscf)
+{
+    struct sockaddr_in          *sin;
+    ngx_http_upstream_server_t  *us;
+
+    us = ngx_array_push(uscf->servers);
+    if (us == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
+
+    us->addrs = ngx_pcalloc(cf->pool, sizeof(ngx_addr_t));
+    sin = ngx_pcalloc(cf->pool, sizeof(struct sockaddr_in));
+
+    if (us->addrs == NULL || sin == NULL) {
+        return NGX_ERROR;
+    }
+
+    sin->sin_family = AF_INET;
+
+    us->addrs->sockaddr = (struct sockaddr *) sin;
+    us->addrs->socklen = sizeof(struct sockaddr_in);
+    ngx_str_set(&us->addrs->name, "none");
+    ngx_str_set(&us->name, "none");
+    us->naddrs = 1;
+    us->weight = 1;
+    us->down = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cw_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_cw_main_conf_t      *mcf;
+    ngx_http_cw_upstream_conf_t  *ucf, *above;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cw_module);
+    ucf = ngx_http_conf_upstream_srv_conf(us, ngx_http_cw_upstream_module);
+    above = ngx_http_conf_get_module_srv_conf(cf, ngx_http_cw_upstream_module);
+
+    if (ucf->zone == NULL) {
+        ucf->zone = above->zone;
+    }
+
+    ngx_conf_init_uint_value(ucf->policy, NGX_HTTP_CW_PICK_ROUND_ROBIN);
+
+    if (mcf->sidecar.sockaddr == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"cw_application\" in upstream \"%V\" in %s:%ui needs "
+                      "\"cw_sidecar\"", &us->host, us->file_name, us->line);
+        return NGX_ERROR;
+    }
+
+    if (us->servers->nelts != 1) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "upstream \"%V\" in %s:%ui has \"cw_application\" and "
+                      "servers of its own", &us->host, us->file_name,
+                      us->line);
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_upstream_init_round_robin(cf, us) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    us->peer.init = ngx_http_cw_balancer_init_peer;
+
+    return NGX_OK;
+}
