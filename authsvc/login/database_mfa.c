@@ -14,11 +14,27 @@ static enum cw_err challenge(struct mfa_turn *turn, struct login_challenge *ret_
     return ret_challenge->challenge_type != NULL ? CW_OK : CW_NO_MEMORY;
 }
 
+/* The user, for `finish`: read before the mfa_token is claimed. */
+static enum cw_err read_user(struct mfa_turn *turn)
+{
+    struct store_user *user = cw_arena_alloc(&turn->arena, sizeof(*user));
+    ENSURE(user != NULL, CW_NO_MEMORY);
+    enum cw_err err = store_user_by_subject(turn->login->deps.store, turn->scene.tenant->name,
+                                            turn->row.subject, &turn->arena, user);
+    ENSURE(err != CW_NOT_FOUND, CW_MFA_TOKEN_INVALID); /* deleted since */
+    TRY(err);
+    ENSURE(!user->disabled, CW_ACCOUNT_BLOCKED);
+    ENSURE(!user->password_expired, CW_PASSWORD_EXPIRED);
+    turn->data = user;
+    return CW_OK;
+}
+
 static enum cw_err check(struct mfa_turn *turn)
 {
     const struct login_mfa_request *r = turn->request;
     struct cw_str tenant = turn->scene.tenant->name;
     ENSURE(r->oob_code.n == 0, CW_MFA_METHOD_UNSUPPORTED);
+    TRY(read_user(turn));
     if (!cw_str_is(turn->row.methods, "enrol")) {
         return factor_check(turn->login, tenant, turn->row.subject, r->otp, r->recovery_code);
     }
@@ -30,19 +46,13 @@ static enum cw_err check(struct mfa_turn *turn)
 
 static enum cw_err finish(struct mfa_turn *turn, struct login_answer *answer)
 {
-    struct store_user user;
-    enum cw_err err = store_user_by_subject(turn->login->deps.store, turn->scene.tenant->name,
-                                            turn->row.subject, &turn->arena, &user);
-    ENSURE(err != CW_NOT_FOUND, CW_MFA_TOKEN_INVALID); /* deleted since */
-    TRY(err);
-    ENSURE(!user.disabled, CW_ACCOUNT_BLOCKED);
     const struct login_start start = {
         .scope = turn->row.scope,
         .device = turn->request->device,
         .address = turn->request->address,
         .amr = CW_STR(FACTOR_AMR),
     };
-    return login_session_start(turn->login, &turn->scene, &user, &start, answer);
+    return login_session_start(turn->login, &turn->scene, turn->data, &start, answer);
 }
 
 const struct mfa_kind mfa_database = {

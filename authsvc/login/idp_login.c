@@ -31,6 +31,7 @@ enum cw_err login_idp_start(struct login *login, const struct login_scene *scene
     named.scope = tokens->scope != NULL ? cw_str(tokens->scope) : start->scope;
     struct login_new_session new;
     login_session_new(login, scene, cw_str(tokens->subject), &named, &new);
+    new.session.password_changed_at = STORE_NO_PASSWORD;
     if (tokens->refresh_token == NULL) {
         /* Nothing to refresh with: the session is as long as the access token. */
         new.session.expires_at = CW_MIN(new.session.expires_at, tokens->expires_at * 1000);
@@ -125,6 +126,7 @@ static enum cw_err second_factor(struct idp_attempt *a, struct login_answer *ans
     const struct mfa_start start = {
         .kind = &mfa_idp,
         .username = a->username,
+        .password_changed_at = STORE_NO_PASSWORD,
         .scope = a->scene->tenant->idp->scope,
         .methods = CW_STR("otp oob recovery_code"),
         .state = cw_str(a->refusal.mfa_token),

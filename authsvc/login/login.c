@@ -109,6 +109,7 @@ enum cw_err login_session_start(struct login *login, const struct login_scene *s
 {
     struct login_new_session new;
     login_session_new(login, scene, user->subject, start, &new);
+    new.session.password_changed_at = user->password_changed_at;
     /* Signed first: what cannot be answered leaves no session behind. */
     enum cw_err err = login_issue(login, scene, user, &new.session, answer);
     if (err == CW_OK) {
@@ -143,6 +144,7 @@ static enum cw_err ask_for_factor(struct attempt *a, struct cw_str methods,
         .kind = &mfa_database,
         .subject = a->trial.user.subject,
         .username = a->trial.user.username,
+        .password_changed_at = a->trial.user.password_changed_at,
         .scope = a->scope,
         .methods = methods,
     };

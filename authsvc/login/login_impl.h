@@ -67,11 +67,13 @@ struct login_new_session {
     struct store_family family;
     struct refresh_token first;
 };
-/* Borrows `start`, subject and scene; wiped by the caller. */
+/* Borrows `start`, subject and scene; wiped by the caller, who sets password_changed_at. */
 void login_session_new(struct login *login, const struct login_scene *scene, struct cw_str subject,
                        const struct login_start *start, struct login_new_session *ret_session);
 
-/* Starts the session of a user who has proved itself, and answers with its tokens. */
+/* Starts the session of a user who has proved itself, and answers with its tokens. `user` is as
+ * read before the proof: what it proves ends with a change of the password (store_session_start).
+ */
 CW_MUST_USE enum cw_err login_session_start(struct login *login, const struct login_scene *scene,
                                             const struct store_user *user,
                                             const struct login_start *start,

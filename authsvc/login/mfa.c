@@ -67,6 +67,7 @@ static enum cw_err keep(struct login *login, const struct login_scene *scene,
         .scope = start->scope,
         .methods = start->methods,
         .expires_at = cw_clock_wall_ms(login->deps.clock) + MFA_LIFE_MS,
+        .password_changed_at = start->password_changed_at,
     };
     ENSURE(start->state.n <= MFA_STATE_MAX, CW_INTERNAL);
     hash_token(token, row.id);

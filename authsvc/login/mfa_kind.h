@@ -34,7 +34,9 @@ struct mfa_kind {
     /* Sends a code or asks the other device; fills what the client needs. NULL: there is nothing to
      * send. CW_MFA_METHOD_UNSUPPORTED, CW_IDP_UNAVAILABLE, … */
     enum cw_err (*challenge)(struct mfa_turn *turn, struct login_challenge *ret_challenge);
-    /* CW_OK: the second factor is right, and is used up where it can be used only once.
+    /* CW_OK: the second factor is right, and is used up where it can be used only once. What it
+     * reads of the user, it reads before the mfa_token is claimed: a change of the password drops
+     * the token, so with the token still there it is the password that was shown.
      * CW_MFA_INVALID counts as a failed attempt; other errors do not. */
     enum cw_err (*check)(struct mfa_turn *turn);
     /* After CW_OK of check, in the one request that has claimed the mfa_token: session and tokens.
@@ -49,11 +51,12 @@ extern const struct mfa_kind mfa_idp;      /* idp_mfa.c */
 /* What a login knows when its password was right and a second factor must follow. Borrowed. */
 struct mfa_start {
     const struct mfa_kind *kind;
-    struct cw_str subject;  /* may be empty where only the IdP knows it */
-    struct cw_str username; /* prepared; failures are counted by it */
-    struct cw_str scope;    /* granted, space-separated */
-    struct cw_str methods;  /* space-separated: otp, recovery_code, oob, enrol */
-    struct cw_str state;    /* sealed at rest; the IdP's own mfa_token, say */
+    struct cw_str subject;       /* may be empty where only the IdP knows it */
+    struct cw_str username;      /* prepared; failures are counted by it */
+    int64_t password_changed_at; /* of the user as the login read it, or STORE_NO_PASSWORD */
+    struct cw_str scope;         /* granted, space-separated */
+    struct cw_str methods;       /* space-separated: otp, recovery_code, oob, enrol */
+    struct cw_str state;         /* sealed at rest; the IdP's own mfa_token, say */
 };
 
 /* Keeps the login and puts mfa_token and methods into the answer. CW_MFA_REQUIRED when that is

@@ -2,8 +2,7 @@
  * codes (hashes). */
 #include "authsvc/store/store_impl.h"
 
-enum cw_err store_challenge_add(struct store *store, struct cw_str tenant,
-                                const struct store_challenge *c)
+static enum cw_err add_in(struct db_tx *tx, struct cw_str tenant, const struct store_challenge *c)
 {
     const struct db_value args[] = {
         db_text(tenant),
@@ -16,8 +15,21 @@ enum cw_err store_challenge_add(struct store *store, struct cw_str tenant,
         db_text(c->methods),
         db_bytes(c->sealed.p, c->sealed.n),
         db_int(c->expires_at),
+        db_int(c->password_changed_at),
     };
-    return store_do(store, DB_DURABLE, DB_MFA_ADD, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL);
+    size_t n = CW_ARRAY_SIZE(args);
+    if (c->password_changed_at == STORE_NO_PASSWORD) {
+        return db_run(tx, DB_MFA_ADD, args, n - 1, NULL, NULL, NULL);
+    }
+    int64_t changes = 0;
+    TRY(db_run(tx, DB_MFA_ADD_SHOWN, args, n, NULL, NULL, &changes));
+    return changes == 1 ? CW_OK : store_user_refused(tx, tenant, c->subject);
+}
+
+enum cw_err store_challenge_add(struct store *store, struct cw_str tenant,
+                                const struct store_challenge *challenge)
+{
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx, add_in(tx, tenant, challenge));
 }
 
 struct challenge_read {

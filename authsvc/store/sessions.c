@@ -24,10 +24,13 @@ enum cw_err store_session_start_in(struct db_tx *tx, struct cw_str tenant,
         db_int(session->started_at),
         db_int(session->expires_at),
         db_text(session->amr),
+        db_int(session->password_changed_at),
     };
     int64_t changes = 0;
     TRY(db_run(tx, DB_SESSION_ADD, add, CW_ARRAY_SIZE(add), NULL, NULL, &changes));
-    ENSURE(changes == 1, CW_ACCOUNT_BLOCKED);
+    if (changes != 1) {
+        return store_user_refused(tx, tenant, session->subject);
+    }
     const struct db_value chain[] = {
         db_text(tenant),
         db_bytes(family->id, STORE_FAMILY_SIZE),

@@ -107,12 +107,17 @@ CW_MUST_USE enum cw_err store_tenant_names(struct store *store,
 
 /* --- users ------------------------------------------------------------------------------ */
 
+/* In place of password_changed_at where no password of the database was shown: an identity
+ * provider has let the user in. */
+enum { STORE_NO_PASSWORD = -1 };
+
 struct store_user {
     struct cw_str subject;
     struct cw_str username; /* normalised */
     struct cw_str password_hash;
     bool disabled;
-    bool password_expired; /* the user must change it before anything else */
+    bool password_expired;       /* the user must change it before anything else */
+    int64_t password_changed_at; /* rises with each change; not written by store_user_add */
     struct cw_str name;
     struct cw_str email;
     bool email_verified;
@@ -226,6 +231,8 @@ struct store_session {
     int64_t used_at;
     int64_t expires_at; /* absolute end of session and refresh tokens */
     struct cw_str amr;  /* JSON array: how the user has proved who it is (RFC 8176) */
+    /* To start one: of the user as read before its password was checked, or STORE_NO_PASSWORD. */
+    int64_t password_changed_at;
 };
 
 struct store_family {
@@ -235,7 +242,8 @@ struct store_family {
 };
 
 /* Starts a session with its family of refresh tokens; the subject's sessions beyond `cap`, oldest
- * first, end. CW_ACCOUNT_BLOCKED: the user was disabled or deleted meanwhile. */
+ * first, end. What may have happened since the user was read: CW_ACCOUNT_BLOCKED, disabled or
+ * deleted; CW_PASSWORD_EXPIRED; CW_CREDENTIALS_INVALID, the password is another one. */
 CW_MUST_USE enum cw_err store_session_start(struct store *store, struct cw_str tenant,
                                             const struct store_session *session,
                                             const struct store_family *family, int64_t cap);
@@ -418,6 +426,7 @@ struct store_challenge {
     struct cw_str methods;
     struct cw_str sealed; /* what the kind of login keeps */
     int64_t expires_at;
+    int64_t password_changed_at; /* to add one; as in struct store_session */
 };
 
 enum store_challenge_use {
@@ -426,6 +435,7 @@ enum store_challenge_use {
     STORE_CHALLENGE_LOOK
 };
 
+/* Errors as store_session_start. */
 CW_MUST_USE enum cw_err store_challenge_add(struct store *store, struct cw_str tenant,
                                             const struct store_challenge *challenge);
 /* Counts one use (none for LOOK) and reads the row; strings are put into the arena. CW_NOT_FOUND:

@@ -50,6 +50,10 @@ struct store_user_read {
 };
 CW_MUST_USE enum cw_err store_user_read_row(void *ctx, const struct db_value *columns, size_t n);
 
+/* Why a user who was let in may not go on by now; CW_CREDENTIALS_INVALID where nothing else is
+ * wrong: the password was changed. */
+CW_MUST_USE enum cw_err store_user_refused(struct db_tx *tx, struct cw_str tenant,
+                                           struct cw_str subject);
 /* store_session_start, store_refresh_rotate inside of a transaction. */
 CW_MUST_USE enum cw_err store_session_start_in(struct db_tx *tx, struct cw_str tenant,
                                                const struct store_session *session,

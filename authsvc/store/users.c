@@ -23,7 +23,7 @@ enum cw_err store_user_add(struct store *store, struct cw_str tenant, const stru
 enum cw_err store_user_read_row(void *ctx, const struct db_value *columns, size_t n)
 {
     struct store_user_read *read = ctx;
-    ENSURE(n == 10, CW_INTERNAL);
+    ENSURE(n == 11, CW_INTERNAL);
     struct store_user *user = read->user;
     TRY(store_copy(read->arena, columns[0].s, &user->subject));
     TRY(store_copy(read->arena, columns[1].s, &user->username));
@@ -35,6 +35,7 @@ enum cw_err store_user_read_row(void *ctx, const struct db_value *columns, size_
     TRY(store_copy(read->arena, columns[7].s, &user->roles));
     TRY(store_copy(read->arena, columns[8].s, &user->permissions));
     user->password_expired = columns[9].type != DB_NULL;
+    user->password_changed_at = columns[10].i;
     read->found = true;
     return CW_OK;
 }
@@ -59,6 +60,24 @@ enum cw_err store_user_by_subject(struct store *store, struct cw_str tenant, str
                                   struct cw_arena *arena, struct store_user *ret_user)
 {
     return find(store, DB_USER_BY_SUBJECT, tenant, subject, arena, ret_user);
+}
+
+static enum cw_err read_standing(void *ctx, const struct db_value *columns, size_t n)
+{
+    enum cw_err *why = ctx;
+    ENSURE(n == 2, CW_INTERNAL);
+    bool disabled = columns[0].type != DB_NULL;
+    bool expired = columns[1].type != DB_NULL;
+    *why = disabled ? CW_ACCOUNT_BLOCKED : expired ? CW_PASSWORD_EXPIRED : CW_CREDENTIALS_INVALID;
+    return CW_OK;
+}
+
+enum cw_err store_user_refused(struct db_tx *tx, struct cw_str tenant, struct cw_str subject)
+{
+    const struct db_value args[] = {db_text(tenant), db_text(subject)};
+    enum cw_err why = CW_ACCOUNT_BLOCKED; /* deleted */
+    TRY(db_run(tx, DB_USER_STANDING, args, CW_ARRAY_SIZE(args), read_standing, &why, NULL));
+    return why;
 }
 
 struct user_list {

@@ -105,6 +105,43 @@ def test_a_server_that_stands_still_is_given_up(authsvc, server):
     refreshed(door, token)
 
 
+@contextlib.contextmanager
+def beside(server, schema, change):
+    """A change that is not committed yet. What is yielded commits it."""
+    psql = subprocess.Popen(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", server.url(schema)],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def say(text):
+        psql.stdin.write(text)
+        psql.stdin.flush()
+        return psql.stdout.readline().strip()
+    try:
+        assert say(f"BEGIN; {change}; SELECT 'held';\n") == "held"
+        yield lambda: say("COMMIT; SELECT 'done';\n")
+    finally:
+        psql.kill()
+        psql.communicate()
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cw-authsvc' AND wait_event_type = 'Lock'"
+
+
+@pytest.mark.parametrize("change, reason", [
+    ("password_changed_at = password_changed_at + 1", "credentials_invalid"),
+    ("password_expired_at = 1", "password_expired"),
+    ("disabled_at = 1", "account_blocked"),
+    ("updated_at = updated_at + 1", None),
+])
+def test_a_login_beside_a_change_of_its_user(directory, ending, server, change, reason):
+    authsvc = start(directory, ending, server.fresh(), **{"statement-timeout": "60s"})
+    door = Rest(authsvc)
+    with beside(server, "t0", f"UPDATE app_user SET {change}") as commit, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        login = pool.submit(door.login)  # its password is right: it has been checked when the session starts
+        until("the login waits", lambda: server.psql(WAITING) == "1", 60)
+        assert commit() == "done"
+        assert login.result().reason == reason
+
+
 def timed(call):
     begin = time.monotonic()
     assert call()

@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "authsvc/login/mfa.h"
+#include "authsvc/totp/totp.h"
 #include "tests/unit/authsvc/clock_fake.h"
 #include "tests/unit/authsvc/databases.h"
 
@@ -28,6 +29,8 @@ struct world {
     struct password_hasher *hasher;
     struct tenant_current *tenants;
     struct login *login;
+    struct cw_clock clock;   /* the login's; see between_steps */
+    int steps_left;          /* of the clock's readings, until the password is changed; 0: never */
     pthread_mutex_t lock;    /* last */
     struct login_event last; /* strings of it are gone; outcome and note stay */
 };
@@ -38,6 +41,18 @@ static void on_event(void *ctx, const struct login_event *event)
     pthread_mutex_lock(&w->lock);
     w->last = *event;
     pthread_mutex_unlock(&w->lock);
+}
+
+/* The login looks at its clock between its steps: so that is where the user can be quick. */
+static int64_t between_steps(void *ctx)
+{
+    struct world *w = ctx;
+    if (w->steps_left > 0 && --w->steps_left == 0) {
+        char hash[PASSWORD_HASH_MAX];
+        assert_int_equal(password_hash(w->hasher, PASSWORD, hash), CW_OK);
+        assert_int_equal(store_user_set_password(w->store, TENANT, ANNA, cw_str(hash)), CW_OK);
+    }
+    return fake_now_ms;
 }
 
 static struct tenant_set *make_tenants(void)
@@ -117,13 +132,14 @@ static int setup(void **state)
     const struct password_params cheap = {8, 1};
     assert_int_equal(password_hasher_new(cheap, cheap, &w->hasher), CW_OK);
     w->tenants = tenant_current_new(make_tenants());
+    w->clock = (struct cw_clock){.wall_ms = between_steps, .monotonic_ms = fake_read, .ctx = w};
     const struct login_deps deps = {
         .tenants = w->tenants,
         .store = w->store,
         .keys = w->keys,
         .hasher = w->hasher,
         .limits = {.account = {3, 1}, .address = {10, 1}, .tenant = {20, 1}, .mfa = {5, 1}},
-        .clock = &fake_clock,
+        .clock = &w->clock,
         .on_event = on_event,
         .ctx = w,
     };
@@ -433,6 +449,126 @@ static void a_new_totp_secret_waits_ten_minutes_for_its_first_code(void **state)
     login_answer_done(&answer);
 }
 
+/* --- a password that is changed while a login is under way -------------------------------- */
+
+/* What a login came to beside a change; its session does not outlive it. */
+static bool outlived(struct world *w, enum cw_err err, struct login_answer *answer)
+{
+    enum cw_err refreshed = CW_REFRESH_INVALID;
+    if (err == CW_OK) {
+        refreshed = refresh(w, answer->refresh_token, NULL);
+    } else {
+        assert_true(err == CW_CREDENTIALS_INVALID || err == CW_MFA_TOKEN_INVALID);
+        assert_null(answer->access_token);
+    }
+    login_answer_done(answer);
+    return refreshed == CW_OK;
+}
+
+static void a_login_does_not_outlive_a_change_of_its_password(void **state)
+{
+    struct world *w = *state;
+    bool changed = true;
+    for (int steps = 1; changed; steps++) {
+        struct login_answer answer;
+        w->steps_left = steps;
+        enum cw_err err = login_run(w->login, &anna_logs_in, &answer);
+        changed = w->steps_left == 0;
+        assert_true(outlived(w, err, &answer) != changed);
+        assert_true(changed || steps > 2);
+        w->steps_left = 0;
+    }
+}
+
+struct authenticator {
+    uint8_t secret[TOTP_SECRET_SIZE];
+    char code[TOTP_DIGITS + 1];
+};
+
+/* The present code; the clock goes on, since each counts once. */
+static struct cw_str next_code(struct authenticator *a)
+{
+    uint32_t code = 0;
+    const struct cw_str secret = {(const char *)a->secret, sizeof(a->secret)};
+    fake_now_ms += TOTP_STEP_S * 1000;
+    uint64_t step = (uint64_t)fake_now_ms / 1000 / TOTP_STEP_S;
+    assert_int_equal(hotp_code(secret, step, TOTP_DIGITS, &code), CW_OK);
+    snprintf(a->code, sizeof(a->code), "%06u", code);
+    return cw_str(a->code);
+}
+
+/* RFC 4648 §6, as the user's app reads it. */
+static void read_base32(const char *text, uint8_t *ret, size_t n)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    assert_int_equal(strlen(text), n * 8 / 5);
+    uint64_t bits = 0;
+    for (size_t i = 0, have = 0; *text != '\0'; text++) {
+        bits = bits << 5 | (uint64_t)(strchr(letters, *text) - letters);
+        have += 5;
+        if (have >= 8) {
+            have -= 8;
+            ret[i++] = (uint8_t)(bits >> have);
+        }
+    }
+}
+
+static struct authenticator enrol(struct world *w)
+{
+    struct authenticator a = {0};
+    struct login_answer answer;
+    struct login_totp_secret secret;
+    struct login_mfa_codes codes;
+    assert_int_equal(login_run(w->login, &anna_logs_in, &answer), CW_OK);
+    const struct login_bearer bearer = {.domain = HOST,
+                                        .access_token = cw_str(answer.access_token)};
+    assert_int_equal(login_totp_start(w->login, &bearer, PASSWORD, &secret), CW_OK);
+    read_base32(secret.secret, a.secret, sizeof(a.secret));
+    login_totp_secret_done(&secret);
+    assert_int_equal(login_totp_confirm(w->login, &bearer, next_code(&a), &codes), CW_OK);
+    login_answer_done(&answer);
+    return a;
+}
+
+static void nor_does_one_that_waits_for_its_second_factor(void **state)
+{
+    struct world *w = *state;
+    struct authenticator a = enrol(w);
+    bool changed = true;
+    for (int steps = 1; changed; steps++) {
+        struct login_answer first;
+        struct login_answer answer = {0};
+        struct cw_str code = next_code(&a);
+        w->steps_left = steps;
+        enum cw_err err = login_run(w->login, &anna_logs_in, &first);
+        if (err == CW_MFA_REQUIRED) {
+            const struct login_mfa_request request = {
+                .domain = HOST, .mfa_token = cw_str(first.mfa_token), .otp = code};
+            err = login_mfa_verify(w->login, &request, &answer);
+        }
+        changed = w->steps_left == 0;
+        assert_true(outlived(w, err, &answer) != changed);
+        assert_true(changed || steps > 3);
+        w->steps_left = 0;
+        login_answer_done(&first);
+    }
+}
+
+static void a_pending_login_ends_with_a_password_that_expires(void **state)
+{
+    struct world *w = *state;
+    struct authenticator a = enrol(w);
+    struct login_answer first;
+    struct login_answer answer;
+    assert_int_equal(login_run(w->login, &anna_logs_in, &first), CW_MFA_REQUIRED);
+    assert_int_equal(store_user_expire_password(w->store, TENANT, ANNA), CW_OK);
+    const struct login_mfa_request request = {
+        .domain = HOST, .mfa_token = cw_str(first.mfa_token), .otp = next_code(&a)};
+    assert_int_equal(login_mfa_verify(w->login, &request, &answer), CW_PASSWORD_EXPIRED);
+    login_answer_done(&answer);
+    login_answer_done(&first);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -449,6 +585,9 @@ int main(void)
         CASE(a_user_has_only_so_many_sessions),
         CASE(an_mfa_token_lives_five_minutes),
         CASE(a_new_totp_secret_waits_ten_minutes_for_its_first_code),
+        CASE(a_login_does_not_outlive_a_change_of_its_password),
+        CASE(nor_does_one_that_waits_for_its_second_factor),
+        CASE(a_pending_login_ends_with_a_password_that_expires),
     };
 #undef CASE
     return DATABASES_RUN(tests);

@@ -139,6 +139,7 @@ static void start_session(struct store *store, const char *id, uint8_t family, i
         .address = CW_STR("192.0.2.1"),
         .started_at = fake_now_ms,
         .expires_at = fake_now_ms + 1000000,
+        .password_changed_at = STORE_NO_PASSWORD,
     };
     struct store_family f = {.idle_expires_at = fake_now_ms + 100000};
     f.id[0] = family;

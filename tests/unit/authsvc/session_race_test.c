@@ -1,0 +1,308 @@
+/* A session, or a login that waits for its second factor, starts only while the password that was
+ * shown is the user's password: over each database, and with two writers at once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+
+#include "authsvc/store/store.h"
+#include "tests/unit/authsvc/clock_fake.h"
+#include "tests/unit/authsvc/databases.h"
+
+#define TENANT CW_STR("clinicwave")
+#define SUBJECT CW_STR("s-1")
+#define ANNA CW_STR("anna@clinicwave.com")
+
+enum { STATEMENT_TIMEOUT_MS = 60 * 1000 }; /* the tests wait for locks */
+
+static int setup(void **state)
+{
+    const struct store_options options = {
+        .url = cw_str(databases_fresh_url()),
+        .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+        .clock = &fake_clock,
+    };
+    CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
+    struct store *store = NULL;
+    assert_int_equal(store_open(&options, &message, &store), CW_OK);
+    assert_int_equal(store_tenant_add(store, TENANT), CW_OK);
+    const struct store_user user = {
+        .subject = SUBJECT,
+        .username = ANNA,
+        .password_hash = CW_STR("old"),
+        .email = ANNA,
+        .roles = CW_STR("[]"),
+        .permissions = CW_STR("[]"),
+    };
+    assert_int_equal(store_user_add(store, TENANT, &user), CW_OK);
+    *state = store;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    store_close(*state);
+    return 0;
+}
+
+/* What a login reads before it checks the password. */
+static int64_t password_now(struct store *store)
+{
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(16 * 1024);
+    struct store_user user;
+    assert_int_equal(store_user_by_name(store, TENANT, ANNA, &arena, &user), CW_OK);
+    struct store_user same;
+    assert_int_equal(store_user_by_subject(store, TENANT, SUBJECT, &arena, &same), CW_OK);
+    assert_int_equal(same.password_changed_at, user.password_changed_at);
+    return user.password_changed_at;
+}
+
+static enum cw_err start_session(struct store *store, int64_t password)
+{
+    static int number;
+    CW_CLEANUP(cw_buf_done) struct cw_buf id = CW_BUF_INIT(32);
+    cw_buf_addf(&id, "sid-%d", ++number);
+    const struct store_session session = {
+        .id = cw_buf_str(&id),
+        .subject = SUBJECT,
+        .client_id = CW_STR("portal"),
+        .started_at = fake_now_ms,
+        .expires_at = fake_now_ms + 1000000,
+        .amr = CW_STR("[\"pwd\"]"),
+        .password_changed_at = password,
+    };
+    struct store_family family = {.idle_expires_at = fake_now_ms + 100000};
+    memcpy(family.id, &number, sizeof(number));
+    return store_session_start(store, TENANT, &session, &family, 100);
+}
+
+static enum cw_err wait_for_factor(struct store *store, int64_t password)
+{
+    static uint8_t number;
+    const struct store_challenge challenge = {
+        .id = {++number},
+        .kind = CW_STR("database"),
+        .subject = SUBJECT,
+        .username = ANNA,
+        .client_id = CW_STR("portal"),
+        .methods = CW_STR("otp"),
+        .sealed = CW_STR("x"),
+        .expires_at = fake_now_ms + 300000,
+        .password_changed_at = password,
+    };
+    return store_challenge_add(store, TENANT, &challenge);
+}
+
+typedef enum cw_err start_fn(struct store *store, int64_t password);
+
+static start_fn *const starts[] = {start_session, wait_for_factor};
+
+static enum cw_err count_session(void *ctx, const struct store_session *session)
+{
+    assert_true(session->id.n > 0);
+    ++*(int *)ctx;
+    return CW_OK;
+}
+
+static int sessions(struct store *store)
+{
+    int n = 0;
+    assert_int_equal(store_session_list(store, TENANT, SUBJECT, 100, count_session, &n), CW_OK);
+    return n;
+}
+
+/* --- one after the other ---------------------------------------------------------------- */
+
+static enum cw_err set_password(struct store *store)
+{
+    return store_user_set_password(store, TENANT, ANNA, CW_STR("new"));
+}
+
+static enum cw_err change_password(struct store *store)
+{
+    return store_user_change_password(store, TENANT, SUBJECT, CW_STR("old"), CW_STR("new"),
+                                      CW_STR(""));
+}
+
+static enum cw_err reset_password(struct store *store)
+{
+    static const uint8_t code[STORE_HASH_SIZE] = {1};
+    TRY(store_reset_add(store, TENANT, ANNA, code, fake_now_ms + 1000));
+    return store_reset_redeem(store, TENANT, code, CW_STR("new"));
+}
+
+static enum cw_err expire_password(struct store *store)
+{
+    return store_user_expire_password(store, TENANT, ANNA);
+}
+
+static enum cw_err disable(struct store *store)
+{
+    return store_user_set_disabled(store, TENANT, ANNA, true);
+}
+
+static const struct {
+    enum cw_err (*change)(struct store *store);
+    enum cw_err want;
+} changes[] = {
+    {set_password, CW_CREDENTIALS_INVALID},
+    {change_password, CW_CREDENTIALS_INVALID},
+    {reset_password, CW_CREDENTIALS_INVALID},
+    {expire_password, CW_PASSWORD_EXPIRED},
+    {disable, CW_ACCOUNT_BLOCKED},
+};
+
+static void nothing_starts_that_was_proved_before_a_change(void **state)
+{
+    for (size_t i = 0; i < CW_ARRAY_SIZE(changes); i++) {
+        for (size_t j = 0; j < CW_ARRAY_SIZE(starts); j++) {
+            teardown(state);
+            setup(state);
+            int64_t seen = password_now(*state);
+            assert_int_equal(starts[j](*state, seen), CW_OK);
+            assert_int_equal(changes[i].change(*state), CW_OK);
+            assert_int_equal(starts[j](*state, seen), changes[i].want);
+            assert_int_equal(sessions(*state), 0);
+        }
+    }
+}
+
+static void the_new_password_starts_what_the_old_one_does_not(void **state)
+{
+    int64_t seen = password_now(*state);
+    assert_int_equal(set_password(*state), CW_OK); /* within the same millisecond */
+    int64_t next = password_now(*state);
+    assert_true(next > seen);
+    assert_int_equal(start_session(*state, next), CW_OK);
+    fake_now_ms -= 3600000; /* a clock that is set back: another password all the same */
+    assert_int_equal(set_password(*state), CW_OK);
+    assert_true(password_now(*state) > next);
+    assert_int_equal(start_session(*state, next), CW_CREDENTIALS_INVALID);
+    assert_int_equal(start_session(*state, password_now(*state)), CW_OK);
+    fake_now_ms += 3600000;
+}
+
+static void another_hash_of_the_same_password_changes_nothing(void **state)
+{
+    int64_t seen = password_now(*state);
+    assert_int_equal(store_user_rehash(*state, TENANT, SUBJECT, CW_STR("old"), CW_STR("cheaper")),
+                     CW_OK);
+    assert_int_equal(start_session(*state, seen), CW_OK);
+}
+
+static void who_was_let_in_by_a_provider_has_no_password_to_change(void **state)
+{
+    assert_int_equal(set_password(*state), CW_OK);
+    for (size_t i = 0; i < CW_ARRAY_SIZE(starts); i++) {
+        assert_int_equal(starts[i](*state, STORE_NO_PASSWORD), CW_OK);
+    }
+    assert_int_equal(start_session(*state, 0), CW_CREDENTIALS_INVALID); /* not set is not none */
+    assert_int_equal(disable(*state), CW_OK);
+    assert_int_equal(start_session(*state, STORE_NO_PASSWORD), CW_ACCOUNT_BLOCKED);
+}
+
+/* --- at once ---------------------------------------------------------------------------- */
+
+struct starter {
+    struct store *store;
+    start_fn *start;
+    int64_t password;
+    enum cw_err err;
+};
+
+static void *run_starter(void *arg)
+{
+    struct starter *s = arg;
+    s->err = s->start(s->store, s->password);
+    return NULL;
+}
+
+/* Until the store's session waits for the lock that this one holds. */
+static bool somebody_waits(void)
+{
+    return databases_psql(
+        "DO $$ BEGIN FOR i IN 1..6000 LOOP PERFORM pg_stat_clear_snapshot(); IF EXISTS (SELECT 1 "
+        "FROM pg_stat_activity WHERE application_name = 'cw-authsvc' AND wait_event_type = 'Lock') "
+        "THEN RETURN; END IF; PERFORM pg_sleep(0.01); END LOOP; RAISE 'nobody waits'; END $$");
+}
+
+static const struct {
+    const char *sql; /* uncommitted while the login starts its session */
+    const char *end;
+    enum cw_err want;
+} beside[] = {
+    {"UPDATE app_user SET password_changed_at = password_changed_at + 1", "COMMIT",
+     CW_CREDENTIALS_INVALID},
+    {"UPDATE app_user SET password_changed_at = password_changed_at + 1", "ROLLBACK", CW_OK},
+    {"UPDATE app_user SET password_expired_at = 1", "COMMIT", CW_PASSWORD_EXPIRED},
+    {"UPDATE app_user SET disabled_at = 1", "COMMIT", CW_ACCOUNT_BLOCKED},
+};
+
+static void a_start_beside_a_change_waits_for_its_end(void **state)
+{
+    if (!databases_is_postgresql()) {
+        return; /* one writer at a time */
+    }
+    for (size_t i = 0; i < CW_ARRAY_SIZE(beside); i++) {
+        for (size_t j = 0; j < CW_ARRAY_SIZE(starts); j++) {
+            teardown(state);
+            setup(state);
+            struct starter s = {
+                .store = *state, .start = starts[j], .password = password_now(*state)};
+            pthread_t thread;
+            bool began = databases_psql("BEGIN") && databases_psql(beside[i].sql);
+            assert_int_equal(pthread_create(&thread, NULL, run_starter, &s), 0);
+            bool waited = somebody_waits();
+            bool ended = databases_psql(beside[i].end);
+            pthread_join(thread, NULL);
+            assert_true(began && waited && ended);
+            assert_int_equal(s.err, beside[i].want);
+        }
+    }
+}
+
+/* Whoever comes first: what was started with the old password is over afterwards. */
+static void of_many_starts_around_a_change_none_is_left(void **state)
+{
+    enum { STARTERS = 6, ROUNDS = 20 };
+    for (int round = 0; round < ROUNDS; round++) {
+        struct starter starters[STARTERS];
+        pthread_t threads[STARTERS];
+        int64_t seen = password_now(*state);
+        for (size_t i = 0; i < STARTERS; i++) {
+            starters[i] = (struct starter){
+                .store = *state, .start = starts[0], .password = seen, .err = CW_INTERNAL};
+        }
+        for (size_t i = 0; i < STARTERS; i++) {
+            assert_int_equal(pthread_create(&threads[i], NULL, run_starter, &starters[i]), 0);
+        }
+        enum cw_err changed = set_password(*state);
+        for (size_t i = 0; i < STARTERS; i++) {
+            pthread_join(threads[i], NULL);
+        }
+        assert_int_equal(changed, CW_OK);
+        assert_int_equal(sessions(*state), 0);
+        for (size_t i = 0; i < STARTERS; i++) {
+            assert_true(starters[i].err == CW_OK || starters[i].err == CW_CREDENTIALS_INVALID);
+        }
+    }
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(nothing_starts_that_was_proved_before_a_change),
+        CASE(the_new_password_starts_what_the_old_one_does_not),
+        CASE(another_hash_of_the_same_password_changes_nothing),
+        CASE(who_was_let_in_by_a_provider_has_no_password_to_change),
+        CASE(a_start_beside_a_change_waits_for_its_end),
+        CASE(of_many_starts_around_a_change_none_is_left),
+    };
+#undef CASE
+    return DATABASES_RUN(tests);
+}
