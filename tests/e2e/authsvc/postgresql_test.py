@@ -17,6 +17,7 @@ from tests.support.programs import free_port, program, until
 from tests.support.stack import Authsvc
 
 QUICK = {"connections": 4, "connect-timeout": "2s", "statement-timeout": "1s"}
+PATIENT = {"connect-timeout": "60s", "statement-timeout": "60s"}  # where giving up is not the point
 
 
 @pytest.fixture
@@ -79,8 +80,8 @@ def test_a_server_that_is_gone_and_comes_back(authsvc, server):
     assert door.login(address="192.0.2.5").reason is None  # a failure of ours counted against nobody
 
 
-def test_a_restart_between_two_calls_is_not_noticed(authsvc, server):
-    door = Rest(authsvc)
+def test_a_restart_between_two_calls_is_not_noticed(directory, ending, server):
+    door = Rest(start(directory, ending, server.fresh(), **PATIENT))
     token = door.login().tokens["refresh_token"]
     for _ in range(3):
         server.halt()
@@ -133,7 +134,7 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cw-au
     ("updated_at = updated_at + 1", None),
 ])
 def test_a_login_beside_a_change_of_its_user(directory, ending, server, change, reason):
-    authsvc = start(directory, ending, server.fresh(), **{"statement-timeout": "60s"})
+    authsvc = start(directory, ending, server.fresh(), **PATIENT)
     door = Rest(authsvc)
     with beside(server, "t0", f"UPDATE app_user SET {change}") as commit, concurrent.futures.ThreadPoolExecutor(1) as pool:
         login = pool.submit(door.login)  # its password is right: it has been checked when the session starts
@@ -148,13 +149,15 @@ def timed(call):
     return time.monotonic() - begin
 
 
-def test_connections_that_are_cut_in_the_middle_lose_nothing(authsvc, server):
-    stop, counted = threading.Event(), []
+def test_connections_that_are_cut_in_the_middle_lose_nothing(directory, ending, server):
+    authsvc = start(directory, ending, server.fresh(), **PATIENT)
+    stop, counted, logged_in = threading.Event(), [], threading.Barrier(4)
 
     def refresh():
         door = Rest(authsvc)
         token = door.login().tokens["refresh_token"]
         successors = {}
+        logged_in.wait(120)
         while not stop.is_set():
             outcome = door.refresh(token)
             assert outcome.reason in (None, "store_unavailable", "store_uncertain"), outcome
@@ -166,6 +169,7 @@ def test_connections_that_are_cut_in_the_middle_lose_nothing(authsvc, server):
 
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         workers = [pool.submit(refresh) for _ in range(3)]
+        logged_in.wait(120)
         for _ in range(15):
             server.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cw-authsvc'")
             time.sleep(0.1)
