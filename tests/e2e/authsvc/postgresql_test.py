@@ -81,11 +81,14 @@ def test_a_server_that_is_gone_and_comes_back(authsvc, server):
 
 
 def test_a_restart_between_two_calls_is_not_noticed(directory, ending, server):
-    door = Rest(start(directory, ending, server.fresh(), **PATIENT))
+    authsvc = start(directory, ending, server.fresh(), **PATIENT)
+    door = Rest(authsvc)
     token = door.login().tokens["refresh_token"]
     for _ in range(3):
         server.halt()
         server.start()
+        # What runs by itself may have met the server while it was away, and then waits before it tries again.
+        until("the server is found", lambda: database(authsvc) == "UP", 60)
         outcome = door.refresh(token)
         assert outcome.reason is None, outcome
         token = outcome.tokens["refresh_token"]
