@@ -8,6 +8,7 @@
 #include "ngx_http_cw_module.h"
 #include "ngx_http_cw_balancer.h"
 #include "ngx_http_cw_discovery.h"
+#include "ngx_http_cw_seats.h"
 
 
 /* instances that a request has tried: without an allocation */
@@ -25,7 +26,8 @@ typedef struct {
     uint64_t                       first[NGX_HTTP_CW_BALANCER_TRIED];
     ngx_uint_t                     room;     /* in pick.tried */
 
-    uint64_t                       number;   /* of the peer in use */
+    uint64_t                       place;    /* of the peer in use */
+    uint64_t                       number;
     ngx_uint_t                     index;    /* where it was */
 
     ngx_sockaddr_t                 addr;
@@ -41,8 +43,8 @@ static ngx_int_t ngx_http_cw_balancer_room(ngx_http_cw_peer_data_t *pd);
 static void ngx_http_cw_balancer_count(ngx_http_cw_peer_data_t *pd);
 static void ngx_http_cw_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
-static ngx_http_cw_peer_t *ngx_http_cw_balancer_find(
-    ngx_http_cw_peer_data_t *pd);
+static ngx_uint_t ngx_http_cw_balancer_find(ngx_http_cw_peer_data_t *pd,
+    ngx_http_cw_peers_t *peers);
 static void ngx_http_cw_balancer_learn(ngx_peer_connection_t *pc,
     ngx_http_cw_peer_data_t *pd, ngx_http_cw_peer_t *peer, ngx_uint_t state);
 #if (NGX_HTTP_SSL)
@@ -221,9 +223,12 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
     }
 
     pd->index = peer - peers->peers;
+    pd->place = peer->place;
     pd->number = peer->number;
     pd->addr = peer->addr;
     pc->socklen = peer->socklen;
+
+    ngx_http_cw_pick_hold(peers, pd->index, ngx_http_cw_seat());
 
     ngx_shmtx_unlock(&pd->shpool->mutex);
 
@@ -288,7 +293,7 @@ ngx_http_cw_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 
     ngx_uint_t           stale;
     ngx_connection_t    *c;
-    ngx_http_cw_peer_t  *peer;
+    ngx_http_cw_peers_t *peers;
 
     c = pc->connection;
 
@@ -304,10 +309,15 @@ ngx_http_cw_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 
     ngx_shmtx_lock(&pd->shpool->mutex);
 
-    peer = ngx_http_cw_balancer_find(pd);
+    peers = pd->conf->app->app->peers;
 
-    if (peer && !stale) {
-        ngx_http_cw_balancer_learn(pc, pd, peer, state);
+    if (ngx_http_cw_balancer_find(pd, peers)) {
+        ngx_http_cw_pick_release(peers, pd->index, ngx_http_cw_seat());
+
+        if (!stale) {
+            ngx_http_cw_balancer_learn(pc, pd, &peers->peers[pd->index],
+                                       state);
+        }
     }
 
     ngx_shmtx_unlock(&pd->shpool->mutex);
@@ -318,31 +328,30 @@ ngx_http_cw_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 }
 
 
-/* under the mutex: the instance in use, if it is still the same */
+/* under the mutex: whether the instance in use is still listed, at pd->index */
 
-static ngx_http_cw_peer_t *
-ngx_http_cw_balancer_find(ngx_http_cw_peer_data_t *pd)
+static ngx_uint_t
+ngx_http_cw_balancer_find(ngx_http_cw_peer_data_t *pd,
+    ngx_http_cw_peers_t *peers)
 {
-    ngx_uint_t            i;
-    ngx_http_cw_peers_t  *peers;
-
-    peers = pd->conf->app->app->peers;
+    ngx_uint_t  i;
 
     if (peers == NULL) {
-        return NULL;
+        return 0;
     }
 
-    if (pd->index < peers->n && peers->peers[pd->index].number == pd->number) {
-        return &peers->peers[pd->index];
+    if (pd->index < peers->n && peers->peers[pd->index].place == pd->place) {
+        return 1;
     }
 
     for (i = 0; i < peers->n; i++) {
-        if (peers->peers[i].number == pd->number) {
-            return &peers->peers[i];
+        if (peers->peers[i].place == pd->place) {
+            pd->index = i;
+            return 1;
         }
     }
 
-    return NULL;
+    return 0;
 }
 
 
@@ -355,6 +364,13 @@ ngx_http_cw_balancer_learn(ngx_peer_connection_t *pc,
     ngx_http_upstream_t  *u;
 
     u = pd->request->upstream;
+
+    if (peer->number != pd->number) {
+
+        /* it was down meanwhile: what was before is not held against it */
+
+        return;
+    }
 
     if (state & NGX_PEER_FAILED) {
 

@@ -9,16 +9,11 @@
 #include "ngx_http_cw_module.h"
 #include "ngx_http_cw_balancer.h"
 #include "ngx_http_cw_discovery.h"
+#include "ngx_http_cw_seats.h"
 
 
 #define NGX_HTTP_CW_DISCOVERY_MESSAGE  (4 * 1024 * 1024)
 #define NGX_HTTP_CW_DISCOVERY_RETRY    1000
-
-
-typedef struct {
-    ngx_http_cw_app_t             *apps;
-    uint64_t                       peers;    /* numbers given */
-} ngx_http_cw_discovery_sh_t;
 
 
 /* of this worker */
@@ -40,6 +35,13 @@ static ngx_int_t ngx_http_cw_discovery_init_zone(ngx_shm_zone_t *zone,
     void *data);
 static ngx_http_cw_app_t *ngx_http_cw_discovery_node(
     ngx_http_cw_discovery_sh_t *sh, ngx_slab_pool_t *shpool, ngx_str_t *name);
+static ngx_int_t ngx_http_cw_discovery_widen(ngx_slab_pool_t *shpool,
+    ngx_http_cw_app_conf_t *ac, ngx_uint_t seats);
+static ngx_http_cw_peers_t *ngx_http_cw_discovery_alloc(
+    ngx_slab_pool_t *shpool, ngx_uint_t n, ngx_uint_t seats);
+static ngx_http_cw_peer_t *ngx_http_cw_discovery_copy(
+    ngx_http_cw_peers_t *peers, ngx_http_cw_peers_t *old,
+    ngx_http_cw_peer_t *from);
 static void ngx_http_cw_discovery_open(ngx_http_cw_discovery_t *discovery);
 static void ngx_http_cw_discovery_up(ngx_http_cw_link_t *link, void *data);
 static void ngx_http_cw_discovery_retry_handler(ngx_event_t *ev);
@@ -135,6 +137,7 @@ ngx_http_cw_discovery_init(ngx_conf_t *cf, ngx_http_cw_discovery_conf_t *conf)
         return NGX_ERROR;
     }
 
+    conf->seats = ngx_http_cw_seats_wanted(cf);
     conf->zone->init = ngx_http_cw_discovery_init_zone;
     conf->zone->data = conf;
 
@@ -178,7 +181,10 @@ ngx_http_cw_discovery_init_zone(ngx_shm_zone_t *zone, void *data)
 
         ac[i]->app = ngx_http_cw_discovery_node(sh, shpool, &ac[i]->name);
 
-        if (ac[i]->app == NULL) {
+        if (ac[i]->app == NULL
+            || ngx_http_cw_discovery_widen(shpool, ac[i], conf->seats)
+               != NGX_OK)
+        {
             ngx_shmtx_unlock(&shpool->mutex);
 
             ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0,
@@ -223,6 +229,87 @@ ngx_http_cw_discovery_node(ngx_http_cw_discovery_sh_t *sh,
 }
 
 
+/* rows for all seats, from the first upstream on that counts */
+
+static ngx_int_t
+ngx_http_cw_discovery_widen(ngx_slab_pool_t *shpool,
+    ngx_http_cw_app_conf_t *ac, ngx_uint_t seats)
+{
+    ngx_uint_t            i;
+    ngx_http_cw_app_t    *app;
+    ngx_http_cw_peers_t  *peers, *old;
+
+    app = ac->app;
+
+    if (!ac->counted || seats <= app->seats) {
+        return NGX_OK;
+    }
+
+    app->seats = seats;
+    old = app->peers;
+
+    if (old == NULL) {
+        return NGX_OK;
+    }
+
+    peers = ngx_http_cw_discovery_alloc(shpool, old->n, seats);
+    if (peers == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < old->n; i++) {
+        ngx_http_cw_discovery_copy(peers, old, &old->peers[i]);
+    }
+
+    app->peers = peers;
+    ngx_slab_free_locked(shpool, old);
+
+    return NGX_OK;
+}
+
+
+static ngx_http_cw_peers_t *
+ngx_http_cw_discovery_alloc(ngx_slab_pool_t *shpool, ngx_uint_t n,
+    ngx_uint_t seats)
+{
+    ngx_http_cw_peers_t  *peers;
+
+    peers = ngx_slab_calloc_locked(shpool,
+                                   sizeof(ngx_http_cw_peers_t)
+                                   + n * sizeof(ngx_http_cw_peer_t)
+                                   + n * seats * sizeof(uint32_t));
+    if (peers == NULL) {
+        return NULL;
+    }
+
+    peers->seats = seats;
+    peers->held = (uint32_t *) &peers->peers[n];
+
+    return peers;
+}
+
+
+/* appends one of the old list, with what is held on it */
+
+static ngx_http_cw_peer_t *
+ngx_http_cw_discovery_copy(ngx_http_cw_peers_t *peers,
+    ngx_http_cw_peers_t *old, ngx_http_cw_peer_t *from)
+{
+    uint32_t            *held, *row;
+    ngx_http_cw_peer_t  *peer;
+
+    held = &old->held[(from - old->peers) * old->seats];
+    row = &peers->held[peers->n * peers->seats];
+
+    ngx_memcpy(row, held, old->seats * sizeof(uint32_t));
+
+    peer = &peers->peers[peers->n++];
+    *peer = *from;
+
+    return peer;
+}
+
+
 ngx_int_t
 ngx_http_cw_discovery_start(ngx_cycle_t *cycle,
     ngx_http_cw_discovery_conf_t *conf, ngx_http_cw_link_t *link)
@@ -251,6 +338,8 @@ ngx_http_cw_discovery_start(ngx_cycle_t *cycle,
 
     ngx_http_cw_link_add_user(link, &discovery->user);
 
+    ngx_http_cw_seats_start(cycle, conf);
+
     return NGX_OK;
 }
 
@@ -263,6 +352,8 @@ ngx_http_cw_discovery_stop(void)
     }
 
     ngx_http_cw_discovery.link = NULL;
+
+    ngx_http_cw_seats_stop();
 }
 
 
@@ -491,9 +582,7 @@ ngx_http_cw_discovery_peers(ngx_http_cw_discovery_conf_t *conf,
 
     n = ngx_min(n, NGX_HTTP_CW_APP_PEERS_MAX);
 
-    peers = ngx_slab_calloc_locked(conf->shpool,
-                                   sizeof(ngx_http_cw_peers_t)
-                                   + n * sizeof(ngx_http_cw_peer_t));
+    peers = ngx_http_cw_discovery_alloc(conf->shpool, n, app->seats);
     if (peers == NULL) {
         return NULL;
     }
@@ -514,7 +603,7 @@ ngx_http_cw_discovery_peers(ngx_http_cw_discovery_conf_t *conf,
                                        old->peers[i].socklen)
             == NULL)
         {
-            peers->peers[peers->n++] = old->peers[i];
+            (void) ngx_http_cw_discovery_copy(peers, old, &old->peers[i]);
         }
     }
 
@@ -545,16 +634,16 @@ ngx_http_cw_discovery_put(ngx_http_cw_discovery_conf_t *conf,
         return;
     }
 
-    peer = &peers->peers[peers->n++];
     old = app->peers ? ngx_http_cw_discovery_find(app->peers, hash,
                                                   &instance->addr.sockaddr,
                                                   instance->socklen)
                      : NULL;
 
     if (old) {
-        *peer = *old;
+        peer = ngx_http_cw_discovery_copy(peers, app->peers, old);
 
     } else {
+        peer = &peers->peers[peers->n++];
         peer->place = ++sh->peers;
         peer->hash = hash;
         ngx_memcpy(&peer->addr, &instance->addr, instance->socklen);

@@ -19,6 +19,7 @@
 
 #define NGX_HTTP_CW_APP_NAME_MAX   128
 #define NGX_HTTP_CW_APP_PEERS_MAX  1024
+#define NGX_HTTP_CW_SEATS_MAX      256
 
 
 /* in the zone; never freed.  All but next and name under the zone's mutex */
@@ -30,9 +31,17 @@ struct ngx_http_cw_app_s {
     ngx_http_cw_peers_t     *peers;          /* NULL: none yet */
     uint64_t                 generation;
     ngx_uint_t               up;             /* how many are */
+    ngx_uint_t               seats;          /* of peers; 0: not counted */
     size_t                   len;
     u_char                   name[NGX_HTTP_CW_APP_NAME_MAX];
 };
+
+
+typedef struct {
+    ngx_http_cw_app_t       *apps;
+    uint64_t                 peers;          /* numbers given */
+    ngx_pid_t                seats[NGX_HTTP_CW_SEATS_MAX];
+} ngx_http_cw_discovery_sh_t;
 
 
 /* an application that the configuration names */
@@ -40,12 +49,14 @@ struct ngx_http_cw_app_s {
 typedef struct {
     ngx_str_t                name;           /* upper case */
     ngx_http_cw_app_t       *app;            /* when the zone is there */
+    ngx_uint_t               counted;        /* requests in flight are */
 } ngx_http_cw_app_conf_t;
 
 
 typedef struct {
     ngx_array_t              apps;           /* of …_app_conf_t * */
     size_t                   size;
+    ngx_uint_t               seats;          /* of what is counted */
     ngx_shm_zone_t          *zone;
     ngx_slab_pool_t         *shpool;
 } ngx_http_cw_discovery_conf_t;

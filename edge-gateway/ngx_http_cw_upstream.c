@@ -372,7 +372,15 @@ ngx_http_cw_balance(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    return "must be \"round_robin\" or \"hash KEY\"";
+    if (cf->args->nelts == 2
+        && ngx_strcmp(value[1].data, "least_conn") == 0)
+    {
+        ucf->policy = NGX_HTTP_CW_PICK_LEAST_CONN;
+        ucf->app->counted = 1;
+        return NGX_CONF_OK;
+    }
+
+    return "must be \"round_robin\", \"least_conn\" or \"hash KEY\"";
 }
 
 

@@ -1,10 +1,13 @@
 """The balancer's policies, over two workers: zones, keys, slow starts, and how long a dead instance is passed over."""
 import collections
 import concurrent.futures
+import os
+import queue
 import re
-import socket
+import signal
 import socketserver
 import threading
+import time
 
 import pytest
 
@@ -133,6 +136,110 @@ def test_keys_of_a_dead_instance_go_to_all_others_and_come_back(start, registry,
     after = {key: who(gateway, key) for key in keys}
     assert {homes[key] for key in keys if after[key] == "back"} == set(services)  # it had lent them to all
     assert all(after[key] in (homes[key], "back") for key in keys)
+
+
+class Busy:
+    """Services that hold each request whose query says so, and requests that they hold."""
+
+    def __init__(self, ending):
+        self.ending, self.begun, self.go_on, self.pool = ending, queue.Queue(), threading.Event(), concurrent.futures.ThreadPoolExecutor(32)
+        ending(self)
+
+    def service(self, name):
+        def reply(seen):
+            if "hold" in seen["path"]:
+                self.begun.put(name)
+                self.go_on.wait(60)
+            return 200, {"X-Instance": name}, b""
+        return named(name, self.ending, reply)
+
+    def hold(self, gateway):
+        """Sends a request: (who holds it, its answer, when it comes)."""
+        answer = self.pool.submit(gateway.get, "/var/?hold", timeout=90)
+        return self.begun.get(timeout=30), answer
+
+    def stop(self):
+        self.go_on.set()
+        self.pool.shutdown()
+
+
+@pytest.fixture
+def busy(ending):
+    return Busy(ending)
+
+
+def test_the_least_busy_one_is_asked_by_all_workers(start, registry, busy):
+    gateway = start("cw_balance least_conn;")
+    registry.add("a", busy.service("a").port)
+    until_served(gateway, "a")
+    held = [busy.hold(gateway) for _ in range(6)]
+    registry.add("b", busy.service("b").port)
+    until("it is there", lambda: who(gateway) == "b")
+    assert shares(gateway, 20) == {"b": 20}
+    gateway.reload()  # the old workers still hold theirs
+    assert shares(gateway, 20) == {"b": 20}
+    assert gateway.metrics()['cw_gateway_picks_total{policy="least_conn"}'] >= 47
+    busy.go_on.set()
+    assert {answer.result(60).status for _, answer in held} == {200}
+    until("they share again", lambda: shares(gateway, 20) == {"a": 10, "b": 10})
+
+
+def test_in_turn_the_busy_one_is_asked_as_well(start, registry, busy):
+    gateway = start("cw_balance round_robin;")
+    registry.add("a", busy.service("a").port)
+    until_served(gateway, "a")
+    for _ in range(6):
+        busy.hold(gateway)
+    registry.add("b", busy.service("b").port)
+    until_served(gateway, "a", "b")
+    assert shares(gateway, 20) == {"a": 10, "b": 10}
+
+
+def test_who_can_do_more_is_asked_more(start, registry, busy):
+    gateway = start("cw_balance least_conn;")
+    registry.add("a", busy.service("a").port, metadata={"weight": "3"})
+    registry.add("b", busy.service("b").port)
+    until_served(gateway, "a", "b")
+    assert collections.Counter(busy.hold(gateway)[0] for _ in range(12)) == {"a": 9, "b": 3}
+
+
+def test_killed_workers_leave_no_counts(start, registry, busy):
+    gateway = start("cw_balance least_conn;")
+    gateway.expected = (r"exited on signal 9",)
+    registry.add("a", busy.service("a").port)
+    until_served(gateway, "a")
+    held = [busy.hold(gateway)[1] for _ in range(12)]
+    registry.add("b", busy.service("b").port)
+    until("it is there", lambda: who(gateway) == "b")
+    first, second = gateway.workers()
+    os.kill(first, signal.SIGKILL)
+    until("another came", lambda: len(gateway.workers()) == 2 and first not in gateway.workers())
+    time.sleep(1)  # until those of the killed one have noticed
+    after = shares(gateway, 20)
+    if any(not answer.done() for answer in held):  # on the worker that lives
+        assert after == {"b": 20}
+    os.kill(second, signal.SIGKILL)
+    until("another came", lambda: len(gateway.workers()) == 2 and second not in gateway.workers())
+    until("nothing is held", lambda: all(answer.done() for answer in held))
+    until("they share", lambda: shares(gateway, 20) == {"a": 10, "b": 10})
+
+
+def test_an_upstream_may_begin_to_count_at_a_reload(start, registry, busy):
+    gateway = start("")
+    registry.add("a", busy.service("a").port)
+    registry.add("b", busy.service("b").port)
+    until_served(gateway, "a", "b")
+    gateway.config.write_text(gateway.text.replace("cw_application x ;", "cw_application x; cw_balance least_conn;"))
+    old = gateway.workers()
+    gateway.reload()
+    until("the old workers have left", lambda: not set(old) & set(gateway.workers()))
+    names = [busy.hold(gateway)[0] for _ in range(6)]
+    assert collections.Counter(names) == {"a": 3, "b": 3}
+    registry.override("a", "OUT_OF_SERVICE")
+    until_served(gateway, "b")
+    registry.override("a", "UP")
+    until_served(gateway, "a", "b")  # what it held it still holds
+    assert collections.Counter(busy.hold(gateway)[0] for _ in range(6)) == {"a": 3, "b": 3}
 
 
 def test_who_joins_others_starts_slowly(start, registry, ending):

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -197,6 +198,54 @@ static void the_own_zone_comes_first_as_long_as_it_has_one(void **state)
     }
 }
 
+static void the_least_loaded_is_picked_by_what_it_can_do(void **state)
+{
+    ngx_http_cw_peers_t *peers = of(state, 3);
+    ngx_http_cw_pick_t pick = {.policy = NGX_HTTP_CW_PICK_LEAST_CONN};
+    int counts[PEERS] = {0};
+    peers->peers[1].weight = 3;
+    for (int i = 0; i < 50; i++) { /* nobody comes back */
+        int one = picked(peers, &pick);
+        counts[one]++;
+        ngx_http_cw_pick_hold(peers, (ngx_uint_t)one, 0);
+    }
+    assert_int_equal(counts[0], 10);
+    assert_int_equal(counts[1], 30);
+    assert_int_equal(counts[2], 10);
+    ngx_http_cw_pick_release(peers, 2, 0);
+    assert_int_equal(picked(peers, &pick), 2);
+    memset(counts, 0, sizeof(counts));
+    ngx_http_cw_pick_vacate(peers, 0);
+    for (int i = 0; i < 50; i++) { /* each is over before the next one: in turn */
+        counts[picked(peers, &pick)]++;
+    }
+    assert_int_equal(counts[0], 10);
+    assert_int_equal(counts[1], 30);
+}
+
+static void what_a_dead_worker_held_is_given_back_and_no_more(void **state)
+{
+    ngx_http_cw_peers_t *peers = of(state, 2);
+    for (ngx_uint_t seat = 0; seat < SEATS; seat++) {
+        ngx_http_cw_pick_hold(peers, 0, seat);
+        ngx_http_cw_pick_hold(peers, 0, seat);
+        ngx_http_cw_pick_hold(peers, 1, seat);
+    }
+    ngx_http_cw_pick_hold(peers, 0, SEATS); /* no seat: not counted */
+    ngx_http_cw_pick_release(peers, 0, SEATS);
+    assert_int_equal(peers->peers[0].held, 2 * SEATS);
+    ngx_http_cw_pick_vacate(peers, 2);
+    assert_int_equal(peers->peers[0].held, 2 * (SEATS - 1));
+    assert_int_equal(peers->peers[1].held, SEATS - 1);
+    ngx_http_cw_pick_vacate(peers, 2);
+    ngx_http_cw_pick_release(peers, 0, 2); /* late: it is back already */
+    assert_int_equal(peers->peers[0].held, 2 * (SEATS - 1));
+    peers->seats = 0; /* nobody counts */
+    ngx_http_cw_pick_hold(peers, 0, 0);
+    ngx_http_cw_pick_vacate(peers, 0);
+    assert_int_equal(peers->peers[0].held, 2 * (SEATS - 1));
+}
+
 static void when_all_are_marked_they_are_tried_all_the_same(void **state)
 {
     ngx_http_cw_peers_t *peers = of(state, 2);
@@ -341,6 +390,8 @@ int main(void)
         TEST(a_lost_instance_gives_its_keys_to_all_others),
         TEST(keys_are_shared_by_weight),
         TEST(the_own_zone_comes_first_as_long_as_it_has_one),
+        TEST(the_least_loaded_is_picked_by_what_it_can_do),
+        TEST(what_a_dead_worker_held_is_given_back_and_no_more),
         TEST(when_all_are_marked_they_are_tried_all_the_same),
         TEST(one_request_finds_out_whether_a_marked_one_is_well),
         TEST(a_mark_lasts_longer_each_time_and_no_longer_than_it_may),
