@@ -7,6 +7,7 @@
 
 #include "ngx_http_cw_module.h"
 #include "ngx_http_cw_balancer.h"
+#include "ngx_http_cw_text.h"
 
 
 static void ngx_http_cw_cleanup(void *data);
@@ -476,7 +477,6 @@ ngx_http_cw_access_allow(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
 static enum cw_err
 ngx_http_cw_access_identity(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 {
-    size_t      n;
     u_char     *joined;
     ngx_str_t  *s[7];
     ngx_uint_t  i;
@@ -505,10 +505,8 @@ ngx_http_cw_access_identity(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
     s[6] = &ctx->who.roles;
 
     for (i = 0; i < 7; i++) {
-        for (n = 0; n < s[i]->len; n++) {
-            if (s[i]->data[n] < 0x20 || s[i]->data[n] == 0x7f) {
-                return CW_CLAIM_INVALID;
-            }
+        if (!ngx_http_cw_text_clean(s[i])) {
+            return CW_CLAIM_INVALID;
         }
     }
 

@@ -1,7 +1,13 @@
 
 /*
- * Gathers the questions of one turn of the event loop into one message of the
- * worker's ValidateStream, and hands the answers back to who asked.
+ * Gathers questions into messages of the worker's ValidateStream, and hands
+ * the answers back to who asked.
+ *
+ * A message costs as much as deciding on dozens of tokens, for it wakes a
+ * sleeping process, twice.  So a question waits while the worker is busy: the
+ * event loop is asked for what has come meanwhile, without sleeping, until a
+ * turn brings nothing new, or TURNS have passed, or ENOUGH are together.  A
+ * question that comes alone pays one such look.
  */
 
 
@@ -23,6 +29,9 @@
 #define NGX_HTTP_CW_BATCH_ANSWER  (4 * 1024 * 1024)
 #define NGX_HTTP_CW_BATCH_TRIES   2
 
+#define NGX_HTTP_CW_BATCH_TURNS   8
+#define NGX_HTTP_CW_BATCH_ENOUGH  32
+
 
 struct ngx_http_cw_batch_s {
     ngx_http_cw_link_t       *link;
@@ -41,6 +50,10 @@ struct ngx_http_cw_batch_s {
     EVP_MD_CTX               *md;
     ngx_http_cw_digests_t    *digests;
 
+    ngx_uint_t                gathered;      /* since the last message */
+    ngx_uint_t                turns;         /* that they have waited for */
+
+    unsigned                  busy:1;        /* this turn brought something */
     unsigned                  late:1;        /* a deadline has passed in
                                               * silence */
     u_char                    defined[65536 / 8];  /* rules, on this stream */
@@ -58,6 +71,7 @@ static ngx_int_t ngx_http_cw_batch_message(ngx_http_cw_call_t *call,
 
 static void ngx_http_cw_batch_event_handler(ngx_event_t *ev);
 static void ngx_http_cw_batch_timer_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_http_cw_batch_waits(ngx_http_cw_batch_t *batch);
 static ngx_int_t ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch);
 static size_t ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch,
     ngx_http_cw_ask_t *ask, ngx_http_cw_wire_entry_t *entry);
@@ -170,10 +184,19 @@ ngx_http_cw_batch_ask(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask)
 
     ngx_queue_insert_tail(&batch->pending, &ask->queue);
     batch->open++;
+    batch->gathered++;
+    batch->busy = 1;
 
     ngx_post_event(&batch->event, &ngx_posted_events);
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_cw_batch_busy(ngx_http_cw_batch_t *batch)
+{
+    batch->busy = 1;
 }
 
 
@@ -279,11 +302,42 @@ ngx_http_cw_batch_event_handler(ngx_event_t *ev)
 
     ngx_http_cw_batch_turn(NULL, batch);
 
+    if (ngx_queue_empty(&batch->pending)) {
+        return;
+    }
+
+    if (ngx_http_cw_batch_waits(batch)) {
+
+        /* nginx does not sleep before it has told this event */
+
+        ngx_post_event(ev, &ngx_posted_next_events);
+        return;
+    }
+
     while (!ngx_queue_empty(&batch->pending)
            && ngx_http_cw_batch_send(batch) == NGX_OK)
     {
         /* void */
     }
+}
+
+
+static ngx_uint_t
+ngx_http_cw_batch_waits(ngx_http_cw_batch_t *batch)
+{
+    if (batch->busy
+        && batch->gathered < NGX_HTTP_CW_BATCH_ENOUGH
+        && batch->turns < NGX_HTTP_CW_BATCH_TURNS)
+    {
+        batch->busy = 0;
+        batch->turns++;
+        return 1;
+    }
+
+    batch->gathered = 0;
+    batch->turns = 0;
+
+    return 0;
 }
 
 
@@ -486,6 +540,7 @@ ngx_http_cw_batch_message(ngx_http_cw_call_t *call, void *data, u_char *p,
     ngx_http_cw_wire_result_t   result;
 
     batch->late = 0;
+    batch->busy = 1;
 
     message.data = p;
     message.len = len;

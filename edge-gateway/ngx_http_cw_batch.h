@@ -1,8 +1,8 @@
 
 /*
  * TokenService.ValidateStream on a worker's link: requests ask, what was asked
- * in one turn of the event loop leaves as one message, answers come in any
- * order.  A question is answered once, by its deadline at the latest.
+ * until the worker has nothing else to do leaves as one message, answers come
+ * in any order.  A question is answered once, by its deadline at the latest.
  *
  *             ask              sent                answer
  *     IDLE ────────▶ PENDING ────────▶ IN_FLIGHT ─────────▶ DONE ──▶ handler
@@ -92,6 +92,10 @@ ngx_int_t ngx_http_cw_batch_ask(ngx_http_cw_batch_t *batch,
     ngx_http_cw_ask_t *ask);
 /* the handler will not be told; any state */
 void ngx_http_cw_batch_cancel(ngx_http_cw_ask_t *ask);
+
+/* the worker has had more to do in this turn of the event loop: questions that
+ * wait to be sent may be joined by others in the next one */
+void ngx_http_cw_batch_busy(ngx_http_cw_batch_t *batch);
 
 /* a stream stands and has not failed to answer */
 ngx_uint_t ngx_http_cw_batch_can_decide(ngx_http_cw_batch_t *batch);

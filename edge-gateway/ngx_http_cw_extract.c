@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_cw_module.h"
+#include "ngx_http_cw_text.h"
 #include "common/base/domain.h"
 
 
@@ -271,25 +272,6 @@ ngx_http_cw_extract_kept(ngx_http_cw_ctx_t *ctx, ngx_str_t *name)
 static enum cw_err
 ngx_http_cw_check_token(ngx_http_cw_ctx_t *ctx)
 {
-    u_char    c, *p, *last;
-
-    /* b64token without its "=": letters, digits, and "-._~+/" */
-
-    static uint32_t  b64token[] = {
-        0x00000000, /* 0000 0000 0000 0000  0000 0000 0000 0000 */
-
-                    /* ?>=< ;:98 7654 3210  /.-, +*)( '&%$ #"!  */
-        0x03ffe800, /* 0000 0011 1111 1111  1110 1000 0000 0000 */
-
-                    /* _^]\ [ZYX WVUT SRQP  ONML KJIH GFED CBA@ */
-        0x87fffffe, /* 1000 0111 1111 1111  1111 1111 1111 1110 */
-
-                    /*  ~}| {zyx wvut srqp  onml kjih gfed cba` */
-        0x47fffffe, /* 0100 0111 1111 1111  1111 1111 1111 1110 */
-
-        0x00000000, 0x00000000, 0x00000000, 0x00000000
-    };
-
     if (ctx->token.len == 0) {
         return CW_AUTHORIZATION_MALFORMED;
     }
@@ -298,24 +280,6 @@ ngx_http_cw_check_token(ngx_http_cw_ctx_t *ctx)
         return CW_TOKEN_TOO_LARGE;
     }
 
-    p = ctx->token.data;
-    last = p + ctx->token.len;
-
-    for ( /* void */ ; p < last; p++) {
-        c = *p;
-
-        if (!(b64token[c >> 5] & (1U << (c & 0x1f)))) {
-            break;
-        }
-    }
-
-    if (p == ctx->token.data) {
-        return CW_AUTHORIZATION_MALFORMED;
-    }
-
-    while (p < last && *p == '=') {
-        p++;
-    }
-
-    return (p == last) ? CW_OK : CW_AUTHORIZATION_MALFORMED;
+    return ngx_http_cw_text_b64token(&ctx->token) ? CW_OK
+                                                  : CW_AUTHORIZATION_MALFORMED;
 }

@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_cw_module.h"
+#include "ngx_http_cw_text.h"
 
 
 typedef enum {
@@ -405,20 +406,16 @@ static ngx_int_t
 ngx_http_cw_identity_put(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *lowcase, ngx_uint_t hash, ngx_str_t *value)
 {
-    size_t            i;
     ngx_table_elt_t  *h;
 
     if (value->len == 0) {
         return NGX_OK;
     }
 
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] < 0x20 || value->data[i] == 0x7f) {
-            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                          "value for header \"%V\" has a control character",
-                          name);
-            return NGX_ERROR;
-        }
+    if (!ngx_http_cw_text_clean(value)) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "value for header \"%V\" has a control character", name);
+        return NGX_ERROR;
     }
 
     h = ngx_list_push(&r->headers_in.headers);

@@ -87,6 +87,10 @@ ngx_http_cw_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
+    if (mcf->batch) {
+        ngx_http_cw_batch_busy(mcf->batch);
+    }
+
     if (r->err_status >= NGX_HTTP_BAD_REQUEST) {
 
         if (lcf->problem && ngx_http_cw_problem(r, ctx) != NGX_OK) {
