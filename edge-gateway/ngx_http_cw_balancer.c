@@ -33,6 +33,9 @@ typedef struct {
     ngx_sockaddr_t                 addr;
     ngx_str_t                      name;
     u_char                         text[NGX_SOCKADDR_STRLEN];
+
+    unsigned                       sent:1;   /* to an instance before */
+    unsigned                       stale:1;  /* … which did not get it */
 } ngx_http_cw_peer_data_t;
 
 
@@ -43,6 +46,10 @@ static ngx_int_t ngx_http_cw_balancer_room(ngx_http_cw_peer_data_t *pd);
 static void ngx_http_cw_balancer_count(ngx_http_cw_peer_data_t *pd);
 static void ngx_http_cw_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
+static ngx_uint_t ngx_http_cw_balancer_stale(ngx_peer_connection_t *pc,
+    ngx_http_cw_peer_data_t *pd, ngx_uint_t state);
+static ngx_uint_t ngx_http_cw_balancer_repeats(ngx_peer_connection_t *pc,
+    ngx_http_cw_peer_data_t *pd, ngx_uint_t state);
 static ngx_uint_t ngx_http_cw_balancer_find(ngx_http_cw_peer_data_t *pd,
     ngx_http_cw_peers_t *peers);
 static void ngx_http_cw_balancer_learn(ngx_peer_connection_t *pc,
@@ -193,6 +200,7 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_cw_peer_data_t *pd = data;
 
+    ngx_http_cw_app_t    *app;
     ngx_http_cw_peer_t   *peer;
     ngx_http_cw_peers_t  *peers;
 
@@ -203,11 +211,12 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_ERROR;
     }
 
+    app = pd->conf->app->app;
     pd->pick.now = ngx_current_msec;
 
     ngx_shmtx_lock(&pd->shpool->mutex);
 
-    peers = pd->conf->app->app->peers;
+    peers = app->peers;
     peer = peers ? ngx_http_cw_pick(peers, &pd->pick) : NULL;
 
     if (peer == NULL) {
@@ -229,6 +238,13 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
     pc->socklen = peer->socklen;
 
     ngx_http_cw_pick_hold(peers, pd->index, ngx_http_cw_seat());
+
+    if (!pd->sent) {
+        ngx_http_cw_budget_request(&app->budget, pd->pick.now);
+
+    } else if (!pd->stale) {
+        ngx_http_cw_budget_retry(&app->budget, pd->pick.now);
+    }
 
     ngx_shmtx_unlock(&pd->shpool->mutex);
 
@@ -283,6 +299,13 @@ ngx_http_cw_balancer_count(ngx_http_cw_peer_data_t *pd)
     } else if (pd->pick.picked == NGX_HTTP_CW_PICKED_SPILL) {
         ngx_http_cw_count(NGX_HTTP_CW_COUNT_PICK_SPILL);
     }
+
+    if (pd->sent && !pd->stale) {
+        ngx_http_cw_count(NGX_HTTP_CW_COUNT_RETRIES);
+    }
+
+    pd->sent = 1;
+    pd->stale = 0;
 }
 
 
@@ -291,40 +314,93 @@ ngx_http_cw_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 {
     ngx_http_cw_peer_data_t *pd = data;
 
-    ngx_uint_t           stale;
-    ngx_connection_t    *c;
-    ngx_http_cw_peers_t *peers;
+    ngx_uint_t            allowed;
+    ngx_http_cw_app_t    *app;
+    ngx_http_cw_peers_t  *peers;
 
-    c = pc->connection;
+    app = pd->conf->app->app;
+    allowed = 1;
 
-    /* a kept connection that was closed meanwhile says nothing about its
-     * instance: a new one is tried.  A silence does */
+    pd->stale = ngx_http_cw_balancer_stale(pc, pd, state);
 
-    stale = (state & NGX_PEER_FAILED) && pc->cached
-            && !(c && (c->read->timedout || c->write->timedout));
-
-    if (stale && pd->pick.ntried) {
+    if (pd->stale) {
         pd->pick.ntried--;
     }
 
     ngx_shmtx_lock(&pd->shpool->mutex);
 
-    peers = pd->conf->app->app->peers;
+    peers = app->peers;
 
     if (ngx_http_cw_balancer_find(pd, peers)) {
         ngx_http_cw_pick_release(peers, pd->index, ngx_http_cw_seat());
 
-        if (!stale) {
+        if (!pd->stale) {
             ngx_http_cw_balancer_learn(pc, pd, &peers->peers[pd->index],
                                        state);
         }
     }
 
+    if (!pd->stale && ngx_http_cw_balancer_repeats(pc, pd, state)) {
+        allowed = ngx_http_cw_budget_allows(&app->budget, pd->conf->budget,
+                                            ngx_current_msec);
+    }
+
     ngx_shmtx_unlock(&pd->shpool->mutex);
+
+    if (!allowed) {
+        ngx_http_cw_count(NGX_HTTP_CW_COUNT_OVER_BUDGET);
+        pc->tries = 0;
+    }
 
     if (pc->tries) {
         pc->tries--;
     }
+}
+
+
+/* a kept connection that was closed meanwhile says nothing about its instance:
+ * a new one is tried.  A silence does, and so does an answer */
+
+static ngx_uint_t
+ngx_http_cw_balancer_stale(ngx_peer_connection_t *pc,
+    ngx_http_cw_peer_data_t *pd, ngx_uint_t state)
+{
+    ngx_connection_t     *c;
+    ngx_http_upstream_t  *u;
+
+    c = pc->connection;
+    u = pd->request->upstream;
+
+    return (state & NGX_PEER_FAILED) && pc->cached
+           && !(c && (c->read->timedout || c->write->timedout))
+           && !(u->state && u->state->bytes_received);
+}
+
+
+/* whether nginx is about to ask another instance, as far as can be seen here
+ * (ngx_http_upstream_next) */
+
+static ngx_uint_t
+ngx_http_cw_balancer_repeats(ngx_peer_connection_t *pc,
+    ngx_http_cw_peer_data_t *pd, ngx_uint_t state)
+{
+    ngx_uint_t                 once;
+    ngx_http_request_t        *r;
+    ngx_http_upstream_t       *u;
+    ngx_http_upstream_conf_t  *conf;
+
+    r = pd->request;
+    u = r->upstream;
+    conf = u->conf;
+
+    once = (r->method & (NGX_HTTP_POST|NGX_HTTP_LOCK|NGX_HTTP_PATCH))
+           && !(conf->next_upstream & NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT);
+
+    return (state & (NGX_PEER_FAILED|NGX_PEER_NEXT))
+           && pc->tries > 1
+           && !(conf->next_upstream & NGX_HTTP_UPSTREAM_FT_OFF)
+           && !(u->request_sent && (once || r->request_body_no_buffering))
+           && !r->connection->error;
 }
 
 

@@ -26,6 +26,7 @@ typedef struct {
     ngx_uint_t                 policy;
     ngx_http_complex_value_t  *key;          /* of NGX_HTTP_CW_PICK_HASH */
     ngx_http_complex_value_t  *zone;         /* NULL: no preference */
+    ngx_http_cw_budget_conf_t *budget;       /* NULL: not said here */
 } ngx_http_cw_upstream_conf_t;
 
 

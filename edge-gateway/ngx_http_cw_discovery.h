@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_http_cw_budget.h"
 #include "ngx_http_cw_link.h"
 #include "ngx_http_cw_pick.h"
 #include "ngx_http_cw_watch.h"
@@ -32,6 +33,7 @@ struct ngx_http_cw_app_s {
     uint64_t                 generation;
     ngx_uint_t               up;             /* how many are */
     ngx_uint_t               seats;          /* of peers; 0: not counted */
+    ngx_http_cw_budget_t     budget;
     size_t                   len;
     u_char                   name[NGX_HTTP_CW_APP_NAME_MAX];
 };

@@ -71,6 +71,9 @@ static ngx_http_cw_counter_t  ngx_http_cw_counters[] = {
       "Picks of an instance that is passed over, since all are." },
     { "cw_gateway_instances_marked_total", "",
       "Times that an instance was marked as one to pass over." },
+    { "cw_gateway_retries_total", "{result=\"sent\"}",
+      "Requests that failed on an instance and may be repeated." },
+    { "cw_gateway_retries_total", "{result=\"over_budget\"}", NULL },
 };
 
 

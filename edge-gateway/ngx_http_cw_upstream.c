@@ -14,7 +14,13 @@
 
 #define NGX_HTTP_CW_FAIL_TIMEOUT      (10 * 1000)
 #define NGX_HTTP_CW_MAX_FAIL_TIMEOUT  (120 * 1000)
+#define NGX_HTTP_CW_BUDGET_MIN_MAX    1000000
 #define NGX_HTTP_CW_TIME_PARAM_MAX    (24 * 60 * 60)     /* seconds */
+
+
+/* as long as nothing is said */
+
+static ngx_http_cw_budget_conf_t  ngx_http_cw_budget_default = { 0, 20, 10 };
 
 
 static void *ngx_http_cw_upstream_create_main_conf(ngx_conf_t *cf);
@@ -29,6 +35,8 @@ static ngx_uint_t ngx_http_cw_time_param(ngx_str_t *value, const char *name,
 static char *ngx_http_cw_balance(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_cw_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cw_retry_budget(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_cw_placeholder(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *uscf);
@@ -57,6 +65,13 @@ static ngx_command_t  ngx_http_cw_upstream_commands[] = {
       ngx_http_cw_zone,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_cw_upstream_conf_t, zone),
+      NULL },
+
+    { ngx_string("cw_retry_budget"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_UPS_CONF|NGX_CONF_TAKE12,
+      ngx_http_cw_retry_budget,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("cw_discovery_zone"),
@@ -397,6 +412,65 @@ ngx_http_cw_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* cw_retry_budget PERCENT% [min=N] | off */
+
+static char *
+ngx_http_cw_retry_budget(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_cw_upstream_conf_t *ucf = conf;
+
+    ngx_int_t                   n;
+    ngx_str_t                  *value;
+    ngx_http_cw_budget_conf_t  *budget;
+
+    value = cf->args->elts;
+
+    if ((cf->cmd_type & NGX_HTTP_UPS_CONF) && ucf->app == NULL) {
+        return "must stand after the upstream's \"cw_application\"";
+    }
+
+    if (ucf->budget) {
+        return "is duplicate";
+    }
+
+    budget = ngx_palloc(cf->pool, sizeof(ngx_http_cw_budget_conf_t));
+    if (budget == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *budget = ngx_http_cw_budget_default;
+    ucf->budget = budget;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        budget->unlimited = 1;
+        return NGX_CONF_OK;
+    }
+
+    n = (value[1].len && value[1].data[value[1].len - 1] == '%')
+        ? ngx_atoi(value[1].data, value[1].len - 1) : NGX_ERROR;
+
+    if (n == NGX_ERROR || n > 100) {
+        return "must be \"off\" or a share from 0% to 100%";
+    }
+
+    budget->percent = n;
+
+    if (cf->args->nelts == 3) {
+
+        n = (ngx_strncmp(value[2].data, "min=", 4) == 0)
+            ? ngx_atoi(value[2].data + 4, value[2].len - 4) : NGX_ERROR;
+
+        if (n == NGX_ERROR || n > NGX_HTTP_CW_BUDGET_MIN_MAX) {
+            return "has an invalid \"min\"";
+        }
+
+        budget->min = n;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
 /* nginx wants a server in each upstream, and "zone" copies it */
 
 static ngx_int_t
@@ -445,6 +519,11 @@ ngx_http_cw_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
     if (ucf->zone == NULL) {
         ucf->zone = above->zone;
+    }
+
+    if (ucf->budget == NULL) {
+        ucf->budget = above->budget ? above->budget
+                                    : &ngx_http_cw_budget_default;
     }
 
     ngx_conf_init_uint_value(ucf->policy, NGX_HTTP_CW_PICK_ROUND_ROBIN);

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.support.gateway import Gateway
-from tests.support.instances import LOCATION, named, registry, sidecar, start_sidecar, until_served, who  # noqa: F401
+from tests.support.instances import PATIENT, named, registry, sidecar, start_sidecar, until_served, who  # noqa: F401
 from tests.support.programs import until
 
 PROXY = 'proxy_http_version 1.1; proxy_set_header Connection "";'
@@ -24,7 +24,7 @@ def start(directory, sidecar, ending):
     """A gateway with two workers whose upstream says WORDS after `cw_application x`."""
     def start(words, parameters="", http=""):
         upstream = f"{http} upstream x {{ cw_application x {parameters}; {words} keepalive 8; }} {PROXY}"
-        return ending(Gateway(directory, METRICS + LOCATION, upstream, workers=2).start())
+        return ending(Gateway(directory, METRICS + PATIENT, upstream, workers=2).start())
     return start
 
 
@@ -333,5 +333,5 @@ def test_who_leaves_finishes_what_it_has(start, registry, ending):
     ("upstream x { server 127.0.0.1:1; cw_zone a; }", "must stand after"),
 ])
 def test_a_wrong_configuration_is_named(directory, upstream, words):
-    accepted, text = Gateway(directory, LOCATION, upstream).check()
+    accepted, text = Gateway(directory, PATIENT, upstream).check()
     assert not accepted and words in text
