@@ -195,9 +195,19 @@ char *cw_eureka_app_lower(struct cw_arena *arena, struct cw_str app)
     return lower;
 }
 
+static size_t *hash_count(struct cw_eureka_hash *hash, enum cw_eureka_status status)
+{
+    return &hash->count[(unsigned)status < CW_EUREKA_STATUS_COUNT ? status : CW_EUREKA_UNKNOWN];
+}
+
 void cw_eureka_hash_add(struct cw_eureka_hash *hash, enum cw_eureka_status status)
 {
-    hash->count[(unsigned)status < CW_EUREKA_STATUS_COUNT ? status : CW_EUREKA_UNKNOWN]++;
+    ++*hash_count(hash, status);
+}
+
+void cw_eureka_hash_remove(struct cw_eureka_hash *hash, enum cw_eureka_status status)
+{
+    --*hash_count(hash, status);
 }
 
 void cw_eureka_hash_encode(const struct cw_eureka_hash *hash, struct cw_buf *out)

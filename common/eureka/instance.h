@@ -130,6 +130,8 @@ struct cw_eureka_hash {
 };
 
 void cw_eureka_hash_add(struct cw_eureka_hash *hash, enum cw_eureka_status status);
+/* Takes back what was added. */
+void cw_eureka_hash_remove(struct cw_eureka_hash *hash, enum cw_eureka_status status);
 /* `DOWN_1_UP_12_`: status names ascending, all instances, nothing for an empty registry. */
 void cw_eureka_hash_encode(const struct cw_eureka_hash *hash, struct cw_buf *out);
 

@@ -125,10 +125,24 @@ static bool same(const struct registry_instance *a, const struct registry_instan
     return registry_instance_same(a, b);
 }
 
-static void hold_end(struct eureka_mirror *mirror, struct eureka_mirrored *entry)
+/* The entry counts, as one that is listed or one that is held. */
+static void count(struct eureka_mirror *mirror, const struct eureka_mirrored *entry)
 {
-    mirror->held -= entry->held_until_ms != 0;
-    entry->held_until_ms = 0;
+    if (entry->held_until_ms != 0) {
+        mirror->held++;
+    } else {
+        cw_eureka_hash_add(&mirror->counts, entry->instance->eureka.status);
+    }
+}
+
+/* It does not count as what it is, or was. */
+static void uncount(struct eureka_mirror *mirror, const struct eureka_mirrored *entry)
+{
+    if (entry->held_until_ms != 0) {
+        mirror->held--;
+    } else {
+        cw_eureka_hash_remove(&mirror->counts, entry->instance->eureka.status);
+    }
 }
 
 static enum cw_err upsert(struct eureka_mirror *mirror, struct registry_instance *instance,
@@ -138,13 +152,17 @@ static enum cw_err upsert(struct eureka_mirror *mirror, struct registry_instance
     size_t at = position(mirror, instance->eureka.app, instance->id, &found);
     if (found) {
         struct eureka_mirrored *entry = &mirror->p[at];
-        hold_end(mirror, entry);
-        if (same(entry->instance, instance)) {
-            return CW_OK;
+        bool old_news = same(entry->instance, instance);
+        if (!old_news) {
+            TRY(registry_news_add(news, instance, false));
         }
-        TRY(registry_news_add(news, instance, false));
-        registry_instance_unref(entry->instance);
-        entry->instance = registry_instance_ref(instance);
+        uncount(mirror, entry);
+        entry->held_until_ms = 0;
+        if (!old_news) {
+            registry_instance_unref(entry->instance);
+            entry->instance = registry_instance_ref(instance);
+        }
+        count(mirror, entry);
         return CW_OK;
     }
     if (mirror->n >= mirror->max) {
@@ -155,13 +173,14 @@ static enum cw_err upsert(struct eureka_mirror *mirror, struct registry_instance
     memmove(&mirror->p[at + 1], &mirror->p[at], (mirror->n - at) * sizeof(*mirror->p));
     mirror->p[at] = (struct eureka_mirrored){.instance = registry_instance_ref(instance)};
     mirror->n++;
+    count(mirror, &mirror->p[at]);
     return CW_OK;
 }
 
 static enum cw_err drop(struct eureka_mirror *mirror, size_t at, struct registry_news *news)
 {
     TRY(registry_news_add(news, mirror->p[at].instance, true));
-    hold_end(mirror, &mirror->p[at]);
+    uncount(mirror, &mirror->p[at]);
     registry_instance_unref(mirror->p[at].instance);
     mirror->n--;
     memmove(&mirror->p[at], &mirror->p[at + 1], (mirror->n - at) * sizeof(*mirror->p));
@@ -235,7 +254,6 @@ static enum cw_err merge(struct eureka_mirror *mirror, struct registry_instance 
         TRY(grow(next));
         if (o < 0) {
             TRY(absent(entry, now_ms, hold_ms, news, &kept));
-            next->held += kept.instance != NULL;
         } else if (o == 0 && same(entry->instance, instance)) {
             kept.instance = entry->instance;
         } else if (next->n < mirror->max) {
@@ -244,6 +262,7 @@ static enum cw_err merge(struct eureka_mirror *mirror, struct registry_instance 
         }
         if (kept.instance != NULL) {
             registry_instance_ref(kept.instance);
+            count(next, &kept);
             next->p[next->n++] = kept;
         }
         old += o <= 0;
@@ -293,14 +312,8 @@ int64_t eureka_mirror_expire(struct eureka_mirror *mirror, int64_t now_ms,
 
 bool eureka_mirror_hash_is(const struct eureka_mirror *mirror, const char *hash)
 {
-    struct cw_eureka_hash counts = {0};
-    struct cw_buf text = CW_BUF_INIT(256);
-    for (size_t i = 0; i < mirror->n; i++) {
-        if (mirror->p[i].held_until_ms == 0) {
-            cw_eureka_hash_add(&counts, mirror->p[i].instance->eureka.status);
-        }
-    }
-    cw_eureka_hash_encode(&counts, &text);
+    struct cw_buf text = CW_BUF_INIT(CW_EUREKA_HASH_MAX);
+    cw_eureka_hash_encode(&mirror->counts, &text);
     bool is = cw_str_is(cw_buf_str(&text), hash);
     cw_buf_done(&text);
     return is;

@@ -32,8 +32,9 @@ struct eureka_mirrored {
 struct eureka_mirror {
     struct eureka_mirrored *p; /* by application and id */
     size_t n, cap;
-    size_t max;  /* instances */
-    size_t held; /* of them */
+    size_t max;                   /* instances */
+    size_t held;                  /* of them */
+    struct cw_eureka_hash counts; /* of those that the server lists */
 };
 
 void eureka_mirror_done(struct eureka_mirror *mirror);

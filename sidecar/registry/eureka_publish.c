@@ -122,9 +122,9 @@ void eureka_publisher_sync(struct eureka *eureka, const struct registry_snapshot
     int64_t now = eureka_now(eureka);
     publisher->sync++;
     for (size_t a = 0; a < snapshot->n; a++) {
-        for (size_t i = 0; i < snapshot->apps[a].n; i++) {
-            if (is_ours(&snapshot->apps[a].items[i])) {
-                want(eureka, snapshot->apps[a].items[i].instance);
+        for (size_t i = 0; i < snapshot->apps[a]->n; i++) {
+            if (is_ours(&snapshot->apps[a]->items[i])) {
+                want(eureka, snapshot->apps[a]->items[i].instance);
             }
         }
     }

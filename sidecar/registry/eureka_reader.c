@@ -13,8 +13,8 @@ static void restore(struct eureka *eureka)
 {
     struct registry_snapshot *snapshot = registry_store_snapshot(eureka->options.store);
     for (size_t a = 0; snapshot != NULL && a < snapshot->n; a++) {
-        for (size_t i = 0; i < snapshot->apps[a].n; i++) {
-            struct registry_instance *instance = snapshot->apps[a].items[i].instance;
+        for (size_t i = 0; i < snapshot->apps[a]->n; i++) {
+            struct registry_instance *instance = snapshot->apps[a]->items[i].instance;
             if (instance->origin == REGISTRY_EUREKA &&
                 eureka_mirror_restore(&eureka->reader.mirror, instance) != CW_OK) {
                 break; /* without memory: it stays in the store, and nobody ends it */

@@ -1,4 +1,4 @@
-/* The agent's thread: ends leases, publishes to watchers, writes the state file; everything else
+/* The agent's thread: ends leases, publishes to watchers, writes the state files; everything else
  * asks the store. */
 #include "sidecar/registry/registry.h"
 
@@ -13,7 +13,12 @@
 #include "sidecar/registry/registry_internal.h"
 #include "sidecar/registry/state.h"
 
-enum { SAVE_EVERY_MS = 1000, EUREKA_ACTIVE = 32, EUREKA_STOP_MS = 2000 };
+enum {
+    SAVE_EVERY_MS = 1000,
+    SAVE_EUREKA_EVERY_MS = 30000, /* the servers say it again anyway */
+    EUREKA_ACTIVE = 32,
+    EUREKA_STOP_MS = 2000,
+};
 
 void registry_check(const struct cw_config *config, struct cw_buf *problems)
 {
@@ -36,24 +41,35 @@ static void on_change(void *ctx)
     registry_wake(ctx);
 }
 
-static enum cw_err state_load(struct registry *registry, const char *state_dir)
+static enum cw_err file_load(struct registry *registry, const char *state_dir, const char *name,
+                             struct registry_file *file)
 {
-    if (state_dir == NULL) {
-        return CW_OK;
-    }
-    size_t size = strlen(state_dir) + sizeof("/registry.json");
-    registry->state_path = malloc(size);
-    ENSURE(registry->state_path != NULL, CW_NO_MEMORY);
-    snprintf(registry->state_path, size, "%s/registry.json", state_dir);
+    size_t size = strlen(state_dir) + strlen(name) + sizeof("/");
+    file->path = malloc(size);
+    ENSURE(file->path != NULL, CW_NO_MEMORY);
+    snprintf(file->path, size, "%s/%s", state_dir, name);
     size_t restored, skipped;
-    enum cw_err err =
-        registry_state_load(registry->state_path, registry->store, &restored, &skipped);
+    enum cw_err err = registry_state_load(file->path, registry->store, &restored, &skipped);
     if (err == CW_OK && restored + skipped > 0) {
         registry_log_count(REGISTRY_EVENT_RESTORED, restored, skipped);
     } else if (err != CW_OK && err != CW_NOT_FOUND) {
         /* a start with nothing restored is better than no start */
         registry_log(REGISTRY_EVENT_STATE_UNREADABLE, NULL, NULL, err);
     }
+    return CW_OK;
+}
+
+static enum cw_err state_load(struct registry *registry, const char *state_dir)
+{
+    static const char *const names[] = {
+        [REGISTRY_PART_OWN] = "registry.json",
+        [REGISTRY_PART_EUREKA] = "eureka.json",
+    };
+    for (size_t part = 0; state_dir != NULL && part < REGISTRY_PART_COUNT; part++) {
+        TRY(file_load(registry, state_dir, names[part], &registry->files[part]));
+    }
+    /* written at each start: an older version's has the servers' word in it */
+    registry->files[REGISTRY_PART_OWN].saved = UINT64_MAX;
     return CW_OK;
 }
 
@@ -131,7 +147,9 @@ void registry_free(struct registry *registry)
     registry_watchers_free(registry->watchers);
     registry_store_free(registry->store);
     registry_config_done(&registry->config);
-    free(registry->state_path);
+    for (size_t part = 0; part < REGISTRY_PART_COUNT; part++) {
+        free(registry->files[part].path);
+    }
     pthread_cond_destroy(&registry->wake);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
@@ -157,40 +175,55 @@ static bool rest(struct registry *registry, int64_t ms)
     return go_on;
 }
 
-static bool save(struct registry *registry, const struct registry_snapshot *snapshot)
+/* Writes the parts that changed and are due. Returns the milliseconds until one is due, INT64_MAX.
+ * A failure is tried again with the next round, not the next change. */
+static int64_t save(struct registry *registry, const struct registry_snapshot *snapshot,
+                    int64_t now_ms)
 {
-    enum cw_err err =
-        registry->state_path != NULL ? registry_state_save(registry->state_path, snapshot) : CW_OK;
-    if (err != CW_OK) {
-        registry_log(REGISTRY_EVENT_STATE_UNSAVED, NULL, NULL, err);
+    static const int64_t every_ms[] = {
+        [REGISTRY_PART_OWN] = SAVE_EVERY_MS,
+        [REGISTRY_PART_EUREKA] = SAVE_EUREKA_EVERY_MS,
+    };
+    int64_t next = INT64_MAX;
+    for (enum registry_part part = 0; part < REGISTRY_PART_COUNT; part++) {
+        struct registry_file *file = &registry->files[part];
+        if (file->path == NULL || file->saved == snapshot->changed[part]) {
+            continue;
+        }
+        if (now_ms >= file->next_ms) {
+            enum cw_err err = registry_state_save(file->path, snapshot, part);
+            if (err == CW_OK) {
+                file->saved = snapshot->changed[part];
+            } else {
+                registry_log(REGISTRY_EVENT_STATE_UNSAVED, NULL, NULL, err);
+            }
+            file->next_ms = now_ms + every_ms[part];
+        }
+        if (file->saved != snapshot->changed[part]) {
+            next = CW_MIN(next, CW_MAX(file->next_ms - now_ms, 1));
+        }
     }
-    return err == CW_OK;
+    return next;
 }
 
 static void *run(void *arg)
 {
     struct registry *registry = arg;
-    uint64_t saved = 0, synced = 0;
-    int64_t save_after = 0;
+    uint64_t synced = 0;
     bool go_on = true;
+    pthread_setname_np(pthread_self(), "registry");
     while (go_on) {
         int64_t wait = CW_MAX(registry_store_tick(registry->store), 1);
         struct registry_snapshot *snapshot = registry_store_snapshot(registry->store);
         int64_t now = cw_clock_monotonic_ms(registry->clock);
         if (snapshot != NULL) {
             registry_watchers_publish(registry->watchers, snapshot);
-            if (registry->eureka != NULL && snapshot->generation != synced) {
+            uint64_t own = snapshot->changed[REGISTRY_PART_OWN];
+            if (registry->eureka != NULL && own != synced) {
                 eureka_sync(registry->eureka, snapshot);
-                synced = snapshot->generation;
+                synced = own;
             }
-            if (snapshot->generation != saved && now >= save_after) {
-                /* a failure is tried again with the next round, not the next change */
-                saved = save(registry, snapshot) ? snapshot->generation : saved;
-                save_after = now + SAVE_EVERY_MS;
-            }
-            if (snapshot->generation != saved) {
-                wait = CW_MIN(wait, CW_MAX(save_after - now, 1));
-            }
+            wait = CW_MIN(wait, save(registry, snapshot, now));
             registry_snapshot_unref(snapshot);
         } else {
             wait = CW_MIN(wait, SAVE_EVERY_MS);
@@ -236,7 +269,7 @@ void registry_stop(struct registry *registry)
         eureka_stop(registry->eureka, EUREKA_STOP_MS);
     }
     if (snapshot != NULL) {
-        (void)save(registry, snapshot);
+        (void)save(registry, snapshot, INT64_MAX - SAVE_EUREKA_EVERY_MS); /* now or never */
         registry_snapshot_unref(snapshot);
     }
 }

@@ -20,7 +20,11 @@ struct registry {
     struct cw_http_server *http; /* NULL: off */
     struct eureka *eureka;       /* NULL: no Eureka server */
     struct eureka_http network;  /* its own: its documents are large */
-    char *state_path;            /* NULL: nothing is kept */
+    struct registry_file {
+        char *path;               /* NULL: nothing is kept */
+        uint64_t saved;           /* what of its part it has */
+        int64_t next_ms;          /* not before */
+    } files[REGISTRY_PART_COUNT]; /* the thread's, once it runs */
     uint32_t grace_s;
     char host[256]; /* for default instance ids */
 

@@ -28,9 +28,9 @@ static enum cw_err find(struct registry_store *store, const char *app, const cha
  * otherwise. */
 static void lease_run(struct registry_store *store, struct store_entry *entry, int64_t times)
 {
-    entry->state = ENTRY_TIMED;
-    entry->deadline_ms =
-        store_now_ms(store) + times * (int64_t)entry->instance->eureka.lease.duration_s * 1000;
+    store_entry_until(store, entry,
+                      store_now_ms(store) +
+                          times * (int64_t)entry->instance->eureka.lease.duration_s * 1000);
 }
 
 static void renewed(struct registry_store *store, struct store_entry *entry)

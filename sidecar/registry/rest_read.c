@@ -104,7 +104,7 @@ static enum cw_err document_make(const struct registry_snapshot *snapshot, struc
     struct document d = {0};
     size_t most = 0;
     for (size_t a = 0; a < snapshot->n; a++) {
-        most += snapshot->apps[a].n;
+        most += snapshot->apps[a]->n;
     }
     d.entries = calloc(most + 1, sizeof(*d.entries));
     d.apps = calloc(snapshot->n + 1, sizeof(*d.apps));
@@ -113,9 +113,9 @@ static enum cw_err document_make(const struct registry_snapshot *snapshot, struc
         return CW_NO_MEMORY;
     }
     for (size_t a = 0; a < snapshot->n; a++) {
-        struct cw_eureka_app app = {snapshot->apps[a].name, &d.entries[d.n_entries], 0};
-        for (size_t i = 0; i < snapshot->apps[a].n; i++) {
-            const struct registry_item *item = &snapshot->apps[a].items[i];
+        struct cw_eureka_app app = {snapshot->apps[a]->name, &d.entries[d.n_entries], 0};
+        for (size_t i = 0; i < snapshot->apps[a]->n; i++) {
+            const struct registry_item *item = &snapshot->apps[a]->items[i];
             const struct cw_eureka_instance *e = &item->instance->eureka;
             if (is_shown(item->instance, item->gone) &&
                 (vip.n == 0 || vip_has(secure ? e->secure_vip_address : e->vip_address, vip))) {
@@ -270,8 +270,8 @@ static const struct registry_item *item_find(const struct registry_snapshot *sna
                                              const char *app, const char *id)
 {
     for (size_t a = 0; a < snapshot->n; a++) {
-        if (app == NULL || strcmp(snapshot->apps[a].name, app) == 0) {
-            const struct registry_item *item = registry_app_find(&snapshot->apps[a], id);
+        if (app == NULL || strcmp(snapshot->apps[a]->name, app) == 0) {
+            const struct registry_item *item = registry_app_find(snapshot->apps[a], id);
             if (item != NULL && is_shown(item->instance, item->gone)) {
                 return item;
             }

@@ -218,7 +218,7 @@ static enum cw_err lookup(struct registry_snapshot *snapshot, struct cw_arena *a
                                  SIZE_MAX, &answer->applications[0]);
     }
     for (size_t i = 0; i < snapshot->n; i++) {
-        const struct registry_app *app = &snapshot->apps[i];
+        const struct registry_app *app = snapshot->apps[i];
         TRY(registry_pack_app(arena, app->name, app, false, SIZE_MAX,
                               &answer->applications[answer->n_applications++]));
     }

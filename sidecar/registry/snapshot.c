@@ -4,6 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum registry_part registry_part_of(const struct registry_instance *instance)
+{
+    return instance->origin == REGISTRY_EUREKA ? REGISTRY_PART_EUREKA : REGISTRY_PART_OWN;
+}
+
+struct registry_app *registry_app_ref(struct registry_app *app)
+{
+    atomic_fetch_add_explicit(&app->refs, 1, memory_order_relaxed);
+    return app;
+}
+
+void registry_app_unref(struct registry_app *app)
+{
+    if (app == NULL || atomic_fetch_sub_explicit(&app->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < app->n; i++) {
+        registry_instance_unref(app->items[i].instance);
+    }
+    free(app->items);
+    free(app);
+}
+
 struct registry_snapshot *registry_snapshot_ref(struct registry_snapshot *snapshot)
 {
     atomic_fetch_add_explicit(&snapshot->refs, 1, memory_order_relaxed);
@@ -17,26 +40,25 @@ void registry_snapshot_unref(struct registry_snapshot *snapshot)
         return;
     }
     for (size_t a = 0; a < snapshot->n; a++) {
-        for (size_t i = 0; i < snapshot->apps[a].n; i++) {
-            registry_instance_unref(snapshot->apps[a].items[i].instance);
-        }
-        free(snapshot->apps[a].items);
+        registry_app_unref(snapshot->apps[a]);
     }
-    free(snapshot->apps);
+    free((void *)snapshot->apps);
     free(snapshot);
 }
 
 static int app_compare(const void *name, const void *app)
 {
-    return strcmp(name, ((const struct registry_app *)app)->name);
+    return strcmp(name, (*(struct registry_app *const *)app)->name);
 }
 
 const struct registry_app *registry_snapshot_find(const struct registry_snapshot *snapshot,
                                                   const char *name)
 {
-    return snapshot->n == 0
-               ? NULL
-               : bsearch(name, snapshot->apps, snapshot->n, sizeof(*snapshot->apps), app_compare);
+    struct registry_app *const *found =
+        snapshot->n == 0 ? NULL
+                         : bsearch(name, (const void *)snapshot->apps, snapshot->n,
+                                   sizeof(struct registry_app *), app_compare);
+    return found != NULL ? *found : NULL;
 }
 
 static int item_compare(const void *id, const void *item)

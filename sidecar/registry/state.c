@@ -26,15 +26,17 @@ static const char *origin_name(enum registry_source origin)
     return origin == REGISTRY_REST ? "rest" : registry_source_name(origin);
 }
 
-void registry_state_encode(const struct registry_snapshot *snapshot, struct cw_buf *out)
+void registry_state_encode(const struct registry_snapshot *snapshot, enum registry_part part,
+                           struct cw_buf *out)
 {
     const char *comma = "";
     cw_buf_add_cstr(out, "{\"version\":1,\"instances\":[");
     for (size_t a = 0; a < snapshot->n; a++) {
-        for (size_t i = 0; i < snapshot->apps[a].n; i++) {
-            const struct registry_item *item = &snapshot->apps[a].items[i];
+        for (size_t i = 0; i < snapshot->apps[a]->n; i++) {
+            const struct registry_item *item = &snapshot->apps[a]->items[i];
             const struct registry_instance *instance = item->instance;
-            if (item->gone || instance->source == REGISTRY_STATIC) {
+            if (item->gone || instance->source == REGISTRY_STATIC ||
+                registry_part_of(instance) != part) {
                 continue;
             }
             struct cw_eureka_entry entry = {&instance->eureka,
@@ -119,13 +121,14 @@ static bool write_all(int fd, struct cw_str bytes)
     return true;
 }
 
-enum cw_err registry_state_save(const char *path, const struct registry_snapshot *snapshot)
+enum cw_err registry_state_save(const char *path, const struct registry_snapshot *snapshot,
+                                enum registry_part part)
 {
     char temporary[4096];
     int length = snprintf(temporary, sizeof(temporary), "%s.new", path);
     ENSURE(length > 0 && (size_t)length < sizeof(temporary), CW_IO);
     struct cw_buf out = CW_BUF_INIT(REGISTRY_STATE_MAX);
-    registry_state_encode(snapshot, &out);
+    registry_state_encode(snapshot, part, &out);
     int fd = -1;
     bool saved =
         cw_buf_check(&out) == CW_OK &&

@@ -45,6 +45,7 @@ enum cw_err registry_store_new(const struct registry_limits *limits, const struc
     /* the wall clock, so that generations also rise over a restart */
     store->generation = (uint64_t)cw_clock_wall_ms(clock);
     store->first_change = store->next_change = 1;
+    store->first_deadline_ms = STORE_NEVER;
     store->provisional = l->provisional_ms > 0;
     store->provisional_until_ms = store_now_ms(store) + l->provisional_ms;
     *ret_store = store;
@@ -61,6 +62,7 @@ void registry_store_free(struct registry_store *store)
             registry_instance_unref(store->apps[a].entries[i].instance);
         }
         free(store->apps[a].entries);
+        registry_app_unref(store->apps[a].copy);
     }
     free(store->apps);
     for (size_t i = 0; i < STORE_CHANGES_MAX; i++) {
@@ -130,11 +132,10 @@ static void provisional_end(struct registry_store *store)
     }
 }
 
-int64_t registry_store_tick(struct registry_store *store)
+/* Ends what is due, and finds the next deadline. */
+static void entries_expire(struct registry_store *store, int64_t now)
 {
-    uint64_t generation;
-    store_lock(store, &generation);
-    int64_t now = store_now_ms(store), next = now + TICK_MAX_MS;
+    int64_t next = STORE_NEVER;
     for (size_t a = store->n; a-- > 0;) {
         for (size_t i = store->apps[a].n; i-- > 0;) {
             struct store_entry *entry = &store->apps[a].entries[i];
@@ -148,6 +149,18 @@ int64_t registry_store_tick(struct registry_store *store)
             }
         }
     }
+    store->first_deadline_ms = next;
+}
+
+int64_t registry_store_tick(struct registry_store *store)
+{
+    uint64_t generation;
+    store_lock(store, &generation);
+    int64_t now = store_now_ms(store);
+    if (store->first_deadline_ms <= now) {
+        entries_expire(store, now);
+    }
+    int64_t next = CW_MIN(now + TICK_MAX_MS, store->first_deadline_ms);
     if (store->provisional && !store->held && store->provisional_until_ms <= now) {
         provisional_end(store);
     }
@@ -174,15 +187,19 @@ uint64_t registry_store_generation(struct registry_store *store)
     return generation;
 }
 
-static bool app_copy(const struct store_app *from, struct registry_app *to)
+/* NULL without memory. */
+static struct registry_app *app_copy(const struct store_app *from)
 {
-    to->items = calloc(from->n + 1, sizeof(*to->items));
-    if (to->items == NULL) {
-        return false;
+    struct registry_app *to = calloc(1, sizeof(*to));
+    struct registry_item *items = calloc(from->n + 1, sizeof(*items));
+    if (to == NULL || items == NULL) {
+        free(to);
+        free(items);
+        return NULL;
     }
     for (size_t i = 0; i < from->n; i++) {
         const struct store_entry *entry = &from->entries[i];
-        to->items[i] = (struct registry_item){
+        items[i] = (struct registry_item){
             .instance = registry_instance_ref(entry->instance),
             .reach = entry->reach,
             .action = entry->action,
@@ -191,13 +208,16 @@ static bool app_copy(const struct store_app *from, struct registry_app *to)
             .gone = entry->state == ENTRY_GONE,
         };
     }
+    atomic_init(&to->refs, 1);
+    to->items = items;
     to->n = from->n;
-    to->name = to->items[0].instance->eureka.app;
+    to->name = items[0].instance->eureka.app;
     to->generation = from->generation;
-    return true;
+    return to;
 }
 
-static struct registry_snapshot *snapshot_make(const struct registry_store *store)
+/* Costs what changed: applications that did not are those of the last snapshot. */
+static struct registry_snapshot *snapshot_make(struct registry_store *store)
 {
     struct registry_snapshot *snapshot = calloc(1, sizeof(*snapshot));
     if (snapshot == NULL) {
@@ -205,13 +225,16 @@ static struct registry_snapshot *snapshot_make(const struct registry_store *stor
     }
     atomic_init(&snapshot->refs, 1);
     snapshot->generation = store->generation;
+    memcpy(snapshot->changed, store->part_changed, sizeof(snapshot->changed));
     snapshot->provisional = store->provisional;
-    snapshot->apps = calloc(store->n + 1, sizeof(*snapshot->apps));
+    snapshot->apps = calloc(store->n + 1, sizeof(struct registry_app *));
     for (size_t a = 0; snapshot->apps != NULL && a < store->n; a++) {
-        if (!app_copy(&store->apps[a], &snapshot->apps[a])) {
+        struct store_app *app = &store->apps[a];
+        app->copy = app->copy != NULL ? app->copy : app_copy(app);
+        if (app->copy == NULL) {
             break;
         }
-        snapshot->n++;
+        snapshot->apps[snapshot->n++] = registry_app_ref(app->copy);
     }
     if (snapshot->apps == NULL || snapshot->n != store->n) {
         registry_snapshot_unref(snapshot);

@@ -32,6 +32,7 @@ struct store_entry {
 struct store_app {
     char name[CW_EUREKA_NAME_MAX + 1];
     uint64_t generation;
+    struct registry_app *copy;   /* for snapshots; NULL after a change */
     struct store_entry *entries; /* by id */
     size_t n, cap;
 };
@@ -50,6 +51,8 @@ struct registry_store {
     size_t bytes;     /* of their texts */
     size_t change_bytes;
     uint64_t generation;
+    uint64_t part_changed[REGISTRY_PART_COUNT];
+    int64_t first_deadline_ms; /* no entry's time is over before */
     uint64_t next_lease;
     uint64_t refused;
     bool provisional;
@@ -79,6 +82,8 @@ CW_MUST_USE enum cw_err store_room(const struct registry_store *store,
 /* Takes the reference; a change for readers. */
 void store_entry_set(struct registry_store *store, struct store_entry *entry,
                      struct registry_instance *instance, enum cw_eureka_action action);
+/* Its time is over then; monotonic. */
+void store_entry_until(struct registry_store *store, struct store_entry *entry, int64_t ms);
 /* Out, or gone while provisional. */
 void store_entry_end(struct registry_store *store, struct store_entry *entry);
 /* Instances under that source, of that owner if LOCAL. */

@@ -93,8 +93,7 @@ void registry_store_lost(struct registry_store *store, const struct registry_lea
     store_lock(store, &generation);
     struct store_entry *entry = lease_entry(store, lease);
     if (entry != NULL) {
-        entry->state = ENTRY_TIMED;
-        entry->deadline_ms = store_now_ms(store) + store->limits.grace_ms;
+        store_entry_until(store, entry, store_now_ms(store) + store->limits.grace_ms);
     }
     store_unlock(store, generation);
 }
@@ -221,8 +220,7 @@ enum cw_err registry_store_restore(struct registry_store *store, const struct re
     if (entry == NULL) {
         err = store_entry_make(store, instance, &entry);
         if (err == CW_OK) {
-            entry->state = ENTRY_TIMED;
-            entry->deadline_ms = restored_deadline(store, instance);
+            store_entry_until(store, entry, restored_deadline(store, instance));
             entry->override = instance->eureka.overridden;
             store_entry_set(store, entry, registry_instance_ref(instance), CW_EUREKA_ADDED);
         }

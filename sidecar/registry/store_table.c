@@ -114,8 +114,16 @@ static void app_drop_if_empty(struct registry_store *store, struct store_app *ap
 void store_touch(struct registry_store *store, struct store_app *app)
 {
     app->generation = ++store->generation;
+    registry_app_unref(app->copy);
+    app->copy = NULL;
     registry_snapshot_unref(store->snapshot);
     store->snapshot = NULL;
+}
+
+/* Whose word the instance is has changed; after store_touch. */
+static void part_touch(struct registry_store *store, const struct registry_instance *instance)
+{
+    store->part_changed[registry_part_of(instance)] = store->generation;
 }
 
 static void change_forget(struct registry_store *store, uint64_t number)
@@ -223,12 +231,17 @@ enum cw_err store_entry_make(struct registry_store *store, const struct registry
 void store_entry_set(struct registry_store *store, struct store_entry *entry,
                      struct registry_instance *instance, enum cw_eureka_action action)
 {
-    store->bytes += instance->size - (entry->instance != NULL ? entry->instance->size : 0);
-    registry_instance_unref(entry->instance);
+    struct registry_instance *old = entry->instance;
+    store->bytes += instance->size - (old != NULL ? old->size : 0);
     entry->instance = instance;
     entry->action = action;
     entry->reach = registry_rules_reach(store->rules, instance);
     store_touch(store, store_find_app(store, instance->eureka.app));
+    part_touch(store, instance);
+    if (old != NULL) {
+        part_touch(store, old);
+        registry_instance_unref(old);
+    }
     change_add(store, entry, action);
 }
 
@@ -236,13 +249,22 @@ void store_entry_remove(struct registry_store *store, struct store_app *app,
                         struct store_entry *entry)
 {
     size_t at = (size_t)(entry - app->entries);
-    store->bytes -= entry->instance->size;
-    registry_instance_unref(entry->instance);
+    struct registry_instance *old = entry->instance;
+    store->bytes -= old->size;
     memmove(entry, entry + 1, (app->n - at - 1) * sizeof(*entry));
     app->n--;
     store->instances--;
     store_touch(store, app);
+    part_touch(store, old);
+    registry_instance_unref(old);
     app_drop_if_empty(store, app);
+}
+
+void store_entry_until(struct registry_store *store, struct store_entry *entry, int64_t ms)
+{
+    entry->state = ENTRY_TIMED;
+    entry->deadline_ms = ms;
+    store->first_deadline_ms = CW_MIN(store->first_deadline_ms, ms);
 }
 
 void store_entry_end(struct registry_store *store, struct store_entry *entry)
@@ -259,6 +281,7 @@ void store_entry_end(struct registry_store *store, struct store_entry *entry)
     entry->override = CW_EUREKA_UNKNOWN;
     entry->deadline_ms = STORE_NEVER;
     store_touch(store, app);
+    part_touch(store, entry->instance);
 }
 
 size_t store_count(const struct registry_store *store, enum registry_source source, uid_t owner)

@@ -1,5 +1,5 @@
-"""A Eureka registry of 10 000 instances at one sidecar: memory, what a poll costs (nothing new, one change, a hundred, the whole registry),
-and how long a change takes from the server's answer to a gateway's stream."""
+"""A Eureka registry of 10 000 instances at one sidecar: memory, what a poll costs (nothing new, one change, a hundred, the whole registry; and the
+pollers that serve verdicts), how long a change takes from the server's answer to a gateway's stream, and 500 services of one host."""
 # build: //sidecar:cw-sidecar
 import gzip
 import http.server
@@ -13,12 +13,15 @@ import threading
 import time
 
 from tests.bench.measure import QUICK, duration, report, runs, say
-from tests.support.discovery import Watch
+from tests.support.discovery import Registration, Watch
 from tests.support.eureka import Agent, instance
 from tests.support.programs import until
 
 INSTANCES = 1_000 if QUICK else 10_000
 PER_APPLICATION = 20
+SERVICES = 50 if QUICK else 500
+# What is accepted on one core of the build machine.
+ONE_CHANGE_MS, HUNDRED_CHANGES_MS, POLLERS_MS, BALANCER_MS = 5, 15, 0.5, 100
 
 
 class Server:
@@ -32,7 +35,20 @@ class Server:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_PUT(self):
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(204)
+                self.end_headers()
+
             def do_GET(self):
+                if self.path.count("/") > 3:  # one instance
+                    self.send_error(404)
+                    return
                 body = outer.document("delta" in self.path)
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -93,18 +109,42 @@ def memory(agent):
 
 
 def cpu_ms(agent):
-    fields = open(f"/proc/{agent.process.pid}/stat").read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+    """CPU milliseconds by thread: those that read the registry, and all others."""
+    spent = {True: 0.0, False: 0.0}
+    for task in pathlib.Path(f"/proc/{agent.process.pid}/task").iterdir():
+        reads = (task / "comm").read_text().strip() in ("registry", "http-client")
+        spent[reads] += int((task / "schedstat").read_text().split()[0]) / 1e6
+    return spent
 
 
 def cost(agent, server, polls, change=lambda: None):
-    """CPU milliseconds of the sidecar for each poll."""
+    """CPU milliseconds of the sidecar for each poll: of the threads that read, and of the others."""
     server.pass_polls(1)
     before = cpu_ms(agent)
     for _ in range(polls):
         change()
         server.pass_polls(1)
-    return (cpu_ms(agent) - before) / polls
+    time.sleep(0.2)  # the last one is told
+    after = cpu_ms(agent)
+    return [(after[reads] - before[reads]) / polls for reads in (True, False)]
+
+
+def many(directory, server):
+    """Services of one host: memory of each, CPU of each heartbeat."""
+    agent = Agent(directory / "many", [server.url], {"fetch": False, "heartbeat-interval": "2s", "lease-duration": "60s", "timeout": "10s"}).start()
+    before, _ = memory(agent)
+    for n in range(SERVICES):
+        Registration(agent, instance_id=f"s{n}", port=10000 + n)
+    until("all are registered", lambda: agent.eureka["registered"] == SERVICES, 120)
+    after, _ = memory(agent)
+    beats = agent.metric("heartbeats_total", outcome="good")
+    spent = sum(cpu_ms(agent).values())
+    until("each has beaten some times", lambda: agent.metric("heartbeats_total", outcome="good") >= beats + 3 * SERVICES, 120)
+    beats, spent = agent.metric("heartbeats_total", outcome="good") - beats, sum(cpu_ms(agent).values()) - spent
+    Registration.kept.clear()
+    agent.stop()
+    report("eureka", f"{SERVICES}-services-memory", after - before, "", 0, "MiB", 1, ratio=0)
+    report("eureka", f"{SERVICES}-services-beat", 1000 * spent / beats, "", 0, "CPU us a heartbeat", int(beats), ratio=0)
 
 
 def main(directory):
@@ -125,7 +165,7 @@ def main(directory):
     report("eureka", "memory-peak", peak - empty, "its JSON text", text, "MiB", 1, ratio=(peak - empty) / text)
 
     def gateway():
-        """A stream as a gateway's worker has one; the test's kind lives for a minute."""
+        """A stream as a gateway's worker has one."""
         watch = Watch(agent, "SERVICE-0")
         until("the gateway has them", lambda: watch.latest and len(watch.latest.applications[0].instances) == PER_APPLICATION)
         return watch
@@ -143,9 +183,9 @@ def main(directory):
     server.changes = []
     server.render()
     watch = gateway()
-    nothing = cost(agent, server, polls)
-    one = cost(agent, server, polls, change(1))
-    hundred = cost(agent, server, polls, change(100))
+    nothing, _ = cost(agent, server, polls)
+    one, pollers = cost(agent, server, polls, change(1))
+    hundred, _ = cost(agent, server, polls, change(100))
     watch, times = gateway(), []
     for _ in range(runs(20)):
         told = len(watch.snapshots)
@@ -153,15 +193,19 @@ def main(directory):
         until("the gateway is told", lambda: len(watch.snapshots) > told, 30)
         times.append((time.monotonic() - server.answered) * 1000)
     agent.stop()
+    many(directory, server)
 
     whole = Agent(directory / "whole", [server.url], dict(settings, delta=False)).start()
     until("all are there", lambda: whole.eureka["instances"] == INSTANCES, 60)
-    everything = cost(whole, server, max(polls // 3, 1))
+    everything, _ = cost(whole, server, max(polls // 3, 1))
     whole.stop()
     report("eureka", "poll-nothing-new", nothing, "whole registry", everything, "CPU ms a poll", polls, ratio=nothing / everything)
     report("eureka", "poll-one-change", one, "whole registry", everything, "CPU ms a poll", polls, ratio=one / everything)
     report("eureka", "poll-100-changes", hundred, "whole registry", everything, "CPU ms a poll", polls, ratio=hundred / everything)
-    report("eureka", "to-the-balancer", statistics.median(times), "acceptance", 100, "ms after the answer", len(times), ratio=statistics.median(times) / 100)
+    for case, ours, accepted in (("one-change", one, ONE_CHANGE_MS), ("100-changes", hundred, HUNDRED_CHANGES_MS), ("one-change-pollers", pollers, POLLERS_MS)):
+        report("eureka", case, ours, "acceptance", accepted, "CPU ms a poll", polls, ratio=ours / accepted)
+    balancer = statistics.median(times)
+    report("eureka", "to-the-balancer", balancer, "acceptance", BALANCER_MS, "ms after the answer", len(times), ratio=balancer / BALANCER_MS)
     server.http.shutdown()
 
 

@@ -299,7 +299,7 @@ def test_a_start_without_any_server_begins_with_what_was_known(server, start, di
     server.register("greeter", "a")
     agent = start(server, hold="2s")
     settled(agent, "greeter", {"a": "UP"})
-    until("it is saved", lambda: '"a"' in (directory / "agent/state/registry.json").read_text())
+    until("it is saved", lambda: '"a"' in (directory / "agent/state/eureka.json").read_text())
     agent.process.kill()
     server.kill()
     agent.start()
@@ -311,6 +311,17 @@ def test_a_start_without_any_server_begins_with_what_was_known(server, start, di
     until("it is read", lambda: agent.eureka["ageSeconds"] >= 0, 20)
     assert watch.state() == {"GREETER": {"a": UP}}
     watch.until({"GREETER": {}})
+
+
+def test_what_was_learnt_last_is_saved_at_the_end(server, start, directory):
+    server.register("greeter", "a")
+    agent = start(server)
+    settled(agent, "greeter", {"a": "UP"})
+    saved = directory / "agent/state/eureka.json"
+    until("it is saved", lambda: '"a"' in saved.read_text())
+    server.register("greeter", "b")  # the file is written every 30 s at most
+    settled(agent, "greeter", {"a": "UP", "b": "UP"})
+    assert agent.stop() == 0 and '"b"' in saved.read_text() and '"b"' not in (directory / "agent/state/registry.json").read_text()
 
 
 # ---- registering ----
@@ -420,7 +431,8 @@ def test_sidecar_and_registry_restarted_at_once(server, start):
     Registration(agent, instance_id="a")
     settled(agent, "greeter", {"g": "UP"})
     at_server(server, "x", {"a": "UP"})
-    until("it is saved", lambda: '"g"' in (agent.directory / "state/registry.json").read_text())
+    until("both are saved", lambda: '"g"' in (agent.directory / "state/eureka.json").read_text()
+          and '"a"' in (agent.directory / "state/registry.json").read_text())
     agent.process.kill()
     server.kill()
     agent.start()

@@ -104,6 +104,36 @@ static void the_same_again_is_no_news(void **state)
     eureka_mirror_done(&t.mirror);
 }
 
+static void the_hash_follows_every_step(void **state)
+{
+    (void)state;
+    static const struct {
+        bool full;
+        const char *list, *hash;
+    } steps[] = {
+        {true, "X/a=UP X/b=STARTING Y/c=UP", "STARTING_1_UP_2_"},
+        {false, "X/b=UP#2", "UP_3_"},
+        {false, "X/b=DOWN#3 Y/c=UP!", "DOWN_1_UP_1_"},
+        {true, "X/a=UP", "UP_1_"}, /* b is held */
+        {false, "X/b=OUT_OF_SERVICE#4", "OUT_OF_SERVICE_1_UP_1_"},
+        {true, "X/b=OUT_OF_SERVICE#4", "OUT_OF_SERVICE_1_"}, /* a is held */
+        {false, "X/a=UP!", "OUT_OF_SERVICE_1_"},
+        {true, "X/b=UP#5 X/b=DOWN#4 X/d=UP", "UP_2_"}, /* of two the newer */
+        {true, "", ""},
+    };
+    struct told t = {.mirror = {.max = 100}};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(steps); i++) {
+        tell(&t, steps[i].full, steps[i].list, (int64_t)i);
+        if (!eureka_mirror_hash_is(&t.mirror, steps[i].hash)) {
+            fail_msg("step %zu is not %s", i, steps[i].hash);
+        }
+    }
+    assert_int_equal(t.mirror.held, 2);
+    (void)expire(&t, 1000);
+    assert_true(t.mirror.held == 0 && eureka_mirror_hash_is(&t.mirror, ""));
+    eureka_mirror_done(&t.mirror);
+}
+
 static void what_is_merely_absent_is_held(void **state)
 {
     (void)state;
@@ -265,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deltas_are_idempotent),
+        cmocka_unit_test(the_hash_follows_every_step),
         cmocka_unit_test(the_same_again_is_no_news),
         cmocka_unit_test(what_is_merely_absent_is_held),
         cmocka_unit_test(what_is_held_leaves_at_once_when_its_end_is_told),

@@ -101,10 +101,10 @@ static inline const char *fixture_list(struct fixture *f)
     assert_non_null(snapshot);
     size_t n = (size_t)snprintf(text, sizeof(text), "%s", snapshot->provisional ? "~" : "");
     for (size_t a = 0; a < snapshot->n; a++) {
-        for (size_t i = 0; i < snapshot->apps[a].n; i++) {
-            const struct registry_item *item = &snapshot->apps[a].items[i];
+        for (size_t i = 0; i < snapshot->apps[a]->n; i++) {
+            const struct registry_item *item = &snapshot->apps[a]->items[i];
             n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s/%s:%s:%c%s%s", n > 1 ? " " : "",
-                                  snapshot->apps[a].name, item->instance->id,
+                                  snapshot->apps[a]->name, item->instance->id,
                                   cw_eureka_status_name(item->instance->eureka.status),
                                   registry_source_name(item->instance->source)[0],
                                   item->reach == REGISTRY_REACHABLE ? "" : "?",

@@ -27,7 +27,7 @@ static void a_registry_outlives_its_process(void **state)
     snprintf(path, sizeof(path), "%s/registry.json", directory);
     snprintf(twin, sizeof(twin), "%s.new", path);
     struct registry_snapshot *snapshot = registry_store_snapshot(before.store);
-    assert_int_equal(registry_state_save(path, snapshot), CW_OK);
+    assert_int_equal(registry_state_save(path, snapshot, REGISTRY_PART_OWN), CW_OK);
     registry_snapshot_unref(snapshot);
     fixture_close(&before);
     struct stat seen;
@@ -51,6 +51,41 @@ static void a_registry_outlives_its_process(void **state)
     fixture_close(&after);
     unlink(path);
     rmdir(directory);
+}
+
+static bool names(const struct cw_buf *text, const char *word)
+{
+    return memmem(text->p, text->n, word, strlen(word)) != NULL;
+}
+
+static void each_part_has_its_document(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open_settled(&f);
+    struct registry_spec local = fixture_spec("X", "own"), theirs = fixture_spec("X", "theirs");
+    struct registry_lease lease = {0};
+    struct registry_instance *instance;
+    struct registry_news news = {0};
+    theirs.source = REGISTRY_EUREKA;
+    assert_int_equal(registry_store_register(f.store, ALICE, &local, &lease), CW_OK);
+    assert_int_equal(registry_instance_new(&theirs, &instance), CW_OK);
+    assert_int_equal(registry_news_add(&news, instance, false), CW_OK);
+    assert_int_equal(registry_store_tell(f.store, &news), 0);
+    struct registry_snapshot *snapshot = registry_store_snapshot(f.store);
+    struct cw_buf own = CW_BUF_INIT(65536), eureka = CW_BUF_INIT(65536);
+    registry_state_encode(snapshot, REGISTRY_PART_OWN, &own);
+    registry_state_encode(snapshot, REGISTRY_PART_EUREKA, &eureka);
+    assert_true(names(&own, "\"own\""));
+    assert_false(names(&own, "\"theirs\""));
+    assert_false(names(&eureka, "\"own\""));
+    assert_true(names(&eureka, "\"theirs\""));
+    cw_buf_done(&own);
+    cw_buf_done(&eureka);
+    registry_snapshot_unref(snapshot);
+    registry_news_done(&news);
+    registry_instance_unref(instance);
+    fixture_close(&f);
 }
 
 static void a_broken_file_restores_what_it_can(void **state)
@@ -97,7 +132,7 @@ static void no_file_is_told_apart(void **state)
                      CW_NOT_FOUND);
     assert_int_equal(registry_state_load("/", f.store, &restored, &skipped), CW_IO);
     struct registry_snapshot *snapshot = registry_store_snapshot(f.store);
-    assert_int_equal(registry_state_save("/nonexistent/x", snapshot), CW_IO);
+    assert_int_equal(registry_state_save("/nonexistent/x", snapshot, REGISTRY_PART_OWN), CW_IO);
     registry_snapshot_unref(snapshot);
     fixture_close(&f);
 }
@@ -106,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_registry_outlives_its_process),
+        cmocka_unit_test(each_part_has_its_document),
         cmocka_unit_test(a_broken_file_restores_what_it_can),
         cmocka_unit_test(no_file_is_told_apart),
     };

@@ -256,6 +256,76 @@ static void a_snapshot_is_of_one_moment(void **state)
     fixture_close(&f);
 }
 
+static void tell(struct fixture *f, const char *app, const char *id, bool gone)
+{
+    struct registry_spec spec = fixture_spec(app, id);
+    struct registry_instance *instance;
+    struct registry_news news = {0};
+    spec.source = REGISTRY_EUREKA;
+    assert_int_equal(registry_instance_new(&spec, &instance), CW_OK);
+    assert_int_equal(registry_news_add(&news, instance, gone), CW_OK);
+    assert_int_equal(registry_store_tell(f->store, &news), 0);
+    registry_news_done(&news);
+    registry_instance_unref(instance);
+}
+
+static void a_change_costs_its_application_and_its_part(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open_settled(&f);
+    struct registry_spec spec = fixture_spec("X", "a");
+    struct registry_lease lease = {0};
+    assert_int_equal(registry_store_register(f.store, ALICE, &spec, &lease), CW_OK);
+    tell(&f, "E", "e", false);
+    tell(&f, "F", "f", false);
+    struct registry_snapshot *before = registry_store_snapshot(f.store);
+    tell(&f, "E", "g", false);
+    struct registry_snapshot *after = registry_store_snapshot(f.store);
+    /* the others are not copied again, */
+    assert_ptr_equal(registry_snapshot_find(after, "X"), registry_snapshot_find(before, "X"));
+    assert_ptr_equal(registry_snapshot_find(after, "F"), registry_snapshot_find(before, "F"));
+    assert_int_equal(registry_snapshot_find(before, "E")->n, 1);
+    assert_int_equal(registry_snapshot_find(after, "E")->n, 2);
+    /* and this host's file, and its services at Eureka, are not looked at again */
+    assert_int_equal(after->changed[REGISTRY_PART_OWN], before->changed[REGISTRY_PART_OWN]);
+    assert_int_equal(after->changed[REGISTRY_PART_EUREKA], after->generation);
+    registry_snapshot_unref(before);
+    before = after;
+    registry_store_release(f.store, &lease);
+    after = registry_store_snapshot(f.store);
+    assert_int_equal(after->changed[REGISTRY_PART_OWN], after->generation);
+    assert_int_equal(after->changed[REGISTRY_PART_EUREKA], before->changed[REGISTRY_PART_EUREKA]);
+    registry_snapshot_unref(before);
+    before = after;
+    tell(&f, "E", "g", true);
+    after = registry_store_snapshot(f.store);
+    assert_true(after->changed[REGISTRY_PART_EUREKA] > before->changed[REGISTRY_PART_EUREKA]);
+    registry_snapshot_unref(before);
+    registry_snapshot_unref(after);
+    fixture_close(&f);
+}
+
+/* A service of this host takes an id over that a server had: both files are to be written. */
+static void an_instance_that_moves_changes_both_parts(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open_settled(&f);
+    tell(&f, "X", "a", false);
+    struct registry_snapshot *before = registry_store_snapshot(f.store);
+    struct registry_spec spec = fixture_spec("X", "a");
+    struct registry_lease lease = {0};
+    assert_int_equal(registry_store_register(f.store, ALICE, &spec, &lease), CW_OK);
+    struct registry_snapshot *after = registry_store_snapshot(f.store);
+    for (size_t part = 0; part < REGISTRY_PART_COUNT; part++) {
+        assert_int_equal(after->changed[part], after->generation);
+    }
+    registry_snapshot_unref(before);
+    registry_snapshot_unref(after);
+    fixture_close(&f);
+}
+
 static void new_rules_judge_what_is_there(void **state)
 {
     (void)state;
@@ -380,6 +450,8 @@ int main(void)
         cmocka_unit_test(after_a_start_nothing_is_merely_absent),
         cmocka_unit_test(what_is_restored_overwrites_nothing),
         cmocka_unit_test(a_snapshot_is_of_one_moment),
+        cmocka_unit_test(a_change_costs_its_application_and_its_part),
+        cmocka_unit_test(an_instance_that_moves_changes_both_parts),
         cmocka_unit_test(new_rules_judge_what_is_there),
         cmocka_unit_test(changes_are_kept_for_their_time_and_once_each),
         cmocka_unit_test(a_flood_of_changes_keeps_the_newest),
