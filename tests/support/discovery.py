@@ -39,7 +39,7 @@ class Watch:
     """A Watch stream; `state()` is the latest snapshot as `{application: {id: status}}`."""
 
     def __init__(self, sidecar, *applications):
-        self.call = rpc.Stub(rpc.channel(sidecar.gateway_socket), SERVICE).Watch(applications=applications, timeout=60)
+        self.call = rpc.Stub(rpc.channel(sidecar.gateway_socket), SERVICE).Watch(applications=applications, timeout=300)
         self.snapshots = []
         threading.Thread(target=self._read, daemon=True).start()
 

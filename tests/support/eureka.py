@@ -119,6 +119,8 @@ class Spring(Registry):
             "spring.main.lazy-initialization": "true", "eureka.instance.hostname": host, "eureka.client.register-with-eureka": "false",
             "eureka.client.fetch-registry": "false", "eureka.client.service-url.defaultZone": peer or self.url,
             "eureka.server.use-read-only-response-cache": "false", "eureka.server.response-cache-update-interval-ms": "500",
+            # a change that comes while its cache is being filled would stay unseen for 180 s (docs/EUREKA.md)
+            "eureka.server.response-cache-auto-expiration-in-seconds": "2",
             "eureka.server.eviction-interval-timer-in-ms": "1000", "eureka.server.enable-self-preservation": "false",
             "eureka.server.peer-node-read-timeout-ms": "1000", "eureka.server.peer-node-connect-timeout-ms": "500", **settings}
         jar = DEPS / f"registry-{train}.jar"

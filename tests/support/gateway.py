@@ -312,3 +312,40 @@ def parse(raw):
     head, _, body = raw.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     return Answer(int(lines[0].split()[1]), [l.split(": ", 1) for l in lines[1:]], body)
+
+
+class Load:
+    """Requests without a pause; every answer must be good. NAMES are the texts that came back."""
+
+    def __init__(self, gateway, path="/g/"):
+        self.gateway, self.path, self.bad, self.names, self.good, self.going = gateway, path, [], set(), 0, True
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while self.going:
+            try:
+                answer = self.gateway.get(self.path)
+                if answer.status == 200:
+                    self.names.add(answer.body.decode())
+                    self.good += 1
+                else:
+                    self.bad.append((time.time(), answer.status, answer.body[:200]))
+            except OSError as e:
+                self.bad.append((time.time(), repr(e)))
+            time.sleep(0.01)
+
+    def until_served_by(self, *names, seconds=30):
+        """From now on, by them."""
+        self.names = set()
+        until(f"{names} serve", lambda: self.names >= set(names), seconds)
+
+    def of_the_next(self, n, seconds=30):
+        """Who serves them."""
+        self.names, goal = set(), self.good + n
+        until(f"{n} requests", lambda: self.good >= goal, seconds)
+        return set(self.names)
+
+    def stop(self):
+        self.going = False
+        self.thread.join(30)

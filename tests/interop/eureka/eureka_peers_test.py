@@ -1,43 +1,15 @@
 """Two real Eureka servers that are each other's peers, one of them frozen, killed, restarted empty or slow: no request fails that another
 instance could have served, and no instance leaves the balancer because a registry did."""
-import threading
-import time
-
 import pytest
 
 from tests.support.discovery import UP, Registration, Watch
 from tests.support.eureka import Agent, Answering, Proxy, Spring
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, Load
 from tests.support.programs import free_port, until
 
 PEERED = {"eureka.client.register-with-eureka": "true", "eureka.client.fetch-registry": "true", "eureka.client.registry-fetch-interval-seconds": "1",
           "eureka.client.initial-instance-info-replication-interval-seconds": "1", "eureka.server.registry-sync-retries": "0",
           "eureka.server.peer-eureka-nodes-update-interval-ms": "1000"}
-
-
-class Load:
-    """Requests without a pause; every answer must be good."""
-
-    def __init__(self, gateway):
-        self.gateway, self.bad, self.names, self.going = gateway, [], set(), True
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def run(self):
-        while self.going:
-            try:
-                answer = self.gateway.get("/g/")
-                if answer.status == 200:
-                    self.names.add(answer.body.decode())
-                else:
-                    self.bad.append((time.time(), answer.status, answer.body[:200]))
-            except OSError as e:
-                self.bad.append((time.time(), repr(e)))
-            time.sleep(0.01)
-
-    def stop(self):
-        self.going = False
-        self.thread.join(30)
 
 
 @pytest.fixture(scope="module")

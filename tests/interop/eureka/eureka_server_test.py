@@ -10,8 +10,8 @@ from tests.e2e.registry.eureka_client_test import (  # noqa: F401 fixtures and t
     test_of_two_with_one_id_the_newer_counts, test_requests_are_those_of_a_good_client, test_statuses_follow_the_service,
     test_what_ends_a_service_and_what_does_not, test_what_eureka_knows_reaches_the_watchers_change_by_change)
 from tests.e2e.registry import eureka_client_test as same
-from tests.support.discovery import Registration
-from tests.support.eureka import Spring
+from tests.support.discovery import UP, Registration, Watch
+from tests.support.eureka import Agent, Spring
 from tests.support.programs import until
 
 
@@ -49,12 +49,18 @@ def test_the_real_server_speaks_xml_unless_asked(server, start, proxy):
     until("it is refused", lambda: "XML, although JSON" in agent.eureka["error"])
 
 
-def test_five_hundred_services_through_one_sidecar(server, start):
-    agent = start(server, fetch=False, **{"heartbeat-interval": "10s", "lease-duration": "60s", "timeout": "10s"})
+def test_five_hundred_services_through_one_sidecar_are_read_by_another(server, start, directory, ending):
+    agent = start(server, **{"heartbeat-interval": "10s", "lease-duration": "60s", "timeout": "10s"})
+    reader = ending(Agent(directory / "reader", [server], {"timeout": "10s", "register": False}).start())
+    watch = Watch(reader, "X")
     services = [Registration(agent, instance_id=f"s{n}", port=10000 + n) for n in range(500)]
+    everybody = {f"s{n}": UP for n in range(500)}
     until("all are registered", lambda: agent.eureka["registered"] == 500, 120)
+    until("the other host's gateways have them all", lambda: watch.state() == {"X": everybody}, 120)
     assert len(server.statuses("x")) == 500
     good = agent.metric("heartbeats_total", outcome="good")
-    until("each has had a heartbeat", lambda: agent.metric("heartbeats_total", outcome="good") >= good + 500, 60)
-    assert len(server.statuses("x")) == 500 and len(services) == 500
+    until("each has had a heartbeat", lambda: agent.metric("heartbeats_total", outcome="good") >= good + 500, 120)
+    assert watch.state() == {"X": everybody} and len(services) == 500
     assert agent.metric("heartbeats_total", outcome="failed") == 0 and not agent.events("eureka-forgotten")
+    for sidecar in (agent, reader):
+        assert sidecar.eureka["error"] == "" and not sidecar.eureka["late"] and sidecar.eureka["held"] == 0
