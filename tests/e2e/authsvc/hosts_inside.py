@@ -11,40 +11,11 @@ import pytest
 from tests.e2e.authsvc.doors import HOST, Rest
 from tests.e2e.authsvc.logout_route_test import allowed, reason
 from tests.support.certificates import Authority
+from tests.support.hosts import Host, ip
 from tests.support.programs import Program, accepting, listening, program, source, until
 from tests.support.stack import Sidecar
 
 MAX_STALE_S = 12
-
-
-def ip(*words, where=()):
-    subprocess.run([*where, "ip", *map(str, words)], check=True)
-
-
-class Host:
-    """A network namespace and a cable to it."""
-
-    def __init__(self, number):
-        self.number, self.address = number, f"10.77.{number}.2"
-        self.holder = subprocess.Popen(["unshare", "--net", "--", "sleep", "infinity"])
-        self.inside = ["nsenter", "--target", str(self.holder.pid), "--net", "--"]
-        ours = subprocess.run(["readlink", "/proc/self/ns/net"], capture_output=True, text=True, check=True).stdout
-        until("the host is there", lambda: subprocess.run(["readlink", f"/proc/{self.holder.pid}/ns/net"], capture_output=True, text=True).stdout not in ("", ours))
-        ip("link", "add", f"cable{number}", "type", "veth", "peer", "name", "eth0", "netns", self.holder.pid)
-        ip("addr", "add", f"10.77.{number}.1/24", "dev", f"cable{number}")
-        ip("link", "set", f"cable{number}", "up")
-        for words in (["link", "set", "lo", "up"], ["addr", "add", f"{self.address}/24", "dev", "eth0"], ["link", "set", "eth0", "up"]):
-            ip(*words, where=self.inside)
-
-    def pull(self):
-        ip("link", "set", f"cable{self.number}", "down")
-
-    def plug(self):
-        ip("link", "set", f"cable{self.number}", "up")
-
-    def stop(self):
-        self.holder.kill()
-        self.holder.wait()
 
 
 class Door:

@@ -1,0 +1,6 @@
+"""Partitions between hosts. Network namespaces are the hosts; hosts_inside.py runs in the first one, as its root."""
+from tests.support.hosts import run_inside
+
+
+def test_partitions_between_hosts():
+    run_inside("tests/e2e/registry/hosts_inside.py")
