@@ -135,7 +135,7 @@ class Spring(Registry):
         return self.launch().ready()
 
     def ready(self):
-        self.process.until_ready(lambda: self.call("GET", "apps")[0] == 200, 120)
+        self.process.until_ready(lambda: self.call("GET", "apps")[0] == 200, 300)  # a JVM on a busy machine
         return self
 
     def kill(self):
