@@ -224,7 +224,8 @@ static enum cw_err start_rest(struct app *app, struct cw_buf *message)
     app->rest = rest_new(&rest);
     ENSURE(app->rest != NULL, CW_NO_MEMORY);
     const struct cw_http_routes tables[] = {rest_routes(app->rest), rest_mfa_routes(app->rest),
-                                            rest_password_routes(app->rest)};
+                                            rest_password_routes(app->rest),
+                                            rest_openapi_routes(app->rest)};
     const struct cw_http_server_options options = {
         .name = "rest",
         .address = cw_config_string(&root, "authsvc.rest.address"),

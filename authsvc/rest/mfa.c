@@ -16,18 +16,21 @@ static struct login_mfa_request request_of(const struct rest_job *job)
     };
 }
 
+static const struct rest_member challenge_members[] = {
+    {"mfa_token", REST_FIELD_MAX, true, offsetof(struct login_mfa_request, mfa_token)},
+    {"client_id", REST_FIELD_MAX, false, offsetof(struct login_mfa_request, client_id)},
+    {"challenge_type", REST_CODE_MAX, false, offsetof(struct login_mfa_request, challenge_type)},
+    {"authenticator_id", REST_FIELD_MAX, false,
+     offsetof(struct login_mfa_request, authenticator_id)},
+};
+static const struct rest_body challenge_body = REST_BODY(challenge_members);
+
 static void run_challenge(void *arg)
 {
     struct rest_job *job = arg;
     struct login_mfa_request r = request_of(job);
-    const struct rest_member members[] = {
-        {"mfa_token", REST_FIELD_MAX, true, &r.mfa_token},
-        {"client_id", REST_FIELD_MAX, false, &r.client_id},
-        {"challenge_type", REST_CODE_MAX, false, &r.challenge_type},
-        {"authenticator_id", REST_FIELD_MAX, false, &r.authenticator_id},
-    };
     struct login_challenge challenge = {0};
-    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_read(job, &r);
     if (err == CW_OK) {
         err = login_mfa_challenge(job->rest->options.login, &r, &challenge);
     }
@@ -49,20 +52,22 @@ static void run_challenge(void *arg)
     login_challenge_done(&challenge);
 }
 
+static const struct rest_member verify_members[] = {
+    {"mfa_token", REST_FIELD_MAX, true, offsetof(struct login_mfa_request, mfa_token)},
+    {"client_id", REST_FIELD_MAX, false, offsetof(struct login_mfa_request, client_id)},
+    {"otp", REST_CODE_MAX, false, offsetof(struct login_mfa_request, otp)},
+    {"recovery_code", REST_CODE_MAX, false, offsetof(struct login_mfa_request, recovery_code)},
+    {"oob_code", REST_FIELD_MAX, false, offsetof(struct login_mfa_request, oob_code)},
+    {"binding_code", REST_CODE_MAX, false, offsetof(struct login_mfa_request, binding_code)},
+};
+static const struct rest_body verify_body = REST_BODY(verify_members);
+
 static void run_verify(void *arg)
 {
     struct rest_job *job = arg;
     struct login_mfa_request r = request_of(job);
-    const struct rest_member members[] = {
-        {"mfa_token", REST_FIELD_MAX, true, &r.mfa_token},
-        {"client_id", REST_FIELD_MAX, false, &r.client_id},
-        {"otp", REST_CODE_MAX, false, &r.otp},
-        {"recovery_code", REST_CODE_MAX, false, &r.recovery_code},
-        {"oob_code", REST_FIELD_MAX, false, &r.oob_code},
-        {"binding_code", REST_CODE_MAX, false, &r.binding_code},
-    };
     struct login_answer a = {0};
-    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_read(job, &r);
     if (err == CW_OK) {
         err = login_mfa_verify(job->rest->options.login, &r, &a);
     }
@@ -88,24 +93,30 @@ static void run_status(void *arg)
     json_decref(body);
 }
 
+struct totp_start {
+    struct login_mfa_request by_token;
+    struct cw_str password;
+};
+
+static const struct rest_member totp_members[] = {
+    {"mfa_token", REST_FIELD_MAX, false, offsetof(struct totp_start, by_token.mfa_token)},
+    {"client_id", REST_FIELD_MAX, false, offsetof(struct totp_start, by_token.client_id)},
+    {"password", PASSWORD_BYTES_MAX, false, offsetof(struct totp_start, password)},
+};
+static const struct rest_body totp_body = REST_BODY(totp_members);
+
 /* By access token and password, or by the mfa_token of a login that cannot go on without. */
 static void run_totp_start(void *arg)
 {
     struct rest_job *job = arg;
-    struct login_mfa_request r = request_of(job);
-    struct cw_str password = {0};
-    const struct rest_member members[] = {
-        {"mfa_token", REST_FIELD_MAX, false, &r.mfa_token},
-        {"client_id", REST_FIELD_MAX, false, &r.client_id},
-        {"password", PASSWORD_BYTES_MAX, false, &password},
-    };
+    struct totp_start r = {.by_token = request_of(job)};
     struct login_totp_secret secret = {0};
-    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
-    if (err == CW_OK && job->bearer.n == 0 && r.mfa_token.n > 0) {
-        err = login_totp_start_by_token(job->rest->options.login, &r, &secret);
+    enum cw_err err = rest_read(job, &r);
+    if (err == CW_OK && job->bearer.n == 0 && r.by_token.mfa_token.n > 0) {
+        err = login_totp_start_by_token(job->rest->options.login, &r.by_token, &secret);
     } else if (err == CW_OK) {
         const struct login_bearer bearer = rest_bearer(job);
-        err = login_totp_start(job->rest->options.login, &bearer, password, &secret);
+        err = login_totp_start(job->rest->options.login, &bearer, r.password, &secret);
     }
     json_t *body = err == CW_OK
                        ? json_pack("{s:s, s:s}", "secret", secret.secret, "otpauth_url", secret.url)
@@ -128,17 +139,26 @@ static void finish_codes(struct rest_job *job, enum cw_err err, struct login_mfa
     cw_secret_wipe(codes, sizeof(*codes));
 }
 
+struct by_otp {
+    struct cw_str otp;
+};
+
+static const struct rest_member otp_members[] = {
+    {"otp", REST_CODE_MAX, true, offsetof(struct by_otp, otp)},
+};
+static const struct rest_body otp_body = REST_BODY(otp_members);
+
 static void
 run_with_otp(struct rest_job *job,
              enum cw_err (*use_case)(struct login *login, const struct login_bearer *bearer,
                                      struct cw_str otp, struct login_mfa_codes *ret_codes))
 {
-    struct cw_str otp = {0};
+    struct by_otp r = {0};
     struct login_mfa_codes codes = {0};
     const struct login_bearer bearer = rest_bearer(job);
-    enum cw_err err = rest_field(job, "otp", REST_CODE_MAX, true, &otp);
+    enum cw_err err = rest_read(job, &r);
     if (err == CW_OK) {
-        err = use_case(job->rest->options.login, &bearer, otp, &codes);
+        err = use_case(job->rest->options.login, &bearer, r.otp, &codes);
     }
     finish_codes(job, err, &codes);
 }
@@ -153,18 +173,20 @@ static void run_recovery_codes(void *arg)
     run_with_otp(arg, login_recovery_renew);
 }
 
+static const struct rest_member remove_members[] = {
+    {"password", PASSWORD_BYTES_MAX, true, offsetof(struct login_mfa_proof, password)},
+    {"otp", REST_CODE_MAX, false, offsetof(struct login_mfa_proof, otp)},
+    {"recovery_code", REST_CODE_MAX, false, offsetof(struct login_mfa_proof, recovery_code)},
+};
+static const struct rest_body remove_body = REST_BODY(remove_members);
+
 static void run_totp_remove(void *arg)
 {
     struct rest_job *job = arg;
     struct login_mfa_proof proof = {0};
-    const struct rest_member members[] = {
-        {"password", PASSWORD_BYTES_MAX, true, &proof.password},
-        {"otp", REST_CODE_MAX, false, &proof.otp},
-        {"recovery_code", REST_CODE_MAX, false, &proof.recovery_code},
-    };
     uint32_t retry_after_ms = 0;
     const struct login_bearer bearer = rest_bearer(job);
-    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_read(job, &proof);
     if (err == CW_OK) {
         err = login_mfa_remove(job->rest->options.login, &bearer, &proof, &retry_after_ms);
     }
@@ -217,13 +239,13 @@ static void handle_recovery_codes(struct cw_http_request *request, void *ctx)
 }
 
 static const struct cw_http_route routes[] = {
-    REST_POST_JSON("/auth/v1/mfa/challenge", handle_challenge),
-    REST_POST_JSON("/auth/v1/mfa/verify", handle_verify),
+    REST_POST_JSON("/auth/v1/mfa/challenge", handle_challenge, &challenge_body),
+    REST_POST_JSON("/auth/v1/mfa/verify", handle_verify, &verify_body),
     {.method = "GET", .path = "/auth/v1/mfa", .handle = handle_status},
-    REST_POST_JSON("/auth/v1/mfa/totp", handle_totp_start),
-    REST_POST_JSON("/auth/v1/mfa/totp/confirm", handle_totp_confirm),
-    REST_POST_JSON("/auth/v1/mfa/totp/remove", handle_totp_remove),
-    REST_POST_JSON("/auth/v1/mfa/recovery-codes", handle_recovery_codes),
+    REST_POST_JSON("/auth/v1/mfa/totp", handle_totp_start, &totp_body),
+    REST_POST_JSON("/auth/v1/mfa/totp/confirm", handle_totp_confirm, &otp_body),
+    REST_POST_JSON("/auth/v1/mfa/totp/remove", handle_totp_remove, &remove_body),
+    REST_POST_JSON("/auth/v1/mfa/recovery-codes", handle_recovery_codes, &otp_body),
 };
 
 struct cw_http_routes rest_mfa_routes(struct rest *rest)

@@ -2,6 +2,18 @@
 #include "authsvc/login/account.h"
 #include "authsvc/rest/rest_impl.h"
 
+static const struct rest_member change_members[] = {
+    {"username", PASSWORD_NAME_MAX, false, offsetof(struct login_password_change, username)},
+    {"client_id", REST_FIELD_MAX, false, offsetof(struct login_password_change, client_id)},
+    {"old_password", PASSWORD_BYTES_MAX, true,
+     offsetof(struct login_password_change, old_password)},
+    {"new_password", PASSWORD_BYTES_MAX, true,
+     offsetof(struct login_password_change, new_password)},
+    {"otp", REST_CODE_MAX, false, offsetof(struct login_password_change, otp)},
+    {"recovery_code", REST_CODE_MAX, false, offsetof(struct login_password_change, recovery_code)},
+};
+static const struct rest_body change_body = REST_BODY(change_members);
+
 static void run_change(void *arg)
 {
     struct rest_job *job = arg;
@@ -11,21 +23,20 @@ static void run_change(void *arg)
         .address = cw_str(job->address),
         .access_token = job->bearer,
     };
-    const struct rest_member members[] = {
-        {"username", PASSWORD_NAME_MAX, false, &r.username},
-        {"client_id", REST_FIELD_MAX, false, &r.client_id},
-        {"old_password", PASSWORD_BYTES_MAX, true, &r.old_password},
-        {"new_password", PASSWORD_BYTES_MAX, true, &r.new_password},
-        {"otp", REST_CODE_MAX, false, &r.otp},
-        {"recovery_code", REST_CODE_MAX, false, &r.recovery_code},
-    };
     uint32_t retry_after_ms = 0;
-    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_read(job, &r);
     if (err == CW_OK) {
         err = login_password_change(job->rest->options.login, &r, &retry_after_ms);
     }
     rest_finish(job, err, retry_after_ms, 204, NULL);
 }
+
+static const struct rest_member reset_members[] = {
+    {"client_id", REST_FIELD_MAX, false, offsetof(struct login_password_reset, client_id)},
+    {"code", REST_CODE_MAX, true, offsetof(struct login_password_reset, code)},
+    {"new_password", PASSWORD_BYTES_MAX, true, offsetof(struct login_password_reset, new_password)},
+};
+static const struct rest_body reset_body = REST_BODY(reset_members);
 
 static void run_reset(void *arg)
 {
@@ -35,13 +46,8 @@ static void run_reset(void *arg)
         .origin = job->origin,
         .address = cw_str(job->address),
     };
-    const struct rest_member members[] = {
-        {"client_id", REST_FIELD_MAX, false, &r.client_id},
-        {"code", REST_CODE_MAX, true, &r.code},
-        {"new_password", PASSWORD_BYTES_MAX, true, &r.new_password},
-    };
     uint32_t retry_after_ms = 0;
-    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_read(job, &r);
     if (err == CW_OK) {
         err = login_password_reset(job->rest->options.login, &r, &retry_after_ms);
     }
@@ -62,8 +68,8 @@ static void handle_reset(struct cw_http_request *request, void *ctx)
 }
 
 static const struct cw_http_route routes[] = {
-    REST_POST_JSON("/auth/v1/password/change", handle_change),
-    REST_POST_JSON("/auth/v1/password/reset", handle_reset),
+    REST_POST_JSON("/auth/v1/password/change", handle_change, &change_body),
+    REST_POST_JSON("/auth/v1/password/reset", handle_reset, &reset_body),
 };
 
 struct cw_http_routes rest_password_routes(struct rest *rest)

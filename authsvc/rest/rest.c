@@ -19,9 +19,7 @@ static void job_free(struct rest_job *job)
 
 /* --- what every request of this door has ------------------------------------------------ */
 
-/* The host that chooses the tenant: X-Forwarded-Host from a trusted proxy, else Host. */
-static enum cw_err read_host(struct rest *rest, struct cw_http_request *request,
-                             struct cw_str *ret_host)
+enum cw_err rest_host(struct rest *rest, struct cw_http_request *request, struct cw_str *ret_host)
 {
     const char *name = "Host";
     if (rest_trusted(&rest->options, cw_http_peer(request)) &&
@@ -36,7 +34,7 @@ static enum cw_err read_host(struct rest *rest, struct cw_http_request *request,
 static enum cw_err read_client(struct rest_job *job)
 {
     struct cw_http_request *request = job->request;
-    TRY(read_host(job->rest, request, &job->host));
+    TRY(rest_host(job->rest, request, &job->host));
     struct cw_str forwarded = {0};
     if (cw_http_header_count(request, "X-Forwarded-For") == 1) {
         (void)cw_http_header(request, "X-Forwarded-For", &forwarded);
@@ -65,23 +63,25 @@ static void problem(struct cw_http_request *request, enum cw_err err, uint32_t r
     cw_http_problem(request, err, NULL);
 }
 
-enum cw_err rest_field(const struct rest_job *job, const char *name, size_t max, bool required,
-                       struct cw_str *ret_value)
+static enum cw_err read_member(const json_t *body, const struct rest_member *member,
+                               struct cw_str *ret_value)
 {
-    const json_t *value = json_object_get(job->body, name);
+    const json_t *value = json_object_get(body, member->name);
     if (value == NULL) {
-        return required ? CW_REQUEST_MALFORMED : CW_OK;
+        return member->required ? CW_REQUEST_MALFORMED : CW_OK;
     }
-    ENSURE(json_is_string(value) && json_string_length(value) <= max, CW_REQUEST_MALFORMED);
+    ENSURE(json_is_string(value) && json_string_length(value) <= member->max, CW_REQUEST_MALFORMED);
     *ret_value = (struct cw_str){json_string_value(value), json_string_length(value)};
     return CW_OK;
 }
 
-enum cw_err rest_members(const struct rest_job *job, const struct rest_member *members, size_t n)
+enum cw_err rest_read(const struct rest_job *job, void *request)
 {
-    for (size_t i = 0; i < n; i++) {
-        TRY(rest_field(job, members[i].name, members[i].max, members[i].required,
-                       members[i].value));
+    const struct rest_body *body = cw_http_extra(job->request);
+    for (size_t i = 0; i < body->n; i++) {
+        struct cw_str value = {0};
+        TRY(read_member(job->body, &body->members[i], &value));
+        memcpy((char *)request + body->members[i].offset, &value, sizeof(value));
     }
     return CW_OK;
 }
@@ -125,6 +125,15 @@ void rest_finish_login(struct rest_job *job, enum cw_err err, struct login_answe
     cw_http_resume(request);
 }
 
+static const struct rest_member login_members[] = {
+    {"username", PASSWORD_NAME_MAX, true, offsetof(struct login_request, username)},
+    {"password", PASSWORD_BYTES_MAX, true, offsetof(struct login_request, password)},
+    {"otp", REST_CODE_MAX, false, offsetof(struct login_request, otp)},
+    {"client_id", REST_FIELD_MAX, false, offsetof(struct login_request, client_id)},
+    {"scope", REST_FIELD_MAX, false, offsetof(struct login_request, scope)},
+};
+static const struct rest_body login_body = REST_BODY(login_members);
+
 static void run_login(void *arg)
 {
     struct rest_job *job = arg;
@@ -135,19 +144,18 @@ static void run_login(void *arg)
         .device = job->device,
     };
     struct login_answer a = {0};
-    const struct rest_member members[] = {
-        {"username", PASSWORD_NAME_MAX, true, &r.username},
-        {"password", PASSWORD_BYTES_MAX, true, &r.password},
-        {"otp", REST_CODE_MAX, false, &r.otp},
-        {"client_id", REST_FIELD_MAX, false, &r.client_id},
-        {"scope", REST_FIELD_MAX, false, &r.scope},
-    };
-    enum cw_err err = rest_members(job, members, CW_ARRAY_SIZE(members));
+    enum cw_err err = rest_read(job, &r);
     if (err == CW_OK) {
         err = login_run(job->rest->options.login, &r, &a);
     }
     rest_finish_login(job, err, &a);
 }
+
+static const struct rest_member refresh_members[] = {
+    {"refresh_token", REST_FIELD_MAX, true, offsetof(struct login_refresh_request, refresh_token)},
+    {"client_id", REST_FIELD_MAX, false, offsetof(struct login_refresh_request, client_id)},
+};
+static const struct rest_body refresh_body = REST_BODY(refresh_members);
 
 static void run_refresh(void *arg)
 {
@@ -158,10 +166,7 @@ static void run_refresh(void *arg)
         .address = cw_str(job->address),
     };
     struct login_answer a = {0};
-    enum cw_err err = rest_field(job, "refresh_token", REST_FIELD_MAX, true, &r.refresh_token);
-    if (err == CW_OK) {
-        err = rest_field(job, "client_id", REST_FIELD_MAX, false, &r.client_id);
-    }
+    enum cw_err err = rest_read(job, &r);
     if (err == CW_OK) {
         err = login_refresh(job->rest->options.login, &r, &a);
     }
@@ -193,13 +198,18 @@ void rest_finish(struct rest_job *job, enum cw_err err, uint32_t retry_after_ms,
     cw_http_resume(request);
 }
 
+static const struct rest_member logout_members[] = {
+    {"refresh_token", REST_FIELD_MAX, false, offsetof(struct login_bearer, refresh_token)},
+};
+static const struct rest_body logout_body = {logout_members, CW_ARRAY_SIZE(logout_members), true};
+
 static void run_logout(void *arg)
 {
     struct rest_job *job = arg;
     struct login_bearer bearer = rest_bearer(job);
     enum cw_err err = CW_OK;
     if (job->body != NULL) {
-        err = rest_field(job, "refresh_token", REST_FIELD_MAX, false, &bearer.refresh_token);
+        err = rest_read(job, &bearer);
     }
     if (err == CW_OK) {
         err = login_logout(job->rest->options.login, &bearer);
@@ -340,7 +350,7 @@ static void document(struct cw_http_request *request, struct rest *rest,
     struct cw_str host;
     struct tenant_set *set = tenant_current_get(rest->options.tenants);
     CW_CLEANUP(cw_buf_done) struct cw_buf json = CW_BUF_INIT(DOCUMENT_MAX);
-    enum cw_err err = read_host(rest, request, &host);
+    enum cw_err err = rest_host(rest, request, &host);
     if (err == CW_OK) {
         const struct tenant *tenant = NULL;
         err = tenant_set_open(set, host, &tenant);
@@ -376,21 +386,14 @@ static void handle_jwks(struct cw_http_request *request, void *ctx)
 }
 
 static const struct cw_http_route routes[] = {
-    {.method = "POST",
-     .path = "/auth/v1/login",
-     .handle = handle_login,
-     .max_body = REST_BODY_MAX,
-     .media_type = "application/json"},
-    {.method = "POST",
-     .path = "/auth/v1/refresh",
-     .handle = handle_refresh,
-     .max_body = REST_BODY_MAX,
-     .media_type = "application/json"},
+    REST_POST_JSON("/auth/v1/login", handle_login, &login_body),
+    REST_POST_JSON("/auth/v1/refresh", handle_refresh, &refresh_body),
     /* The body is optional: its media type is looked at where there is one. */
     {.method = "POST",
      .path = "/auth/v1/logout",
      .handle = handle_logout,
-     .max_body = REST_BODY_MAX},
+     .max_body = REST_BODY_MAX,
+     .extra = &logout_body},
     {.method = "GET", .path = "/auth/v1/userinfo", .handle = handle_userinfo},
     {.method = "GET", .path = "/auth/v1/sessions", .handle = handle_sessions},
     {.method = "DELETE", .path = "/auth/v1/sessions/{id}", .handle = handle_end_session},

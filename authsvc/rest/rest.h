@@ -27,6 +27,28 @@ void rest_free(struct rest *rest);
 struct cw_http_routes rest_routes(struct rest *rest);
 struct cw_http_routes rest_mfa_routes(struct rest *rest);      /* /auth/v1/mfa/… */
 struct cw_http_routes rest_password_routes(struct rest *rest); /* /auth/v1/password/… */
+struct cw_http_routes rest_openapi_routes(struct rest *rest);  /* /auth/openapi.json */
+
+/* --- what bodies hold; the `extra` of the rows above ------------------------------------- */
+
+/* A string of a body, and where it goes. */
+struct rest_member {
+    const char *name;
+    size_t max; /* bytes */
+    bool required;
+    size_t offset; /* of its struct cw_str in the use case's request */
+};
+
+struct rest_body {
+    const struct rest_member *members;
+    size_t n;
+    bool optional; /* a request may come without */
+};
+
+#define REST_BODY(MEMBERS)                                                                         \
+    {                                                                                              \
+        .members = (MEMBERS), .n = CW_ARRAY_SIZE(MEMBERS)                                          \
+    }
 
 /* --- for tests: who asks, behind a trusted proxy or not ---------------------------------- */
 

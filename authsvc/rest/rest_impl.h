@@ -2,6 +2,8 @@
 #ifndef AUTHSVC_REST_REST_IMPL_H
 #define AUTHSVC_REST_REST_IMPL_H
 
+#include <stddef.h>
+
 #include "authsvc/rest/rest.h"
 
 enum {
@@ -38,9 +40,13 @@ enum rest_needs {
  * wrong. `run` gets the job and ends it by one of the finish functions. */
 void rest_hand_over(struct cw_http_request *request, struct rest *rest, enum rest_needs needs,
                     struct cw_work *work, void (*run)(void *arg));
-/* A member of the body that is a string or absent; CW_REQUEST_MALFORMED. */
-CW_MUST_USE enum cw_err rest_field(const struct rest_job *job, const char *name, size_t max,
-                                   bool required, struct cw_str *ret_value);
+/* The host that chooses the tenant: X-Forwarded-Host from a trusted proxy, else Host.
+ * CW_TENANT_UNKNOWN where there is none, or more than one. */
+CW_MUST_USE enum cw_err rest_host(struct rest *rest, struct cw_http_request *request,
+                                  struct cw_str *ret_host);
+/* Reads what the row of the request says its body has into `request`, the structure that its
+ * members lie in. CW_REQUEST_MALFORMED. */
+CW_MUST_USE enum cw_err rest_read(const struct rest_job *job, void *request);
 struct login_bearer rest_bearer(const struct rest_job *job);
 
 /* Answers and frees the job. */
@@ -50,20 +56,10 @@ void rest_finish(struct rest_job *job, enum cw_err err, uint32_t retry_after_ms,
                  const json_t *body);
 void rest_retry_after(struct cw_http_request *request, uint32_t retry_after_ms);
 
-/* Members of a body by name, each a string of at most so many bytes. */
-struct rest_member {
-    const char *name;
-    size_t max;
-    bool required;
-    struct cw_str *value;
-};
-CW_MUST_USE enum cw_err rest_members(const struct rest_job *job, const struct rest_member *members,
-                                     size_t n);
-
-#define REST_POST_JSON(PATH, HANDLE)                                                               \
+#define REST_POST_JSON(PATH, HANDLE, BODY)                                                         \
     {                                                                                              \
         .method = "POST", .path = (PATH), .handle = (HANDLE), .max_body = REST_BODY_MAX,           \
-        .media_type = "application/json"                                                           \
+        .media_type = "application/json", .extra = (BODY)                                          \
     }
 
 #endif

@@ -83,6 +83,11 @@ const char *cw_http_method(const struct cw_http_request *request)
     return request->method;
 }
 
+const void *cw_http_extra(const struct cw_http_request *request)
+{
+    return request->route != NULL ? request->route->extra : NULL;
+}
+
 struct cw_str cw_http_path(const struct cw_http_request *request)
 {
     return request->path.text;

@@ -27,6 +27,7 @@ struct cw_http_route {
     enum cw_err (*chunk)(struct cw_http_request *request, struct cw_str bytes, void *ctx);
     /* Runs once at the end of each request that reached the route, answered or broken off. */
     void (*end)(struct cw_http_request *request, void *ctx);
+    const void *extra; /* the door's own, for its handlers: cw_http_extra */
 };
 
 struct cw_http_routes {
@@ -72,6 +73,8 @@ void cw_http_server_stop(struct cw_http_server *server, unsigned grace_ms);
 /* ---- the request ---- */
 
 const char *cw_http_method(const struct cw_http_request *request);
+/* What the request's row has as `extra`. */
+const void *cw_http_extra(const struct cw_http_request *request);
 /* Percent-decoded, begins with `/`. A path with %2F, %00, a dot segment, an empty segment or bad
  * UTF-8 never reaches a handler (400 path_ambiguous); one with a `/` at its end only rows that end
  * so. */

@@ -119,3 +119,13 @@ def test_a_restarted_authsvc_keeps_its_keys_and_sessions(route, anna):
 def test_a_reloaded_gateway_loses_no_request(route, anna):
     route.gateway.reload()
     assert [route.gateway.get(STORAGE, anna).status for _ in range(30)] == [200] * 30
+
+
+def test_the_openapi_document_comes_through_the_gateway(route):
+    answer = route.gateway.get("/auth/openapi.json", https=True)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json["servers"] == [{"url": "/", "description": "The tenant's own origin."}]  # whichever tenant it is read from
+    login = answer.json["paths"]["/auth/v1/login"]["post"]
+    assert login["operationId"] == "login" and str(route.login(password="wrong").status) in login["responses"]
+    assert route.gateway.get("/auth/openapi.json", https=True, headers={"If-None-Match": answer.headers["etag"]}).status == 304
+    assert route.gateway.get("/auth/openapi.json", https=True, host="unknown.localhost").status == 421

@@ -10,7 +10,7 @@ import time
 import grpc
 import httpx
 
-from tests.support import rpc
+from tests.support import openapi, rpc
 
 HOST = "clinicwave.localhost"
 ISSUER = "https://clinicwave.localhost:8443"
@@ -77,7 +77,8 @@ class Rest:
 
     def __init__(self, authsvc):
         self.authsvc = authsvc
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{authsvc.rest}", timeout=20)
+        # Whatever a test asks: the answer is one that the OpenAPI document describes.
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{authsvc.rest}", timeout=20, event_hooks={"response": [openapi.check]})
 
     def post(self, path, body, host=HOST, **headers):
         content = body if isinstance(body, bytes) else json.dumps(body)
