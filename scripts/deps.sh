@@ -74,6 +74,9 @@ portal_tests=$CW_ROOT/tests/interop/portal
 make_portal_dev() { npm_ci "$1" "$portal"; }
 make_portal_py() { pip_install "$1" "$portal_tests"; }
 
+openapi=$CW_ROOT/tests/interop/openapi
+make_openapi_py() { pip_install "$1" "$openapi"; }
+
 eureka=$CW_ROOT/tests/interop/eureka
 make_eureka_js() { npm_ci "$1" "$eureka" --omit=dev; }
 make_eureka_py() { pip_install "$1" "$eureka"; }
@@ -129,6 +132,8 @@ if [ "${1:-}" = interop ]; then
     refer portal "$made/node_modules"
     cached portal_py "Python playwright, which drives Debian's Chromium (55 MB)" "$portal_tests/requirements.txt"
     refer portal "$made/python"
+    cached openapi_py "Python schemathesis, OpenAPI's validator (85 MB)" "$openapi/requirements.txt"
+    refer openapi "$made/python"
     cached eureka_js "npm eureka-js-client (about 15 MB, less than a minute)" "$eureka/package.json" "$eureka/package-lock.json"
     place eureka "$made/node_modules" "$made/package.json"
     cached eureka_py "Python py-eureka-client (1 MB)" "$eureka/requirements.txt"
