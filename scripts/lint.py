@@ -138,7 +138,8 @@ def check_marks():
 
 
 # Modules whose Debian package is not called python3-MODULE; None: scripts/deps.sh brings it.
-PYTHON_PACKAGES = {"google": "python3-protobuf", "grpc": "python3-grpcio", "PIL": "python3-pil", "playwright": None, "py_eureka_client": None}
+PYTHON_PACKAGES = {"google": "python3-protobuf", "grpc": "python3-grpcio", "PIL": "python3-pil", "playwright": None, "py_eureka_client": None, "requests": None,
+                   "schemathesis": None}
 
 
 def foreign_modules(text):
