@@ -20,6 +20,7 @@
 enum {
     GRACE_MS = 5000,
     REVOKED_WAIT_MS = 1000, /* a sidecar on a busy host was seen to take 200 ms */
+    REFRESHES_PER_CORE = 2, /* one signs while another waits for the disk */
     ADMIN_THREADS = 2,
     ADMIN_QUEUE = 256,
     UIDS_MAX = 64,
@@ -164,8 +165,11 @@ static enum cw_err start_login(struct app *app, struct cw_buf *message)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int64_t threads = cw_config_int(&root, "authsvc.login.threads");
     threads = threads > 0 ? threads : CW_MAX(cores, 1);
+    int64_t refreshes = cw_config_int(&root, "authsvc.refresh.threads");
+    refreshes = refreshes > 0 ? refreshes : REFRESHES_PER_CORE * CW_MAX(cores, 1);
     TRY(password_hasher_new(authsvc_password_params(app->config),
                             authsvc_password_bound(app->config), &app->hasher));
+    password_hasher_limit(app->hasher, (unsigned)threads);
     const char *blocklist = cw_config_string(&root, "authsvc.password.blocklist");
     if (blocklist != NULL) {
         TRY(password_blocklist_read(blocklist, message, &app->blocklist));
@@ -189,10 +193,10 @@ static enum cw_err start_login(struct app *app, struct cw_buf *message)
         .on_revoked_ctx = app,
     };
     TRY(login_new(&deps, &app->login));
-    /* The pool is the semaphore: so many hashes run at once, so many logins wait. */
-    TRY(cw_work_new("login", (unsigned)threads, (size_t)cw_config_int(&root, "authsvc.login.queue"),
-                    &app->logins));
-    return cw_work_new("refresh", (unsigned)cw_config_int(&root, "authsvc.refresh.threads"),
+    /* One login more for each that is hashed: while it waits for the database, its core hashes. */
+    TRY(cw_work_new("login", 2 * (unsigned)threads,
+                    (size_t)cw_config_int(&root, "authsvc.login.queue"), &app->logins));
+    return cw_work_new("refresh", (unsigned)refreshes,
                        (size_t)cw_config_int(&root, "authsvc.refresh.queue"), &app->refreshes);
 }
 

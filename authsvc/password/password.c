@@ -2,6 +2,7 @@
  * given (security: enumeration by time). */
 #include "authsvc/password/password.h"
 
+#include <semaphore.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,23 @@ struct password_hasher {
     struct password_params params;
     struct password_params bound;
     char dummy[PASSWORD_HASH_MAX]; /* of a password that nobody knows */
+    sem_t *running;                /* hashes that may begin; NULL: any number */
+    sem_t semaphore;
 };
+
+static void enter(const struct password_hasher *hasher)
+{
+    while (hasher->running != NULL && sem_wait(hasher->running) != 0) {
+        /* EINTR */
+    }
+}
+
+static void leave(const struct password_hasher *hasher)
+{
+    if (hasher->running != NULL) {
+        (void)sem_post(hasher->running);
+    }
+}
 
 static bool params_valid(struct password_params p)
 {
@@ -49,15 +66,27 @@ enum cw_err password_hasher_new(struct password_params params, struct password_p
 
 void password_hasher_free(struct password_hasher *hasher)
 {
+    if (hasher != NULL && hasher->running != NULL) {
+        sem_destroy(hasher->running);
+    }
     free(hasher);
+}
+
+void password_hasher_limit(struct password_hasher *hasher, unsigned at_once)
+{
+    if (sem_init(&hasher->semaphore, 0, CW_MAX(at_once, 1U)) == 0) {
+        hasher->running = &hasher->semaphore;
+    }
 }
 
 enum cw_err password_hash(const struct password_hasher *hasher, struct cw_str prepared,
                           char ret_hash[PASSWORD_HASH_MAX])
 {
+    enter(hasher);
     int rc = crypto_pwhash_argon2id_str(ret_hash, prepared.p != NULL ? prepared.p : "", prepared.n,
                                         hasher->params.iterations,
                                         (size_t)hasher->params.memory_kib * 1024);
+    leave(hasher);
     return rc == 0 ? CW_OK : CW_NO_MEMORY;
 }
 
@@ -107,8 +136,10 @@ enum cw_err password_verify(const struct password_hasher *hasher, struct cw_str 
     struct password_params params = hasher->params;
     bool real = copy_hash(hash, phc) && acceptable(hasher, phc, &params) && prepared.n > 0;
     const char *compared = real ? phc : hasher->dummy;
+    enter(hasher);
     int rc = crypto_pwhash_argon2id_str_verify(compared, prepared.p != NULL ? prepared.p : "",
                                                prepared.n);
+    leave(hasher);
     enum password_outcome outcome = PASSWORD_WRONG;
     if (rc == 0 && real) {
         bool same = params.memory_kib == hasher->params.memory_kib &&

@@ -25,6 +25,9 @@ CW_MUST_USE enum cw_err password_hasher_new(struct password_params params,
                                             struct password_params bound,
                                             struct password_hasher **ret_hasher);
 void password_hasher_free(struct password_hasher *hasher);
+/* From now on at most `at_once` (1 or more) hashes run at the same time, each with its memory;
+ * further callers wait. Before the hasher is shared; without it there is no bound. */
+void password_hasher_limit(struct password_hasher *hasher, unsigned at_once);
 
 /* NFKC (NIST SP 800-63B rev. 4 §3.1.1.2: normalise before hashing), nothing cut off.
  * CW_REQUEST_MALFORMED: no UTF-8, a NUL, or longer than PASSWORD_BYTES_MAX. Empty is fine here. */

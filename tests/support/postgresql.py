@@ -15,14 +15,16 @@ DURABLE = ("fsync=on", "full_page_writes=on")
 
 
 class PostgreSQL:
-    """One server; each `fresh()` is an empty database as far as authsvc can see (a schema)."""
+    """One server; each `fresh()` is an empty database as far as authsvc can see (a schema). With TCP_PORT it listens on 127.0.0.1, too."""
 
-    def __init__(self, *settings):
+    def __init__(self, *settings, tcp_port=None):
+        if tcp_port:
+            settings = (*settings, "listen_addresses=127.0.0.1", f"port={tcp_port}")
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cwpg", dir="/tmp"))
         self.directory.chmod(0o711)
         self.log_directory = pathlib.Path(tempfile.mkdtemp(prefix="cwpglog", dir="/tmp"))
         self.process = Program("postgresql", [source("tests/support/postgresql.sh").resolve(), self.directory, *settings], self.log_directory)
-        self.numbers, self.port = itertools.count(), 5432
+        self.numbers, self.port = itertools.count(), tcp_port or 5432
 
     def start(self):
         self.process.start().until_ready(self.answers, seconds=60)
@@ -46,8 +48,8 @@ class PostgreSQL:
     def answers(self):
         return self.psql("SELECT 1", check=False).returncode == 0
 
-    def psql(self, sql, schema=None, check=True):
-        url = self.url(schema) if schema else f"postgresql://postgres@/postgres?host={self.directory}&port={self.port}"
+    def psql(self, sql, schema=None, check=True, database="postgres"):
+        url = self.url(schema) if schema else f"postgresql://postgres@/{database}?host={self.directory}&port={self.port}"
         r = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", url], input=sql, text=True, capture_output=True, timeout=60,
                            env={**os.environ, "PGCONNECT_TIMEOUT": "5"})
         assert not check or r.returncode == 0, r.stderr

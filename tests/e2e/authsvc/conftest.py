@@ -13,6 +13,13 @@ def store(request):
 
 
 @pytest.fixture
+def ending(ending, store):
+    """As everywhere; and it knows the store, for tests that start their own authsvc (idp_world.py)."""
+    ending.store = store
+    return ending
+
+
+@pytest.fixture
 def start(directory, ending, store):
     """`start(**changes)` runs authsvc with anna in it."""
     def run(**changes):

@@ -72,8 +72,8 @@ def waiting(authsvc):
 
 def test_what_has_been_accepted_is_answered_before_the_end(start):
     authsvc = start(authsvc={"password": {"memory": "32MiB", "iterations": 12}, "login": {"threads": 1}})
-    doors = [Rest(authsvc) for _ in range(4)]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    doors = [Rest(authsvc) for _ in range(6)]
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
         logins = [pool.submit(door.login) for door in doors]
         wait_for(lambda: waiting(authsvc) >= 2)
         assert authsvc.stop() == 0

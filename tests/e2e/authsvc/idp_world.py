@@ -59,7 +59,7 @@ def start(directory, ending, idp, door="rest", authsvc=None, tenant=None, anna=F
     config = document(authsvc={**(authsvc or {}), "throttle": {"account": {"burst": 100}, **(authsvc or {}).get("throttle", {})}},
                       algorithm="ES256")  # its keys are made faster
     config["tenants"].append({**abott(idp, directory, **changes), **(tenant or {})})
-    service = Authsvc(directory, config)
+    service = Authsvc(directory, config, ending.store)
     if anna:
         service.add_user("clinicwave", ANNA, PASSWORD, "doctor")
     ending(service).start()

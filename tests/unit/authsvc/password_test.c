@@ -1,4 +1,5 @@
 /* Hashing, bounds on stored parameters, the dummy, Unicode preparation. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,6 +90,35 @@ static void a_stored_hash_out_of_bounds_is_not_even_tried(void **state)
     }
     assert_true(password_hash_acceptable(
         *state, CW_STR("$argon2id$v=19$m=1024,t=4,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA")));
+}
+
+static void *hash_some(void *arg)
+{
+    char hash[PASSWORD_HASH_MAX];
+    for (int i = 0; i < 20; i++) {
+        if (password_hash(arg, CW_STR("secret"), hash) != CW_OK) {
+            return arg;
+        }
+    }
+    return NULL;
+}
+
+/* That they wait is to be seen by their memory: tests/e2e/authsvc/password_test.py. */
+static void a_limit_makes_many_wait_and_lets_all_through(void **state)
+{
+    pthread_t threads[4];
+    password_hasher_limit(*state, 1);
+    for (size_t i = 0; i < CW_ARRAY_SIZE(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, hash_some, *state), 0);
+    }
+    for (size_t i = 0; i < CW_ARRAY_SIZE(threads); i++) {
+        void *failed = NULL;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    char hash[PASSWORD_HASH_MAX];
+    assert_int_equal(password_hash(*state, CW_STR("secret"), hash), CW_OK);
+    assert_int_equal(verify(*state, hash, "secret"), PASSWORD_RIGHT);
 }
 
 static void other_parameters_ask_for_a_rehash(void **state)
@@ -198,6 +228,7 @@ int main(void)
         cmocka_unit_test(an_empty_password_is_wrong_even_where_its_hash_is_stored),
         cmocka_unit_test(a_stored_hash_out_of_bounds_is_not_even_tried),
         cmocka_unit_test(other_parameters_ask_for_a_rehash),
+        cmocka_unit_test(a_limit_makes_many_wait_and_lets_all_through),
         cmocka_unit_test(parameters_out_of_range_are_refused),
         cmocka_unit_test(the_same_password_typed_two_ways_is_the_same),
         cmocka_unit_test(a_password_that_is_no_text_is_malformed),
