@@ -234,8 +234,11 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
     pd->index = peer - peers->peers;
     pd->place = peer->place;
     pd->number = peer->number;
-    pd->addr = peer->addr;
     pc->socklen = peer->socklen;
+    ngx_memcpy(&pd->addr, &peer->addr, peer->socklen);
+
+    pd->name.len = peer->text_len;
+    ngx_memcpy(pd->text, peer->text, peer->text_len);
 
     ngx_http_cw_pick_hold(peers, pd->index, ngx_http_cw_seat());
 
@@ -253,8 +256,11 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
     ngx_http_cw_balancer_count(pd);
 
     pd->name.data = pd->text;
-    pd->name.len = ngx_sock_ntop(&pd->addr.sockaddr, pc->socklen, pd->text,
-                                 NGX_SOCKADDR_STRLEN, 1);
+
+    if (pd->name.len == 0) {
+        pd->name.len = ngx_sock_ntop(&pd->addr.sockaddr, pc->socklen, pd->text,
+                                     NGX_SOCKADDR_STRLEN, 1);
+    }
 
     pc->sockaddr = &pd->addr.sockaddr;
     pc->name = &pd->name;

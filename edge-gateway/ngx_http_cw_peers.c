@@ -185,6 +185,12 @@ ngx_http_cw_peers_put(ngx_http_cw_discovery_conf_t *conf,
         peer->hash = hash;
         ngx_memcpy(&peer->addr, &instance->addr, instance->socklen);
         peer->socklen = instance->socklen;
+
+        if (instance->addr.sockaddr.sa_family != AF_UNIX) {
+            peer->text_len = ngx_sock_ntop(&peer->addr.sockaddr,
+                                           peer->socklen, peer->text,
+                                           NGX_HTTP_CW_PICK_TEXT, 1);
+        }
     }
 
     if (old == NULL || (instance->up && !old->up)) {

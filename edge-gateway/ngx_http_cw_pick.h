@@ -18,6 +18,10 @@
 #define NGX_HTTP_CW_PICK_HASH         2
 
 
+/* any IP address and its port, as text */
+#define NGX_HTTP_CW_PICK_TEXT         56
+
+
 /* an instance */
 
 typedef struct {
@@ -28,6 +32,8 @@ typedef struct {
 
     ngx_sockaddr_t           addr;
     socklen_t                socklen;
+    uint32_t                 text_len;   /* 0: too long to be kept */
+    u_char                   text[NGX_HTTP_CW_PICK_TEXT];
 
     ngx_int_t                weight;     /* 1 to NGX_HTTP_CW_WEIGHT_MAX */
     ngx_int_t                current_weight;

@@ -42,32 +42,40 @@ static char *text(const char *s)
     return mine;
 }
 
+enum { GATEWAY_PAIRS = 2, WEIGHT_MAX = 8, ZONE_MAX = 64 };
+
 /* All that a gateway has a use for: what anybody may write at length must not outgrow its message.
  */
-static bool for_gateways(const struct cw_eureka_pair *pair)
+static struct cw_eureka_pairs gateway_metadata(const struct cw_eureka_instance *eureka,
+                                               struct cw_eureka_pair pairs[GATEWAY_PAIRS])
 {
-    enum { WEIGHT_DIGITS = 8, ZONE_MAX = 64 };
-    size_t n = strlen(pair->value);
-    return (strcmp(pair->key, "weight") == 0 && n <= WEIGHT_DIGITS) ||
-           (strcmp(pair->key, "zone") == 0 && n <= ZONE_MAX);
+    size_t n = 0;
+    const char *weight = cw_eureka_pairs_find(eureka->metadata, "weight");
+    if (weight != NULL && strlen(weight) <= WEIGHT_MAX) {
+        pairs[n++] = (struct cw_eureka_pair){"weight", weight};
+    }
+    const char *zone = cw_eureka_pairs_find(eureka->metadata, "zone");
+    if (zone == NULL) { /* who says nothing on EC2 is where its data center says */
+        zone = cw_eureka_pairs_find(eureka->data_center_metadata, "availability-zone");
+    }
+    if (zone != NULL && strlen(zone) <= ZONE_MAX) {
+        pairs[n++] = (struct cw_eureka_pair){"zone", zone};
+    }
+    return (struct cw_eureka_pairs){pairs, n};
 }
 
-static enum cw_err pack_metadata(struct cw_arena *arena, struct cw_eureka_pairs pairs,
-                                 bool for_gateway, Message *m)
+static enum cw_err pack_metadata(struct cw_arena *arena, struct cw_eureka_pairs pairs, Message *m)
 {
     Pair *entries = cw_arena_alloc(arena, (pairs.n + 1) * sizeof(*entries));
     m->metadata = cw_arena_alloc(arena, (pairs.n + 1) * sizeof(Pair *));
     ENSURE(entries != NULL && m->metadata != NULL, CW_NO_MEMORY);
     for (size_t i = 0; i < pairs.n; i++) {
-        if (for_gateway && !for_gateways(&pairs.p[i])) {
-            continue;
-        }
-        Pair *entry = &entries[m->n_metadata];
-        clinicwave__discovery__v1__instance__metadata_entry__init(entry);
-        entry->key = text(pairs.p[i].key);
-        entry->value = text(pairs.p[i].value);
-        m->metadata[m->n_metadata++] = entry;
+        clinicwave__discovery__v1__instance__metadata_entry__init(&entries[i]);
+        entries[i].key = text(pairs.p[i].key);
+        entries[i].value = text(pairs.p[i].value);
+        m->metadata[i] = &entries[i];
     }
+    m->n_metadata = pairs.n;
     return CW_OK;
 }
 
@@ -90,11 +98,12 @@ static enum cw_err pack_item(struct cw_arena *arena, const struct registry_item 
         m->address = text(instance->eureka.ip_addr);
     }
     if (for_gateway) {
-        return pack_metadata(arena, instance->eureka.metadata, true, m);
+        struct cw_eureka_pair pairs[GATEWAY_PAIRS];
+        return pack_metadata(arena, gateway_metadata(&instance->eureka, pairs), m);
     }
     m->health_path = text(instance->health_path);
     m->unreachable = text(registry_reach_name(item->reach));
-    return pack_metadata(arena, instance->eureka.metadata, false, m);
+    return pack_metadata(arena, instance->eureka.metadata, m);
 }
 
 /* Those that take requests first, so that a bound cuts off the others. */

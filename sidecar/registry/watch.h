@@ -31,8 +31,8 @@ void registry_watchers_publish(struct registry_watchers *watchers,
                                const struct registry_snapshot *snapshot);
 
 /* The items of an application, at most `max` of them, as messages in the arena. For gateways: those
- * within reach, gone ones as DOWN, and of the metadata the weight. For others: all, with the reason
- * why one is unreachable. CW_NO_MEMORY. */
+ * within reach, gone ones as DOWN, and of the metadata weight and zone. For others: all, with the
+ * reason why one is unreachable. CW_NO_MEMORY. */
 CW_MUST_USE enum cw_err registry_pack_app(struct cw_arena *arena, const char *name,
                                           const struct registry_app *app, bool for_gateway,
                                           size_t max,

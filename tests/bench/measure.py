@@ -88,9 +88,9 @@ class Directory:
         answers(path, process)
         return process, path
 
-    def sidecar(self, jwks, algorithms, spins=True):
+    def sidecar(self, jwks, algorithms, spins=True, static=()):
         """cw-sidecar that trusts the keys in JWKS, a file or a URL: (process, gateway socket, service socket). SPINS=False where its CPU time
-        is measured: what its poller spends waiting (docs/decisions/0010) is no part of a verdict's cost."""
+        is measured: what its poller spends waiting (docs/decisions/0010) is no part of a verdict's cost. STATIC: instances that its registry has."""
         self.homes += 1
         home = self.path / f"s{self.homes}"
         (home / "state").mkdir(parents=True)
@@ -99,7 +99,7 @@ class Directory:
             "sidecar": {"run-dir": str(home), "state-dir": str(home / "state"), "management": {"port": 0}, **({} if spins else {"spin-us": 0})},
             "tenants": [{"name": "clinicwave", "domains": [DOMAIN], "audiences": [AUDIENCE],
                          "issuers": [{"issuer": ISSUER, "algorithms": algorithms, **keys}]}],
-            "registry": {"embedded": {"port": 0}},
+            "registry": {"embedded": {"port": 0}, "static": list(static)},
             "log": {"level": "warn"},
         }
         (home / "sidecar.yaml").write_text(json.dumps(document))  # JSON is YAML

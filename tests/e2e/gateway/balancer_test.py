@@ -78,7 +78,10 @@ def test_only_those_that_are_up_get_requests(gateway, registry, ending):
     until_served(gateway, "b")  # plain http does not go to a port that speaks TLS
 
 
-def test_under_load_no_request_fails_that_another_could_have_served(gateway, registry, ending):
+@pytest.mark.parametrize("policy", ["round_robin", "least_conn", "hash $request_id"])
+def test_under_load_no_request_fails_that_another_could_have_served(directory, registry, ending, policy):
+    upstream = UPSTREAM.replace("cw_application x;", f"cw_application x; cw_balance {policy};")
+    gateway = ending(Gateway(directory, LOCATION, upstream, workers=2).start())
     registry.add("stays", named("stays", ending).port)
     until_served(gateway, "stays")
     over, failures, served = threading.Event(), [], collections.Counter()

@@ -120,6 +120,20 @@ def test_a_key_stays_with_its_instance(start, registry, ending):
     assert gateway.metrics()['cw_gateway_picks_total{policy="hash"}'] >= 1000
 
 
+@pytest.mark.parametrize("key, header", [("$cookie_basket", "Cookie"), ("$http_x_room", "X-Room")])
+def test_a_key_may_be_a_cookie_or_a_header(start, registry, ending, key, header):
+    gateway = start(f"cw_balance hash {key};")
+    for name in "abcd":
+        registry.add(name, named(name, ending).port)
+    until_served(gateway, *"abcd")  # without a key in turn
+    homes = set()
+    for n in range(30):
+        met = {gateway.get("/x/", headers={header: f"basket=user-{n}"}).headers["x-instance"] for _ in range(4)}
+        assert len(met) == 1
+        homes |= met
+    assert homes == set("abcd")
+
+
 def test_keys_of_a_dead_instance_go_to_all_others_and_come_back(start, registry, ending):
     gateway = start("cw_balance hash $arg_key;", parameters="fail_timeout=1s")
     services = {name: named(name, ending) for name in ("a", "b", "c")}

@@ -1,4 +1,5 @@
 """What is asked again of another instance, over two workers: only what is safe, and only within a budget."""
+import socket
 import socketserver
 import threading
 import time
@@ -13,9 +14,12 @@ MORE = """
     location = /metrics { cw_auth off; cw_metrics; }
     location /unbuffered/ { cw_auth off; proxy_request_buffering off; proxy_pass http://x; }
     location /busy/ { cw_auth off; proxy_next_upstream error timeout http_503; proxy_pass http://x; }
+    location /patient/ { cw_auth off; proxy_read_timeout 3s; proxy_pass http://x; }
     location /once/ { cw_auth off; proxy_next_upstream off; proxy_pass http://x; }
 """
 PROXY = 'proxy_http_version 1.1; proxy_set_header Connection "";'
+# More than nginx reads together with the headers: a body that is there as a whole is kept, and can be sent again.
+LARGE = {"method": "PUT", "body": b"x" * 200_000}
 SENT, OVER = ('cw_gateway_retries_total{result="%s"}' % result for result in ("sent", "over_budget"))
 
 
@@ -44,6 +48,17 @@ class Dying:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Frozen:
+    """An instance that is silent: the kernel accepts, and nobody reads."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+
+    def stop(self):
+        self.socket.close()
 
 
 @pytest.fixture
@@ -114,7 +129,7 @@ def test_a_few_each_second_are(start, both):
 def test_what_is_not_sent_twice_is_no_matter_of_the_budget(start, both, dying):
     gateway = start("cw_retry_budget 0% min=0;")
     both(gateway)
-    for path, request in (("/x/", {"method": "POST", "body": b"x"}), ("/once/", {}), ("/unbuffered/", {"method": "PUT", "body": b"x"})):
+    for path, request in (("/x/", {"method": "POST", "body": b"x"}), ("/once/", {}), ("/unbuffered/", LARGE)):
         statuses, sent, over = asked(gateway, 10, path, **request)
         assert (statuses.count(502), sent, over) == (5, 0, 0)
 
@@ -123,10 +138,10 @@ def test_a_body_that_is_gone_is_not_sent_twice(start, both, dying):
     gateway = start("cw_retry_budget off;")
     both(gateway)
     before = len(dying.seen)
-    statuses, sent, _ = asked(gateway, 10, "/unbuffered/", method="PUT", body=b"x")
+    statuses, sent, _ = asked(gateway, 10, "/unbuffered/", **LARGE)
     assert (statuses.count(200), statuses.count(502), sent) == (5, 5, 0)
     assert len(dying.seen) == before + 5
-    assert asked(gateway, 10, "/x/", method="PUT", body=b"x") == ([200] * 10, 5, 0)  # kept in a buffer it is
+    assert asked(gateway, 10, "/x/", **LARGE) == ([200] * 10, 5, 0)  # kept in a buffer it is
 
 
 def test_an_answer_on_a_kept_connection_is_the_instances_own(start, registry, ending):
@@ -142,6 +157,18 @@ def test_an_answer_on_a_kept_connection_is_the_instances_own(start, registry, en
     busy["is"] = True
     assert [gateway.get("/busy/").headers.get("x-instance") for _ in range(12)] == ["a"] * 12
     assert "is passed over" in gateway.process.log()
+
+
+def test_a_frozen_instance_costs_one_wait(start, registry, ending):
+    """It accepts and is silent: one request waits for its time to be over and is served by the other; then it is passed over."""
+    gateway = start("", parameters="fail_timeout=1h")
+    registry.add("a", named("a", ending).port)
+    until_served(gateway, "a", path="/patient/")
+    registry.add("frozen", ending(Frozen()).port)
+    until("it is noticed", lambda: who(gateway, "/patient/") == "a" and "is passed over" in gateway.process.log())
+    assert [who(gateway, "/patient/") for _ in range(20)] == ["a"] * 20
+    assert gateway.metrics()["cw_gateway_instances_marked_total"] == 1
+    assert "upstream timed out" in gateway.process.log()
 
 
 @pytest.mark.parametrize("words, message", [

@@ -145,10 +145,10 @@ def test_registered_is_not_reachable(start):
 
 
 def test_what_is_configured_is_there_and_follows_a_reload(start):
-    sidecar = start(static=[{"application": "fixed", "address": "192.0.2.9", "port": 80, "weight": 5}])
+    sidecar = start(static=[{"application": "fixed", "address": "192.0.2.9", "port": 80, "weight": 5, "zone": "eu-1a"}])
     watch = Watch(sidecar, "FIXED")
     watch.until({"FIXED": {"192.0.2.9:fixed:80": UP}})
-    assert watch.latest.applications[0].instances[0].metadata["weight"] == "5"
+    assert dict(watch.latest.applications[0].instances[0].metadata) == {"weight": "5", "zone": "eu-1a"}
     text = sidecar.config.read_text()
     sidecar.config.write_text(text.replace("port: 80\n", "port: 81\n"))
     sidecar.process.signal(signal.SIGHUP)

@@ -45,6 +45,17 @@ def at_server(server, app, statuses, seconds=15):
 # ---- reading ----
 
 
+def test_an_instance_on_ec2_is_in_its_availability_zone(server, start):
+    amazon = {"@class": "com.netflix.appinfo.AmazonInfo", "name": "Amazon",
+              "metadata": {"instance-id": "i-1", "availability-zone": "us-east-1c", "local-ipv4": "127.0.0.1"}}
+    server.register("greeter", "i-1", 9001, dataCenterInfo=amazon)
+    server.register("greeter", "i-2", 9002, dataCenterInfo=amazon, metadata={"zone": "its-own-word", "weight": "2"})
+    watch = Watch(start(server), "GREETER")
+    until("both are told", lambda: len(watch.latest.applications[0].instances) == 2 if watch.latest else False)
+    assert {i.port: dict(i.metadata) for i in watch.latest.applications[0].instances} == {
+        9001: {"zone": "us-east-1c"}, 9002: {"zone": "its-own-word", "weight": "2"}}
+
+
 def test_what_eureka_knows_reaches_the_watchers_change_by_change(server, start):
     server.register("greeter", "a", 9001, metadata={"weight": "3"})
     agent = start(server)

@@ -1,0 +1,131 @@
+"""What choosing an instance costs: one nginx with one worker proxies the same requests to the same four services, once through
+`cw_application` and once through its own `upstream`; no token in either, keepalive in both, wrk as the client. The ratio of CPU time
+counts what the worker used for a request, theirs to ours. What nginx's own leaves out: it has no list that changes without a reload, and
+without `zone` each of its workers chooses and remembers failures alone; `nginx-zone` shares that among workers, as ours always does.
+"""
+# build: //tests/bench:mint_tokens //sidecar:cw-sidecar //edge-gateway:ngx_http_cw_module.so
+import os
+import re
+import socket
+import subprocess
+import time
+
+from tests.bench.measure import BIN, DOMAIN, QUICK, Directory, alternate, duration, report, runs, say
+
+CONNECTIONS = (1, 32, 128)
+SERVICES = 4
+KEEPALIVE = "keepalive 256; keepalive_requests 100000000;"
+
+# the policy of ours, and what nginx has for it
+POLICIES = {"round_robin": ("", ""), "least_conn": ("cw_balance least_conn;", "least_conn;"),
+            "hash": ("cw_balance hash $arg_key;", "hash $arg_key consistent;")}
+
+NGINX = """
+%(user)s
+worker_processes 1;
+daemon off;
+pid %(home)s/nginx.pid;
+error_log stderr error;
+%(main)s
+events { worker_connections 2048; }
+http {
+    access_log off;
+    client_body_temp_path %(home)s/body; proxy_temp_path %(home)s/proxy;
+    fastcgi_temp_path %(home)s/fastcgi; uwsgi_temp_path %(home)s/uwsgi; scgi_temp_path %(home)s/scgi;
+    keepalive_requests 100000000;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    %(http)s
+}
+"""
+
+
+def free_ports(n):
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def nginx(directory, name, http, main=""):
+    home = directory.path / name
+    home.mkdir()
+    (home / "nginx.conf").write_text(NGINX % {"user": "user root;" if os.geteuid() == 0 else "", "home": home, "main": main, "http": http})
+    return directory.start(name, "/usr/sbin/nginx", "-p", home, "-e", "stderr", "-c", home / "nginx.conf")
+
+
+def get(port, path):
+    return subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True).stdout
+
+
+class Door:
+    """The nginx that is measured: a location for each upstream."""
+
+    def __init__(self, directory, sidecar, services):
+        self.port, servers = free_ports(1)[0], "".join(f"server 127.0.0.1:{port}; " for port in services)
+        upstreams, locations = "", ""
+        for name, (ours, theirs) in POLICIES.items():
+            upstreams += f"upstream ours_{name} {{ cw_application service; {ours} {KEEPALIVE} }}\n"
+            upstreams += f"upstream nginx_{name} {{ {theirs} {servers} {KEEPALIVE} }}\n"
+        upstreams += f"upstream nginx_zone {{ zone nginx_zone 256k; {servers} {KEEPALIVE} }}\n"
+        for name in [f"{whose}_{name}" for whose in ("ours", "nginx") for name in POLICIES] + ["nginx_zone"]:
+            locations += f"location /{name}/ {{ cw_auth off; proxy_pass http://{name}; }}\n"
+        self.process = nginx(directory, "door", f"cw_sidecar unix:{sidecar};\n{upstreams}\nserver {{ listen 127.0.0.1:{self.port}; {locations} }}",
+                             f"load_module {BIN}/edge-gateway/ngx_http_cw_module.so;")
+        end = time.monotonic() + 20
+        while get(self.port, "/ours_round_robin/") != "200":
+            if time.monotonic() > end:
+                raise SystemExit("bench: no instance serves:\n" + (directory.path / "door.log").read_text()[-2000:])
+            time.sleep(0.05)
+        self.worker = int(subprocess.run(["pgrep", "-P", str(self.process.pid)], check=True, capture_output=True, text=True).stdout.split()[0])
+
+    def cpu_us(self):
+        with open(f"/proc/{self.worker}/schedstat") as f:
+            return int(f.read().split()[0]) / 1e3
+
+    def load(self, upstream, connections):
+        """(requests a second, microseconds of the worker's CPU time for each)."""
+        before = self.cpu_us()
+        out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{max(1, duration(3000) // 1000)}s", "-H", f"Host: {DOMAIN}",
+                              f"http://127.0.0.1:{self.port}/{upstream}/?key=1"], check=True, capture_output=True, text=True).stdout
+        used = self.cpu_us() - before
+        if "Non-2xx" in out or "Socket errors" in out:
+            raise SystemExit(f"bench: not all answers were 200:\n{out}")
+        return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), used / int(re.search(r"(\d+) requests in", out)[1])
+
+
+def compare(door, case, connections, ours, theirs, peer):
+    seen = {name: [] for name in (ours, theirs)}
+
+    def measure(name):
+        per_second, cpu = door.load(name, connections)
+        seen[name].append(cpu)
+        return per_second
+    n = runs(7)
+    us, them = alternate(n, lambda: measure(ours), lambda: measure(theirs))
+    report("balancer", f"{case}-{connections}", us, peer, them, "requests/s", n)
+    ours_us, theirs_us = (sorted(seen[name])[n // 2] for name in (ours, theirs))
+    report("balancer", f"{case}-{connections}-cpu", ours_us, peer, theirs_us, "us of CPU a request", n, theirs_us / ours_us)
+
+
+with Directory() as d:
+    services = free_ports(SERVICES)
+    nginx(d, "service", "server { " + "".join(f"listen 127.0.0.1:{port}; " for port in services) +
+          'location / { default_type text/plain; return 200 "stored\\n"; } }')
+    jwks, _ = d.tokens("RS256", 1)
+    _, gateway_socket, _ = d.sidecar(jwks, ["RS256"], spins=False,
+                                     static=[{"application": "service", "address": "127.0.0.1", "port": port} for port in services])
+    door = Door(d, gateway_socket, services)
+    for name in POLICIES:
+        door.load(f"ours_{name}", 1)  # warm: connections
+        door.load(f"nginx_{name}", 1)
+    say(f"\n  requests through one worker to {SERVICES} services; the ratio is ours to nginx's in the same rounds, of CPU time theirs to ours")
+    for connections in (1, 32) if QUICK else CONNECTIONS:
+        compare(door, "round_robin", connections, "ours_round_robin", "nginx_round_robin", "nginx-upstream")
+    if not QUICK:
+        compare(door, "round_robin", 32, "ours_round_robin", "nginx_zone", "nginx-upstream-zone")
+        for name in ("least_conn", "hash"):
+            compare(door, name, 32, f"ours_{name}", f"nginx_{name}", "nginx-upstream")
