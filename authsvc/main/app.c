@@ -9,6 +9,7 @@
 
 #include "authsvc/admin/book.h"
 #include "authsvc/main/events.h"
+#include "authsvc/main/registration.h"
 #include "authsvc/rest/rest.h"
 #include "authsvc/rpc/admin.h"
 #include "authsvc/rpc/feed.h"
@@ -59,7 +60,8 @@ struct app {
     struct cw_rpc_runtime *runtime;
     struct cw_rpc_server *rpc_server;
     bool rpc_started;
-    struct cw_health_component health[3];
+    struct registration *_Atomic registration; /* NULL: none is configured, or not yet */
+    struct cw_health_component health[4];
     struct cw_actuator *actuator;
     struct cw_http_server *management;
 };
@@ -357,6 +359,14 @@ static enum cw_health check_logins(void *ctx, json_t *details)
     return CW_HEALTH_UP;
 }
 
+static enum cw_health check_registration(void *ctx, json_t *details)
+{
+    struct app *app = ctx;
+    bool stands = registration_stands(app->registration);
+    json_object_set_new(details, "registered", json_boolean(stands));
+    return stands ? CW_HEALTH_UP : CW_HEALTH_OUT_OF_SERVICE;
+}
+
 static enum cw_err start_management(struct app *app, struct cw_buf *message)
 {
     struct cw_config_at root = cw_config_root(app->config);
@@ -365,11 +375,14 @@ static enum cw_err start_management(struct app *app, struct cw_buf *message)
     app->health[1] =
         (struct cw_health_component){"tenants", CW_HEALTH_READINESS, false, check_tenants, app};
     app->health[2] = (struct cw_health_component){"logins", 0, true, check_logins, app};
+    /* who is not found by others can log in all the same */
+    app->health[3] = (struct cw_health_component){"registration", 0, true, check_registration, app};
+    bool registers = cw_config_string(&root, "authsvc.registry.socket") != NULL;
     const struct cw_actuator_options actuator = {
         .application = "cw-authsvc",
         .version = CW_VERSION,
         .components = app->health,
-        .n_components = CW_ARRAY_SIZE(app->health),
+        .n_components = CW_ARRAY_SIZE(app->health) - !registers,
         .metrics = app->metrics,
     };
     app->actuator = cw_actuator_new(&actuator);
@@ -399,6 +412,10 @@ static enum cw_err start(struct app *app, struct cw_buf *message)
     TRY(start_rpc(app, message));
     TRY(start_management(app, message));
     TRY(start_rest(app, message));
+    /* last: who is in the registry must be there */
+    struct registration *registration = NULL;
+    TRY(registration_start(app->config, app->runtime, message, &registration));
+    app->registration = registration;
     static const char *const services[] = {
         NULL, "clinicwave.identity.v1.IdentityService", "clinicwave.identity.v1.AdminService",
         "clinicwave.identity.v1.TenantService", "clinicwave.identity.v1.RevocationService"};
@@ -439,6 +456,7 @@ void app_stop(struct app *app)
     if (app == NULL) {
         return;
     }
+    registration_drain(app->registration);
     cw_http_server_stop(app->rest_server, GRACE_MS);
     store_end_changes(app->store);
     if (app->feed != NULL) {
@@ -450,6 +468,8 @@ void app_stop(struct app *app)
     if (app->rpc_started) {
         cw_rpc_server_stop(app->rpc_server, GRACE_MS);
     }
+    cw_http_server_stop(app->management, 0);
+    registration_free(app->registration);
     cw_work_free(app->logins);
     cw_work_free(app->refreshes);
     cw_work_free(app->idp_work);
@@ -458,7 +478,6 @@ void app_stop(struct app *app)
     cw_rpc_runtime_free(app->runtime);
     free(app->socket);
     free(app->admin_socket);
-    cw_http_server_stop(app->management, 0);
     cw_actuator_free(app->actuator);
     rest_free(app->rest);
     admin_free(app->admin);

@@ -44,6 +44,17 @@ static const struct cw_config_key keys[] = {
      "So long may connecting to a host of PostgreSQL take."},
     {"authsvc.store.statement-timeout", CW_CONFIG_DURATION, "5s", 100, 10 * MINUTE, NULL, 0,
      "So long may a statement of PostgreSQL take, or the wait for a free connection."},
+    {"authsvc.registry.socket", CW_CONFIG_PATH, NULL, 0, 0, NULL, 0,
+     "The sidecar's sidecar.sock, at which this service is registered; absent: it is not."},
+    {"authsvc.registry.user", CW_CONFIG_STRING, NULL, 0, 0, NULL, 0,
+     "User (name or number) beside root and the own one whose socket is believed to be the "
+     "sidecar's."},
+    {"authsvc.registry.application", CW_CONFIG_STRING, "AUTHSVC", 0, 0, NULL, 0,
+     "Name under which it is registered."},
+    {"authsvc.registry.address", CW_CONFIG_STRING, NULL, 0, 0, NULL, 0,
+     "IP address that is registered; absent: authsvc.rest.address."},
+    {"authsvc.registry.shutdown-delay", CW_CONFIG_DURATION, "500ms", 0, 5 * MINUTE, NULL, 0,
+     "After SIGTERM it is OUT_OF_SERVICE for so long, and serves, before it stops and leaves."},
     {"authsvc.keys.kek-file", CW_CONFIG_PATH, NULL, 0, 0, NULL, 0,
      "Key-encryption key, 32 bytes or 64 hex digits; default: authsvc.kek in the state directory, "
      "made at first start."},

@@ -114,6 +114,14 @@ struct cw_log_event events[EVENT_COUNT] = {
                                  "configuration",
                                  1000,
                                  {0}},
+    [EVENT_REGISTERED] =
+        {"registered", CW_LOG_INFO, "registered at the sidecar", "network", 0, {0}},
+    [EVENT_UNREGISTERED] = {"registration-lost",
+                            CW_LOG_WARN,
+                            "the registration ended; trying again",
+                            "network",
+                            10000,
+                            {0}},
 };
 
 enum {

@@ -6,12 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clinicwave/discovery/v1/discovery.pb-c.h"
 #include "clinicwave/token/v1/token.pb-c.h"
 #include "common/base/secret.h"
 #include "common/base/user.h"
+#include "common/discovery/registration.h"
 #include "common/log/log.h"
-#include "common/rpc/client.h"
 
 enum { POLLERS = 1, DEREGISTER_MS = 1000 };
 
@@ -31,9 +30,8 @@ struct sidecar {
     struct sidecar_options options;
     struct cw_rpc_runtime *runtime;
     struct cw_rpc_channel *channel;
-    struct cw_rpc_subscription *registration;
+    struct cw_registration *registration; /* main thread; NULL: not begun, or over */
     _Atomic bool registered;
-    _Atomic bool leaving;
 };
 
 /* ---- verdicts ---- */
@@ -95,71 +93,34 @@ struct token_port sidecar_port(struct sidecar *sidecar)
 
 /* ---- registration ---- */
 
-static void on_start(struct cw_rpc_subscription *subscription, void *ctx)
+static void changed(void *ctx, const char *id, const struct cw_rpc_answer *how)
 {
     struct sidecar *sidecar = ctx;
-    Clinicwave__Discovery__V1__Instance instance = CLINICWAVE__DISCOVERY__V1__INSTANCE__INIT;
-    Clinicwave__Discovery__V1__Instance__MetadataEntry port =
-        CLINICWAVE__DISCOVERY__V1__INSTANCE__METADATA_ENTRY__INIT;
-    Clinicwave__Discovery__V1__Instance__MetadataEntry *metadata[] = {&port};
-    Clinicwave__Discovery__V1__RegisterRequest request =
-        CLINICWAVE__DISCOVERY__V1__REGISTER_REQUEST__INIT;
-    char application[128], address[64], port_key[] = "management.port", port_value[8];
-    snprintf(application, sizeof(application), "%s", sidecar->options.application);
-    snprintf(address, sizeof(address), "%s", sidecar->options.address);
-    snprintf(port_value, sizeof(port_value), "%u", sidecar->options.management_port);
-    port.key = port_key;
-    port.value = port_value;
-    instance.application = application;
-    instance.address = address;
-    instance.port = sidecar->options.port;
-    instance.status = CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_UP;
-    instance.n_metadata = 1;
-    instance.metadata = metadata;
-    request.instance = &instance;
-    /* where it cannot be sent the call is about to end, and the next one starts here */
-    enum cw_err err = cw_rpc_subscription_send(subscription, &request.base);
-    (void)err;
-}
-
-static void on_message(struct cw_rpc_subscription *subscription, const ProtobufCMessage *message,
-                       void *ctx)
-{
-    struct sidecar *sidecar = ctx;
-    const Clinicwave__Discovery__V1__RegisterResponse *response =
-        (const Clinicwave__Discovery__V1__RegisterResponse *)message;
-    (void)subscription;
-    if (!atomic_exchange(&sidecar->registered, true)) {
+    sidecar->registered = id != NULL;
+    if (id != NULL) {
         CW_LOG(&events[EVENT_REGISTERED],
                cw_log_cstr("labels.application", sidecar->options.application),
-               cw_log_cstr("service.node.name", response->instance_id));
-    }
-}
-
-static void on_end(struct cw_rpc_subscription *subscription, const struct cw_rpc_answer *how,
-                   void *ctx)
-{
-    struct sidecar *sidecar = ctx;
-    (void)subscription;
-    sidecar->registered = false;
-    if (!sidecar->leaving) {
+               cw_log_cstr("service.node.name", id));
+    } else {
         CW_LOG(&events[EVENT_LOST], cw_log_err(how->err),
                cw_log_cstr("error.message", how->message));
     }
 }
 
-static const struct cw_rpc_subscription_ops registration_ops = {
-    .path = "/clinicwave.discovery.v1.DiscoveryService/Register",
-    .response = &clinicwave__discovery__v1__register_response__descriptor,
-    .on_start = on_start,
-    .on_message = on_message,
-    .on_end = on_end,
-};
-
 enum cw_err sidecar_register(struct sidecar *sidecar)
 {
-    return cw_rpc_subscription_new(sidecar->runtime, sidecar->channel, &registration_ops, sidecar,
-                                   &sidecar->registration);
+    return cw_registration_new(
+        &(struct cw_registration_options){
+            .runtime = sidecar->runtime,
+            .channel = sidecar->channel,
+            .application = sidecar->options.application,
+            .address = sidecar->options.address,
+            .port = sidecar->options.port,
+            .management_port = sidecar->options.management_port,
+            .changed = changed,
+            .ctx = sidecar,
+        },
+        &sidecar->registration);
 }
 
 bool sidecar_registered(const struct sidecar *sidecar)
@@ -169,9 +130,9 @@ bool sidecar_registered(const struct sidecar *sidecar)
 
 void sidecar_deregister(struct sidecar *sidecar)
 {
-    sidecar->leaving = true;
-    cw_rpc_subscription_free(sidecar->registration, DEREGISTER_MS);
+    cw_registration_free(sidecar->registration, DEREGISTER_MS);
     sidecar->registration = NULL;
+    sidecar->registered = false;
 }
 
 /* ---- life ---- */
@@ -208,7 +169,7 @@ enum cw_err sidecar_new(const struct sidecar_options *options, struct sidecar **
 void sidecar_free(struct sidecar *sidecar)
 {
     if (sidecar) {
-        cw_rpc_subscription_free(sidecar->registration, 0);
+        cw_registration_free(sidecar->registration, 0);
         cw_rpc_channel_free(sidecar->channel);
         cw_rpc_runtime_free(sidecar->runtime);
         free(sidecar);
