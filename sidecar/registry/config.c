@@ -99,6 +99,9 @@ static enum cw_err read_static(const struct cw_config_at *at, struct cw_arena *a
     e->data_center = CW_EUREKA_MY_OWN;
     spec->socket_path = cw_config_string(at, "socket");
     spec->health_path = cw_config_string(at, "health-path");
+    spec->check_url = cw_config_string(at, "check");
+    spec->published = cw_config_bool(at, "register");
+    e->status = spec->check_url != NULL ? CW_EUREKA_STARTING : CW_EUREKA_UP;
     e->ip_addr = spec->socket_path != NULL ? "127.0.0.1" : cw_config_string(at, "address");
     e->host_name = e->ip_addr;
     uint16_t port = (uint16_t)cw_config_int(at, "port");
@@ -136,6 +139,12 @@ static void read_statics(const struct cw_config_at *root, struct cw_buf *problem
         bool socket = cw_config_has(&at, "socket");
         if (socket == cw_config_has(&at, "port") || socket == cw_config_has(&at, "address")) {
             problem(&at, "application", problems, err, "has an address and a port, or a socket");
+            continue;
+        }
+        const char *check = cw_config_string(&at, "check");
+        if (check != NULL && strncmp(check, "http://", 7) != 0 &&
+            strncmp(check, "https://", 8) != 0) {
+            problem(&at, "check", problems, err, "is an http or https URL");
             continue;
         }
         enum cw_err made = read_static(&at, &config->arena, &config->statics[i]);
@@ -185,6 +194,7 @@ static void read_limits(const struct cw_config_at *root, struct registry_config 
         config->limits.apps += config->eureka.max_instances;
         config->limits.bytes = BYTES_LOCAL + config->eureka.max_document;
     }
+    config->check_ms = cw_config_ms(root, "registry.check-interval");
     config->max_watchers = (size_t)cw_config_int(root, "registry.max-watchers");
 }
 

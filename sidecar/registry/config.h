@@ -15,6 +15,7 @@ struct registry_config {
     struct registry_rules *rules;  /* one reference */
     struct registry_spec *statics; /* in the arena */
     size_t n_statics;
+    int64_t check_ms;            /* between two checks of a static instance */
     struct eureka_config eureka; /* without servers: none */
     struct cw_arena arena;
 };

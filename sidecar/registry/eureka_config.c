@@ -196,6 +196,11 @@ static void read_spring(const struct cw_config_at *root, struct cw_arena *arena,
                         struct eureka_config *config, struct cw_buf *problems, enum cw_err *err)
 {
     const char *zone, *urls;
+    if (cw_config_string(root, "eureka.client.fetch-remote-regions-registry") != NULL) {
+        problem(root, "eureka.client.fetch-remote-regions-registry", problems, err,
+                "is not supported: a sidecar reads the region of its servers (docs/EUREKA.md, "
+                "remote regions)");
+    }
     for (size_t i = 0; cw_config_pair(root, "eureka.client.service-url", i, &zone, &urls); i++) {
         struct cw_str rest = cw_str(urls), url;
         while (cw_str_word(&rest, ',', &url)) {

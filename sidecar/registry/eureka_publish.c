@@ -57,7 +57,7 @@ void eureka_publisher_free(struct eureka *eureka)
 /* A service of this host that others could reach: Eureka has no words for a Unix socket. */
 static bool is_ours(const struct registry_item *item)
 {
-    return item->instance->origin == REGISTRY_LOCAL && !item->gone &&
+    return registry_instance_is_own(item->instance) && !item->gone &&
            item->instance->socket_path == NULL;
 }
 

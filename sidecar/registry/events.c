@@ -29,6 +29,9 @@ static struct cw_log_event events[REGISTRY_EVENT_COUNT] = {
     [REGISTRY_EVENT_LISTENING] = {.action = "registry-listening",
                                   .level = CW_LOG_INFO,
                                   .message = "embedded registry serves Eureka's REST API"},
+    [REGISTRY_EVENT_CHECKED] = {.action = "registry-checked",
+                                .level = CW_LOG_INFO,
+                                .message = "a static instance's health check has another answer"},
 };
 
 void registry_log(enum registry_event event, const char *app, const char *id, enum cw_err err)
@@ -45,6 +48,13 @@ void registry_log(enum registry_event event, const char *app, const char *id, en
         fields[n++] = cw_log_err(err);
     }
     cw_log_write(&events[event], fields, n);
+}
+
+void registry_log_status(enum registry_event event, const char *app, const char *id,
+                         const char *status)
+{
+    CW_LOG(&events[event], cw_log_cstr("clinicwave.application", app),
+           cw_log_cstr("clinicwave.instance_id", id), cw_log_cstr("clinicwave.status", status));
 }
 
 void registry_log_count(enum registry_event event, size_t restored, size_t skipped)

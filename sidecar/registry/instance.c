@@ -64,6 +64,8 @@ static enum cw_err fill(struct registry_instance *instance, const struct registr
     TRY(cw_eureka_instance_copy(&instance->arena, &spec->eureka, &instance->eureka));
     TRY(dup_text(&instance->arena, spec->socket_path, &instance->socket_path));
     TRY(dup_text(&instance->arena, spec->health_path, &instance->health_path));
+    TRY(dup_text(&instance->arena, spec->check_url, &instance->check_url));
+    instance->published = spec->published;
     instance->size = instance->arena.used;
     instance->id = cw_eureka_instance_id(&instance->eureka);
     instance->source = spec->source;
@@ -113,6 +115,8 @@ struct registry_spec registry_instance_spec(const struct registry_instance *inst
         .health_path = instance->health_path,
         .source = instance->source,
         .origin = instance->origin,
+        .check_url = instance->check_url,
+        .published = instance->published,
     };
 }
 
@@ -137,7 +141,8 @@ static void encode_timeless(const struct registry_instance *instance, struct cw_
 bool registry_instance_same(const struct registry_instance *a, const struct registry_instance *b)
 {
     if (a->source != b->source || !text_same(a->socket_path, b->socket_path) ||
-        !text_same(a->health_path, b->health_path)) {
+        !text_same(a->health_path, b->health_path) || !text_same(a->check_url, b->check_url) ||
+        a->published != b->published) {
         return false;
     }
     struct cw_buf first = CW_BUF_INIT(8 * CW_EUREKA_INSTANCE_MAX);
@@ -149,6 +154,11 @@ bool registry_instance_same(const struct registry_instance *a, const struct regi
     cw_buf_done(&first);
     cw_buf_done(&second);
     return same;
+}
+
+bool registry_instance_is_own(const struct registry_instance *instance)
+{
+    return instance->origin == REGISTRY_LOCAL || instance->published;
 }
 
 uint16_t registry_instance_port(const struct registry_instance *instance, bool *ret_secure)

@@ -30,6 +30,8 @@ struct registry_spec {
     const char *health_path;
     enum registry_source source;
     enum registry_source origin; /* of RESTORED: where it was known from */
+    const char *check_url;       /* of STATIC: its status is what this answers; NULL: always UP */
+    bool published; /* of STATIC: registered at Eureka servers as a service of this host */
 };
 
 struct registry_instance {
@@ -41,6 +43,8 @@ struct registry_instance {
     const char *health_path;
     enum registry_source source;
     enum registry_source origin;
+    const char *check_url;
+    bool published;
     size_t size;                /* bytes of its texts */
     _Atomic int64_t renewal_ms; /* Unix milliseconds: all that a heartbeat changes */
 };
@@ -56,6 +60,9 @@ void registry_instance_unref(struct registry_instance *instance);
 struct registry_spec registry_instance_spec(const struct registry_instance *instance);
 /* Nothing that a reader could see differs, times apart. */
 bool registry_instance_same(const struct registry_instance *a, const struct registry_instance *b);
+
+/* A service of this host that Eureka servers are told of by this sidecar. */
+bool registry_instance_is_own(const struct registry_instance *instance);
 
 /* Where requests go: the secure port when it is enabled, as Spring's clients decide, else the plain
  * one; 0: nowhere. */

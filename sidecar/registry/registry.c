@@ -110,6 +110,8 @@ static enum cw_err fill(struct registry *registry, const struct cw_config *confi
         memcpy(registry->host, "localhost", sizeof("localhost"));
     }
     TRY(registry_store_set_static(registry->store, read->statics, read->n_statics));
+    TRY(registry_checks_new(registry->store, registry->clock, &registry->checks));
+    TRY(registry_checks_set(registry->checks, read->statics, read->n_statics, read->check_ms));
     TRY(state_load(registry, state_dir));
     return make_eureka(registry);
 }
@@ -142,6 +144,7 @@ void registry_free(struct registry *registry)
         return;
     }
     registry_stop(registry);
+    registry_checks_free(registry->checks);
     cw_http_client_free(registry->network.client);
     eureka_free(registry->eureka);
     registry_watchers_free(registry->watchers);
@@ -231,6 +234,7 @@ static void *run(void *arg)
         if (registry->eureka != NULL) {
             wait = CW_MIN(wait, eureka_tick(registry->eureka));
         }
+        wait = CW_MIN(wait, registry_checks_tick(registry->checks));
         go_on = rest(registry, wait);
     }
     return NULL;
@@ -281,6 +285,8 @@ enum cw_err registry_reload(struct registry *registry, const struct cw_config *c
     enum cw_err err = registry_store_set_static(registry->store, read.statics, read.n_statics);
     if (err == CW_OK) {
         registry_store_set_rules(registry->store, read.rules);
+        err = registry_checks_set(registry->checks, read.statics, read.n_statics, read.check_ms);
+        registry_wake(registry);
     }
     registry_config_done(&read);
     return err;

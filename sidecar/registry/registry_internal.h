@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "common/http/server.h"
+#include "sidecar/registry/checks.h"
 #include "sidecar/registry/config.h"
 #include "sidecar/registry/eureka_http.h"
 #include "sidecar/registry/registry.h"
@@ -20,6 +21,7 @@ struct registry {
     struct cw_http_server *http; /* NULL: off */
     struct eureka *eureka;       /* NULL: no Eureka server */
     struct eureka_http network;  /* its own: its documents are large */
+    struct registry_checks *checks;
     struct registry_file {
         char *path;               /* NULL: nothing is kept */
         uint64_t saved;           /* what of its part it has */
@@ -53,11 +55,14 @@ enum registry_event {
     REGISTRY_EVENT_STATE_UNREADABLE,
     REGISTRY_EVENT_STATE_UNSAVED,
     REGISTRY_EVENT_LISTENING,
+    REGISTRY_EVENT_CHECKED,
     REGISTRY_EVENT_COUNT,
 };
 
 /* `app` and `id` may be NULL; CW_OK is not shown. */
 void registry_log(enum registry_event event, const char *app, const char *id, enum cw_err err);
+void registry_log_status(enum registry_event event, const char *app, const char *id,
+                         const char *status);
 void registry_log_count(enum registry_event event, size_t restored, size_t skipped);
 
 #endif

@@ -75,6 +75,11 @@ void registry_store_release(struct registry_store *store, const struct registry_
 /* Replaces all static instances by these. All or nothing. */
 CW_MUST_USE enum cw_err registry_store_set_static(struct registry_store *store,
                                                   const struct registry_spec *specs, size_t n);
+/* What the health check of a static instance says; nothing where there is no such instance any
+ * more. CW_NO_MEMORY. */
+CW_MUST_USE enum cw_err registry_store_checked(struct registry_store *store, const char *app,
+                                               const char *id, enum cw_eureka_status status,
+                                               bool *ret_changed);
 /* One instance of the last run (spec->source RESTORED, spec->origin where it was known from),
  * unless something stronger is there already. */
 CW_MUST_USE enum cw_err registry_store_restore(struct registry_store *store,

@@ -154,6 +154,10 @@ static enum cw_err static_set(struct registry_store *store, struct registry_inst
     struct store_entry *entry;
     TRY(store_entry_make(store, instance, &entry));
     bool known = entry->instance != NULL && entry->state != ENTRY_GONE;
+    if (known && instance->check_url != NULL && entry->instance->check_url != NULL) {
+        /* nobody else has it yet; what the last check said stands until the next one */
+        instance->eureka.status = entry->instance->eureka.status;
+    }
     if (known && registry_instance_same(entry->instance, instance)) {
         return CW_OK;
     }
@@ -188,6 +192,35 @@ enum cw_err registry_store_set_static(struct registry_store *store,
         registry_instance_unref(made[i]);
     }
     free(made);
+    return err;
+}
+
+static enum cw_err checked_locked(struct registry_store *store, const char *app, const char *id,
+                                  enum cw_eureka_status status, bool *ret_changed)
+{
+    struct store_entry *entry = store_find_live(store, app, id);
+    *ret_changed = false;
+    if (entry == NULL || entry->instance->check_url == NULL ||
+        entry->instance->eureka.status == status) {
+        return CW_OK; /* the configuration has changed meanwhile, or nothing has */
+    }
+    struct registry_spec spec = registry_instance_spec(entry->instance);
+    struct registry_instance *instance;
+    spec.eureka.status = status;
+    spec.eureka.last_updated_ms = spec.eureka.last_dirty_ms = cw_clock_wall_ms(store->clock);
+    TRY(registry_instance_new(&spec, &instance));
+    store_entry_set(store, entry, instance, CW_EUREKA_MODIFIED);
+    *ret_changed = true;
+    return CW_OK;
+}
+
+enum cw_err registry_store_checked(struct registry_store *store, const char *app, const char *id,
+                                   enum cw_eureka_status status, bool *ret_changed)
+{
+    uint64_t generation;
+    store_lock(store, &generation);
+    enum cw_err err = checked_locked(store, app, id, status, ret_changed);
+    store_unlock(store, generation);
     return err;
 }
 

@@ -129,3 +129,10 @@ def test_the_openapi_document_comes_through_the_gateway(route):
     assert login["operationId"] == "login" and str(route.login(password="wrong").status) in login["responses"]
     assert route.gateway.get("/auth/openapi.json", https=True, headers={"If-None-Match": answer.headers["etag"]}).status == 304
     assert route.gateway.get("/auth/openapi.json", https=True, host="unknown.localhost").status == 421
+
+
+def test_all_parts_are_in_the_registry(route):
+    def statuses():
+        answer = httpx.get(f"http://127.0.0.1:{route.ports['REGISTRY']}/eureka/apps", headers={"Accept": "application/json"}, trust_env=False)
+        return {a["name"]: [i["status"] for i in a["instance"]] for a in answer.json()["applications"]["application"]}
+    until("they are up", lambda: statuses() == {"AUTHSVC": ["UP"], "GATEWAY": ["UP"], "STORAGE-SERVICE": ["UP"]})

@@ -13,15 +13,23 @@ DOCUMENT = source("docs/EUREKA.md").read_text()
 
 def test_its_samples_are_taken(directory):
     (directory / "eureka.password").write_text("secret\n")
-    samples = [yaml.safe_load(s) for s in re.findall(r"```yaml\n(.*?)```", DOCUMENT.replace("/etc/clinicwave", str(directory)), re.S)]
+    samples = [yaml.safe_load(s) for s in re.findall(r"```yaml\n(.*?)```", DOCUMENT.replace("/etc/clinicwave", str(directory)).replace("uid: cw-authsvc", "uid: daemon"), re.S)]
     samples = [s for s in samples if "registry" in s or "eureka" in s]
-    assert len(samples) == 2
+    assert len(samples) == 3
     for sample in samples:
         agent = Agent(directory / "agent", [])
         write_yaml(agent.config, merged({"tenants": yaml.safe_load(agent.config.read_text())["tenants"]}, sample))
         r = subprocess.run([*map(str, agent.process.argv), "--check-config", "--registry.eureka.instance.address=192.0.2.1"],
                            capture_output=True, text=True, timeout=20)
         assert r.returncode == 0, r.stdout + r.stderr
+
+
+def test_remote_regions_are_refused_by_name(directory):
+    agent = Agent(directory / "agent", [])
+    r = subprocess.run([*map(str, agent.process.argv), "--check-config", "--eureka.client.fetch-remote-regions-registry=us-east-1"],
+                       capture_output=True, text=True, timeout=60)
+    assert r.returncode == 1 and "fetch-remote-regions-registry" in r.stderr and "region of its servers" in r.stderr
+    assert "## Remote regions" in DOCUMENT
 
 
 def test_its_metrics_exist():
