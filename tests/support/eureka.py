@@ -153,6 +153,7 @@ class Proxy(Registry):
         self.fault = None       # see answer()
         self.only = ""          # paths with this in them
         self.rewrite = None     # text of a good answer to another text
+        self.compress = False   # good answers, by gzip
         self.seen = []          # (method, path, headers)
         self.released = threading.Event()
         outer = self
@@ -227,6 +228,9 @@ class Proxy(Registry):
         if self.rewrite and self.only in handler.path and handler.command == "GET" and status == 200:
             plain = gzip.decompress(text) if encoding == "gzip" else text
             text, encoding = self.rewrite(plain.decode()).encode(), None
+        if self.compress and status == 200 and not encoding:
+            assert "gzip" in headers.get("Accept-Encoding", "")
+            text, encoding = gzip.compress(text), "gzip"
         extra = {"Content_Encoding": encoding} if encoding else {}
         if fault == "slow":
             time.sleep(0.3)

@@ -178,6 +178,21 @@ def test_a_document_past_its_bound_is_refused(server, start, proxy):
     until("it is refused", lambda: agent.eureka["error"].startswith("request_too_large"))
 
 
+def test_a_compressed_document_is_read_and_its_bound_counts_what_it_inflates_to(server, start, proxy):
+    server.register("greeter", "a")
+    proxy.compress = True
+    agent = start(proxy, **{"max-document": "64KiB"})
+    settled(agent, "greeter", {"a": "UP"})
+    until("deltas are read", lambda: agent.metric("fetches_total", document="delta", outcome="good") >= 2)
+    proxy.rewrite = lambda text: text + " " * 70000  # some hundred bytes on the line
+    until("it is refused", lambda: agent.eureka["error"].startswith("request_too_large"))
+    proxy.rewrite, proxy.fault = None, "half"
+    until("half of it is refused", lambda: agent.eureka["error"] and not agent.eureka["error"].startswith("request_too_large"))
+    proxy.fault = None
+    server.register("greeter", "b")
+    settled(agent, "greeter", {"a": "UP", "b": "UP"})
+
+
 def test_a_wrong_hash_asks_for_all_but_not_for_ever(server, start, proxy):
     server.register("greeter", "a")
     agent = start(proxy)
@@ -419,6 +434,18 @@ def test_an_administrator_takes_a_service_of_this_host_out(server, start):
     service.say(status=UP)
     at_server(server, "x", {"a": "UP"})
     watch.until({"X": {"a": UP}})
+
+
+def test_what_an_administrator_makes_unknown_is_up_again(server, start):
+    """The end of an override that has no value: the server holds UNKNOWN, of which it takes no heartbeat."""
+    agent = start(server)
+    Registration(agent, instance_id="a")
+    at_server(server, "x", {"a": "UP"})
+    server.override("x", "a", "OUT_OF_SERVICE")
+    forgotten = len(agent.events("eureka-forgotten"))
+    assert server.call("DELETE", "apps/X/a/status")[0] == 200
+    until("its heartbeat was answered 404", lambda: len(agent.events("eureka-forgotten")) > forgotten)
+    at_server(server, "x", {"a": "UP"})
 
 
 def test_what_ends_a_service_and_what_does_not(server, start, directory):

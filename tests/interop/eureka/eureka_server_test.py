@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.registry.eureka_client_test import (  # noqa: F401 fixtures and tests that run here too
     at_server, nobody_is_kept, proxy, start, test_a_dirty_timestamp_from_the_future_is_outbid, test_a_service_of_this_host_is_a_full_instance,
     test_an_administrator_takes_a_service_of_this_host_out,
-    test_of_two_with_one_id_the_newer_counts, test_requests_are_those_of_a_good_client, test_statuses_follow_the_service,
+    test_of_two_with_one_id_the_newer_counts, test_what_an_administrator_makes_unknown_is_up_again, test_requests_are_those_of_a_good_client, test_statuses_follow_the_service,
     test_what_ends_a_service_and_what_does_not, test_what_eureka_knows_reaches_the_watchers_change_by_change)
 from tests.e2e.registry import eureka_client_test as same
 from tests.support.discovery import UP, Registration, Watch
