@@ -182,7 +182,7 @@ void identity_verdict(const struct identity *identity, const struct rule *rule,
     }
     ret_verdict->identity[0] = tenant->wire;
     ret_verdict->identity[1] = identity->subject;
-    ret_verdict->identity[2] = tenant->issuers[identity->issuer].wire;
+    ret_verdict->identity[2] = tenant->issuer_wires[identity->issuer];
     ret_verdict->identity[3] = identity->standard;
     ret_verdict->identity[4] = claims;
 }

@@ -7,8 +7,13 @@
 
 #include "common/base/domain.h"
 #include "common/crypto/sha256.h"
+#include "sidecar/tenants/near.h"
 
-enum { TENANT_ARENA = 1024 * 1024 };
+enum {
+    TENANT_ARENA = 1024 * 1024,
+    TENANT_EXPECT = 128, /* bytes of texts that are usual: name, an audience, an issuer, a domain */
+    FIELD_HEAD = 4,      /* bytes before a packed field: its number, and a length below 2^21 */
+};
 
 /* ---- check ---- */
 
@@ -219,15 +224,39 @@ static enum cw_err copy_list(struct cw_arena *arena, const struct cw_str_list *l
     return CW_OK;
 }
 
-/* One length-delimited field with a number below 16. */
-static enum cw_err pack_field(struct cw_arena *arena, unsigned field, struct cw_str value,
-                              struct cw_str *ret_wire)
+/* ---- what verdicts read: one block, filled from its beginning ---- */
+
+static size_t near_size(const struct tenant_spec *spec, struct cw_str domain)
 {
-    unsigned char *p = cw_arena_alloc(arena, value.n + 8);
+    size_t n = sizeof(struct tenant) + FIELD_HEAD + spec->name.n + domain.n + 1;
+
+    n += (spec->audiences.n + spec->n_issuers) * sizeof(struct cw_str);
+    for (size_t i = 0; i < spec->audiences.n; i++) {
+        n += spec->audiences.items[i].n + 1;
+    }
+    for (size_t i = 0; i < spec->n_issuers; i++) {
+        n += FIELD_HEAD + spec->issuers[i].issuer.n;
+    }
+    return n;
+}
+
+static void near_str(char **at, struct cw_str s, struct cw_str *ret)
+{
+    *ret = (struct cw_str){*at, s.n};
+    if (s.n) {
+        memcpy(*at, s.p, s.n);
+    }
+    (*at)[s.n] = '\0';
+    *at += s.n + 1;
+}
+
+/* One length-delimited field with a number below 16. */
+static void near_field(char **at, unsigned field, struct cw_str value, struct cw_str *ret_wire)
+{
+    unsigned char *p = (unsigned char *)*at;
     size_t n = 0;
     size_t length = value.n;
 
-    ENSURE(p, CW_NO_MEMORY);
     p[n++] = (unsigned char)(field << 3 | 2);
     for (; length >= 0x80; length >>= 7) {
         p[n++] = (unsigned char)(length | 0x80);
@@ -235,8 +264,36 @@ static enum cw_err pack_field(struct cw_arena *arena, unsigned field, struct cw_
     p[n++] = (unsigned char)length;
     memcpy(p + n, value.p, value.n);
     *ret_wire = (struct cw_str){(char *)p, n + value.n};
-    return CW_OK;
+    *at += ret_wire->n;
 }
+
+/* DOMAIN: the first, in its normal form. */
+static struct tenant *near_make(const struct tenant_spec *spec, struct cw_str domain,
+                                struct cw_str *ret_domain)
+{
+    size_t n = near_size(spec, domain);
+    struct tenant *tenant = n <= UINT32_MAX ? near_new(n) : NULL;
+
+    if (!tenant) {
+        return NULL;
+    }
+    struct cw_str *lists = (struct cw_str *)(tenant + 1);
+    char *at = (char *)(lists + spec->audiences.n + spec->n_issuers);
+    tenant->near = (uint32_t)n;
+    tenant->audiences = (struct cw_str_list){lists, spec->audiences.n};
+    tenant->issuer_wires = lists + spec->audiences.n;
+    near_str(&at, domain, ret_domain);
+    near_field(&at, 1, spec->name, &tenant->wire);
+    for (size_t i = 0; i < spec->audiences.n; i++) {
+        near_str(&at, spec->audiences.items[i], &lists[i]);
+    }
+    for (size_t i = 0; i < spec->n_issuers; i++) {
+        near_field(&at, 3, spec->issuers[i].issuer, &tenant->issuer_wires[i]);
+    }
+    return tenant;
+}
+
+/* ---- the rest ---- */
 
 /* The path's names borrow from the arena's copy of its text. */
 static enum cw_err make_path(struct cw_arena *arena, struct cw_str text, struct cw_claim_path *ret)
@@ -350,16 +407,15 @@ static enum cw_err open_keys(struct cw_arena *arena, const struct tenant *tenant
 }
 
 static enum cw_err tenant_fill(struct tenant *tenant, const struct tenant_spec *spec,
-                               struct cw_key_store *keys)
+                               struct cw_str domain, struct cw_key_store *keys)
 {
     struct cw_arena *arena = &tenant->arena;
 
     TRY(tenant_fingerprint(spec, tenant->fingerprint));
     TRY(copy_str(arena, spec->name, &tenant->name));
-    TRY(pack_field(arena, 1, tenant->name, &tenant->wire));
-    TRY(copy_list(arena, &spec->audiences, &tenant->audiences));
     TRY(copy_list(arena, &spec->domains, &tenant->domains));
-    for (size_t i = 0; i < spec->domains.n; i++) {
+    tenant->domains.items[0] = domain;
+    for (size_t i = 1; i < spec->domains.n; i++) {
         char name[CW_DOMAIN_MAX + 1];
         TRY(cw_domain_normalize(spec->domains.items[i], name));
         TRY(copy_str(arena, cw_str(name), &tenant->domains.items[i]));
@@ -369,7 +425,6 @@ static enum cw_err tenant_fill(struct tenant *tenant, const struct tenant_spec *
     for (size_t i = 0; i < spec->n_issuers; i++) {
         struct issuer *issuer = &tenant->issuers[i];
         TRY(copy_str(arena, spec->issuers[i].issuer, &issuer->name));
-        TRY(pack_field(arena, 3, issuer->name, &issuer->wire));
         TRY(make_policy(arena, &spec->issuers[i], issuer));
         TRY(open_keys(arena, tenant, &spec->issuers[i], keys, issuer));
         tenant->n_issuers++;
@@ -380,15 +435,19 @@ static enum cw_err tenant_fill(struct tenant *tenant, const struct tenant_spec *
 enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t generation,
                        struct cw_key_store *keys, struct tenant **ret_tenant)
 {
-    struct tenant *tenant = calloc(1, sizeof(*tenant));
+    char name[CW_DOMAIN_MAX + 1];
+    struct cw_str domain;
 
+    ENSURE(spec->domains.n > 0, CW_CONFIG_INVALID);
+    TRY(cw_domain_normalize(spec->domains.items[0], name));
+    struct tenant *tenant = near_make(spec, cw_str(name), &domain);
     ENSURE(tenant, CW_NO_MEMORY);
     tenant->refs = 1;
     tenant->generation = generation;
     tenant->learned = spec->learned;
     tenant->disabled = spec->disabled;
     tenant->arena.max = TENANT_ARENA;
-    enum cw_err err = tenant_fill(tenant, spec, keys);
+    enum cw_err err = tenant_fill(tenant, spec, domain, keys);
     if (err != CW_OK) {
         tenant_unref(tenant);
         return err;
@@ -412,22 +471,13 @@ void tenant_unref(struct tenant *tenant)
         cw_key_source_unref(tenant->issuers[i].keys);
     }
     cw_arena_done(&tenant->arena);
-    free(tenant);
+    near_free(tenant, tenant->near);
 }
 
-void tenant_expect(const struct tenant *tenant, enum tenant_expect step)
+void tenant_expect(const struct tenant *tenant)
 {
-    if (tenant->n_issuers == 0 || tenant->audiences.n == 0) {
-        return;
-    }
-    if (step == TENANT_EXPECT_LISTS) {
-        cw_expect(tenant->audiences.items, sizeof(*tenant->audiences.items));
-        cw_expect(&tenant->issuers->wire, sizeof(tenant->issuers->wire));
-        cw_expect(tenant->wire.p, tenant->wire.n);
-    } else {
-        cw_expect(tenant->audiences.items->p, tenant->audiences.items->n);
-        cw_expect(tenant->issuers->wire.p, tenant->issuers->wire.n);
-    }
+    cw_expect(&tenant->generation,
+              sizeof(*tenant) - offsetof(struct tenant, generation) + TENANT_EXPECT);
 }
 
 int tenant_find_issuer(const struct tenant *tenant, struct cw_str issuer)

@@ -52,25 +52,29 @@ struct tenant_spec {
 
 struct issuer {
     struct cw_str name;            /* byte for byte */
-    struct cw_str wire;            /* packed as Identity.issuer (field 3) */
     struct cw_token_policy policy; /* audiences are none: they are judged per request */
     bool tenant_claim;             /* the claim map names one, which must equal the tenant's name */
     struct cw_key_source *keys;
 };
 
+/* What a verdict reads begins with `generation` on a cache line of its own; the texts that it needs
+ * follow the struct in the same block (near.h). All else is in the arena. */
 struct tenant {
     unsigned refs; /* atomic */
-    uint64_t generation;
-    struct cw_str name;
-    struct cw_str wire; /* packed as Identity.tenant (field 1) */
-    struct cw_str_list domains;
-    struct cw_str_list audiences;
-    struct issuer *issuers;
-    size_t n_issuers;
     bool learned;
     bool disabled;
+    struct cw_str name;
+    struct cw_str_list domains;
     unsigned char fingerprint[32]; /* of the specification without inline keys */
     struct cw_arena arena;
+    _Alignas(64) uint64_t generation;
+    struct cw_str wire; /* packed as Identity.tenant (field 1) */
+    struct cw_str_list audiences;
+    struct cw_str
+        *issuer_wires; /* packed as Identity.issuer (field 3), in the order of `issuers` */
+    struct issuer *issuers;
+    uint32_t n_issuers;
+    uint32_t near; /* bytes of the block */
 };
 
 /* Says whether the specification can be a tenant; one line per problem is appended, each beginning
@@ -90,10 +94,8 @@ struct tenant *tenant_ref(struct tenant *tenant);
 /* NULL is fine. */
 void tenant_unref(struct tenant *tenant);
 
-/* Asks for the memory that a verdict reads of a tenant, in two steps: its lists, then their first
- * texts. Any thread. */
-enum tenant_expect { TENANT_EXPECT_LISTS, TENANT_EXPECT_TEXTS };
-void tenant_expect(const struct tenant *tenant, enum tenant_expect step);
+/* Asks for the memory that a verdict reads of a tenant. Reads nothing of it itself. Any thread. */
+void tenant_expect(const struct tenant *tenant);
 
 /* Compared byte by byte (RFC 8725 §3.8); -1 where it has none of this name. Any thread. */
 int tenant_find_issuer(const struct tenant *tenant, struct cw_str issuer);

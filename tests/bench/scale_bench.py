@@ -1,13 +1,18 @@
 """What a warm verdict costs in the sidecar by the number of tokens and tenants that it knows, what a look-up in the cache alone costs,
-and the memory for each token. In one process, without the transport, whose cost depends on neither number and would hide the difference."""
-# build: //tests/bench:scale
+and the memory for each token.
+
+`verdict` and `look-up` are measured in one process, without the transport, whose cost depends on neither number and would hide the
+difference. A caller pays for both: `verdict-carried` adds what the C-core echo server, which looks at nothing, uses for each entry of a
+batch of as many."""
+# build: //tests/bench:echo_server //tests/bench:load //tests/bench:mint_tokens //tests/bench:scale
 import statistics
 import subprocess
 
-from tests.bench.measure import BIN, QUICK, duration, report, runs, say
+from tests.bench.measure import BIN, QUICK, Directory, Load, duration, report, runs, say
 
 SMALL, LARGE = (1_000, 1), (1_000_000, 10_000)
 LARGE_QUICK = (100_000, 1_000)
+BATCH, IN_FLIGHT = 32, 4
 
 
 def scale(tokens, tenants):
@@ -16,14 +21,26 @@ def scale(tokens, tenants):
     return [float(x) for x in out.stdout.split()]
 
 
+def carrying(directory):
+    """A function that measures nanoseconds of the echo server's CPU time for each entry."""
+    _, tokens = directory.tokens("RS256", SMALL[0])
+    process, socket = directory.echo()
+    return lambda: Load("batch", socket, tokens, BATCH, IN_FLIGHT, duration(1000), pid=process.pid).server_us * 1e3
+
+
 large = LARGE_QUICK if QUICK else LARGE
 n = runs(5)
-rounds = [(scale(*SMALL), scale(*large)) for _ in range(n)]
+with Directory() as d:
+    carry = carrying(d)
+    rounds = [(scale(*SMALL), scale(*large), carry()) for _ in range(n)]
 small_look_up, small_verdict, _ = (statistics.median(r[0][i] for r in rounds) for i in range(3))
 large_look_up, large_verdict, large_bytes = (statistics.median(r[1][i] for r in rounds) for i in range(3))
+carried = statistics.median(r[2] for r in rounds)
 tokens, tenants = large
 few = f"{SMALL[0]:,} tokens, {SMALL[1]} tenant".replace(",", " ")
 say(f"\n  {tokens:,} tokens of {tenants:,} tenants beside {few}; the ratio is the first to the second: small is good, the bar for a verdict is 1.5".replace(",", " "))
+report("scale", "verdict-carried", large_verdict + carried, few, small_verdict + carried, "CPU ns/verdict", n,
+       ratio=(large_verdict + carried) / (small_verdict + carried))
 report("scale", "verdict", large_verdict, few, small_verdict, "CPU ns/verdict", n, ratio=large_verdict / small_verdict)
 report("scale", "look-up", large_look_up, few, small_look_up, "CPU ns/look-up", n, ratio=large_look_up / small_look_up)
 mib = large_bytes * 1_000_000 / 2**20

@@ -234,6 +234,70 @@ static void issuers_are_compared_byte_by_byte(void **state)
     tenant_unref(tenant);
 }
 
+/* A packed field: its number, its length, and these bytes. */
+static void assert_field(struct cw_str wire, unsigned field, struct cw_str value)
+{
+    size_t head = value.n < 0x80 ? 2 : 3;
+
+    assert_int_equal(wire.n, head + value.n);
+    assert_int_equal((unsigned char)wire.p[0], field << 3 | 2);
+    assert_int_equal((unsigned char)wire.p[1], head == 2 ? value.n : (value.n & 0x7f) | 0x80);
+    assert_true(head == 2 || (size_t)(unsigned char)wire.p[2] == value.n >> 7);
+    assert_memory_equal(wire.p + head, value.p, value.n);
+}
+
+/* What verdicts read lies in one block, whose size is computed before: of a tenant with little, and
+ * of one with all that it may have (three domains do for the arena). */
+static void a_tenant_of_any_size_keeps_what_it_was_given(void **state)
+{
+    enum { LONG = 1000 };
+    static char text[TENANT_LIST_MAX + TENANT_ISSUERS_MAX][LONG];
+    struct fixture *f = *state;
+    struct cw_str domains[] = {S("A.example"), S("b.example"), S("C.example.")};
+    struct cw_str audiences[TENANT_LIST_MAX];
+    struct issuer_spec issuers[TENANT_ISSUERS_MAX];
+    const struct {
+        size_t domains, audiences, issuers, length;
+    } rows[] = {{1, 1, 1, 1},
+                {1, 1, 1, 30},
+                {3, 2, 2, 127},
+                {3, TENANT_LIST_MAX, TENANT_ISSUERS_MAX, LONG}};
+
+    for (size_t row = 0; row < CW_ARRAY_SIZE(rows); row++) {
+        struct tenant_spec spec = spec_of("a", domains, rows[row].domains);
+        struct tenant *tenant = NULL;
+        for (size_t i = 0; i < CW_ARRAY_SIZE(text); i++) {
+            memset(text[i], 'a' + (int)(i % 26), LONG);
+            text[i][rows[row].length - 1] = (char)('0' + i % 64);
+        }
+        for (size_t i = 0; i < rows[row].audiences; i++) {
+            audiences[i] = (struct cw_str){text[i], rows[row].length};
+        }
+        for (size_t i = 0; i < rows[row].issuers; i++) {
+            struct cw_str name = {text[TENANT_LIST_MAX + i], rows[row].length};
+            issuers[i] = (struct issuer_spec){.issuer = name, .jwks_uri = S("https://i.example/")};
+        }
+        spec.audiences = (struct cw_str_list){audiences, rows[row].audiences};
+        spec.issuers = issuers;
+        spec.n_issuers = rows[row].issuers;
+        assert_int_equal(tenant_new(&spec, 7, f->keys, &tenant), CW_OK);
+        tenant_expect(tenant);
+        assert_field(tenant->wire, 1, CW_STR("a"));
+        assert_int_equal(tenant->audiences.n, rows[row].audiences);
+        for (size_t i = 0; i < rows[row].audiences; i++) {
+            assert_true(cw_str_eq(tenant->audiences.items[i], audiences[i]));
+        }
+        assert_int_equal(tenant->n_issuers, rows[row].issuers);
+        for (size_t i = 0; i < rows[row].issuers; i++) {
+            assert_field(tenant->issuer_wires[i], 3, issuers[i].issuer);
+            assert_true(cw_str_eq(tenant->issuers[i].name, issuers[i].issuer));
+        }
+        assert_true(cw_str_is(tenant->domains.items[0], "a.example"));
+        assert_true(rows[row].domains < 3 || cw_str_is(tenant->domains.items[2], "c.example"));
+        tenant_unref(tenant);
+    }
+}
+
 static void types_are_compared_without_case_and_prefix(void **state)
 {
     struct fixture *f = *state;
@@ -271,6 +335,7 @@ int main(void)
         T(what_makes_a_configuration_bad),
         T(an_issuer_named_twice_or_no_audience_is_refused),
         T(issuers_are_compared_byte_by_byte),
+        T(a_tenant_of_any_size_keeps_what_it_was_given),
         T(types_are_compared_without_case_and_prefix),
         T(garbage_from_the_feed_changes_nothing),
     };
