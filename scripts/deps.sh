@@ -1,7 +1,7 @@
 #!/bin/bash
 # Brings what others wrote and the demo and the interop lane run, into .run/deps; cached per set of inputs.
-# usage: scripts/deps.sh [interop|eureka|peers]   without an argument: the demo's identity provider and the portal's pages; eureka: its Eureka
-# server too; peers: only what the benches measure beside us
+# usage: scripts/deps.sh [interop|eureka|peers|keycloak]   without an argument: the demo's identity provider and the portal's pages; eureka: its Eureka
+# server too; peers: only what the benches measure beside us; keycloak: only that
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -114,6 +114,30 @@ if [ "${1:-}" = peers ]; then
     exit 0
 fi
 
+# The distribution (first line), unpacked and built once with the options of the second: each start then takes seconds less. What Maven has
+# fetched it does not fetch again, so a step that was broken off goes on where it was.
+keycloak=$CW_ROOT/tests/interop/keycloak
+make_keycloak() {
+    local artifact options
+    { read -r artifact; read -r options; } < "$keycloak/distribution"
+    # shellcheck disable=SC2086
+    (cd "$1" && mvn -q -B dependency:copy -Dartifact="$artifact" -DoutputDirectory=. -Dmdep.useBaseVersion=true > log 2>&1 < /dev/null &&
+        python3 -m zipfile -e keycloak-quarkus-dist-*.zip . && rm keycloak-quarkus-dist-*.zip && rm -rf bin conf lib &&
+        mv keycloak-*/bin keycloak-*/conf keycloak-*/lib keycloak-*/version.txt . && rm -rf keycloak-* bin/client && mkdir -p providers &&
+        chmod +x bin/kc.sh && bin/kc.sh build $options >> log 2>&1)
+}
+get_keycloak() {
+    cached keycloak "Keycloak (177 MB, two minutes)" "$keycloak/distribution"
+    refer keycloak "$made/bin" "$made/conf" "$made/lib" "$made/version.txt"
+}
+if [ "${1:-}" = keycloak ]; then
+    get_keycloak
+    exit 0
+fi
+
+oauth2_mock=$CW_ROOT/tests/interop/oauth2_mock
+make_oauth2_mock() { npm_ci "$1" "$oauth2_mock" --omit=dev; }
+
 cached npm "npm oidc-provider (about 10 MB, less than a minute)" "$idp/package.json" "$idp/package-lock.json"
 place idp "$made/node_modules" "$made/package.json" "$idp/idp.mjs"
 
@@ -140,4 +164,7 @@ if [ "${1:-}" = interop ]; then
     place eureka "$made/python"
     cached prometheus "Debian's Prometheus (19 MB)" "$CW_ROOT/scripts/deps.sh"
     place eureka "$made/prometheus"
+    cached oauth2_mock "npm oauth2-mock-server (about 7 MB, less than a minute)" "$oauth2_mock/package.json" "$oauth2_mock/package-lock.json"
+    refer oauth2_mock "$made/node_modules" "$made/package.json"
+    (get_keycloak) || say "  Keycloak could not be had: tests/interop/keycloak will be skipped"
 fi

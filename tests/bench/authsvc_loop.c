@@ -172,6 +172,7 @@ static void start_session(struct store *store, struct worker *w)
         .started_at = now,
         .expires_at = now + DAY_MS,
         .amr = CW_STR("[\"pwd\"]"),
+        .password_changed_at = STORE_NO_PASSWORD,
     };
     struct store_family family = {.idle_expires_at = now + DAY_MS};
     memcpy(family.id, w->token.family, sizeof(family.id));
