@@ -1,4 +1,4 @@
-/* `cwctl users …` and `cwctl signing-keys list`: users of cw-authsvc's database tenants. */
+/* `cwctl users …`: users of cw-authsvc's database tenants. */
 #include "cwctl/ask.h"
 #include "cwctl/when.h"
 #include "proto/clinicwave/identity/v1/admin.pb-c.h"
@@ -66,17 +66,6 @@ static void print_sessions(const ProtobufCMessage *response)
         printf("%s  client %s  from %s  since %lld  used %lld  %s\n", REMOTE_CLEAN(s->session_id),
                REMOTE_CLEAN(s->client_id), s->address[0] ? REMOTE_CLEAN(s->address) : "-",
                (long long)s->started_at, (long long)s->used_at, REMOTE_CLEAN(s->device));
-    }
-}
-
-static void print_keys(const ProtobufCMessage *response)
-{
-    const Clinicwave__Identity__V1__ListSigningKeysResponse *r =
-        (const Clinicwave__Identity__V1__ListSigningKeysResponse *)response;
-    for (size_t i = 0; i < r->n_keys; i++) {
-        printf("%s  %s  %s  since %lld\n", REMOTE_CLEAN(r->keys[i]->key_id),
-               REMOTE_CLEAN(r->keys[i]->algorithm), REMOTE_CLEAN(r->keys[i]->state),
-               (long long)r->keys[i]->changed_at);
     }
 }
 
@@ -183,16 +172,6 @@ static const struct ask sessions = {
     .print = print_sessions,
 };
 
-static const struct ask keys = {
-    .socket = SOCKET,
-    .method = ADMIN("ListSigningKeys"),
-    .request = &clinicwave__identity__v1__list_signing_keys_request__descriptor,
-    .response = &clinicwave__identity__v1__list_signing_keys_response__descriptor,
-    .arguments = {TENANT},
-    .change = true,
-    .print = print_keys,
-};
-
 static const char password_text[] =
     "The password is read from standard input, without the newline at its end.";
 
@@ -268,13 +247,4 @@ const struct command command_users_sessions = {
     .summary = "The user's living sessions; `revoke --session` ends one.",
     .run = ask_run,
     .ask = &sessions,
-};
-
-const struct command command_signing_keys_list = {
-    .group = "signing-keys",
-    .name = "list",
-    .arguments = "--tenant NAME",
-    .summary = "The signing keys of a tenant of cw-authsvc, oldest first.",
-    .run = ask_run,
-    .ask = &keys,
 };

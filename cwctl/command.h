@@ -61,6 +61,7 @@ extern const struct command command_groups_join;
 extern const struct command command_groups_leave;
 extern const struct command command_revoke;
 extern const struct command command_signing_keys_list;
+extern const struct command command_signing_keys_rotate;
 extern const struct command command_health;
 extern const struct command command_config_check;
 

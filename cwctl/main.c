@@ -34,6 +34,7 @@ static const struct command *const commands[] = {
     &command_users_sessions,
     &command_revoke,
     &command_signing_keys_list,
+    &command_signing_keys_rotate,
     &command_health,
     &command_config_check,
     &command_users_reset_password,

@@ -182,8 +182,16 @@ enum cw_err admin_session_list(struct admin *admin, const struct admin_caller *c
 enum cw_err admin_revoke(struct admin *admin, const struct admin_caller *caller,
                          struct cw_str tenant, enum store_revocation_kind kind, struct cw_str value,
                          int64_t *ret_sessions_ended);
+/* None where the tenant's identity provider signs. */
 enum cw_err admin_key_list(struct admin *admin, const struct admin_caller *caller,
                            struct cw_str tenant,
-                           enum cw_err (*each)(void *ctx, const struct store_key *key), void *ctx);
+                           enum cw_err (*each)(void *ctx, const struct keyring_entry *entry),
+                           void *ctx);
+/* Local callers only. The next key is made and published, and signs when its time has come; with
+ * `emergency` all keys are withdrawn and a new one signs at once. Returns when the connected
+ * sidecars know it, or after a moment. CW_CONFLICT: too many keys are still published. */
+enum cw_err admin_key_rotate(struct admin *admin, const struct admin_caller *caller,
+                             struct cw_str tenant, bool emergency, int64_t *ret_withdrawn,
+                             struct cw_buf *detail);
 
 #endif

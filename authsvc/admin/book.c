@@ -297,8 +297,8 @@ enum cw_err book_load_keys(struct book *book, const struct tenant *tenant, struc
     if (tenant->login != TENANT_LOGIN_DATABASE) {
         return CW_OK; /* its provider signs */
     }
-    return keyring_load(book->deps.keys, tenant->name, tenant->algorithm, book->deps.rsa_bits,
-                        message);
+    const struct keyring_want want = book_keys_wanted(tenant);
+    return keyring_load(book->deps.keys, tenant->name, &want, message);
 }
 
 /* Of all tenants of the database that have none in memory yet. */

@@ -19,7 +19,6 @@ struct book;
 struct book_deps {
     struct store *store;
     struct keyring *keys;
-    unsigned rsa_bits;
     /* Another set is in place: tells the sidecars, and returns when those that are connected have
      * it, or after wait_ms. May be NULL. */
     enum cw_err (*publish)(void *ctx, const struct tenant_set *set, unsigned wait_ms);
@@ -45,6 +44,10 @@ CW_MUST_USE enum cw_err book_follow(struct book *book);
 void book_poke(struct book *book);
 /* The same once, at once. */
 CW_MUST_USE enum cw_err book_refresh(struct book *book);
+/* Signing keys are others than before: tells the sidecars, and waits for them up to wait_ms. */
+CW_MUST_USE enum cw_err book_spread(struct book *book, unsigned wait_ms);
+/* What a tenant asks of its signing keys; borrowed from it. */
+struct keyring_want book_keys_wanted(const struct tenant *tenant);
 
 struct book_setting {
     struct cw_str name;

@@ -214,6 +214,29 @@ enum cw_err book_remove(struct book *book, struct cw_str name, struct cw_buf *de
     return err;
 }
 
+/* --- signing keys ----------------------------------------------------------------------- */
+
+struct keyring_want book_keys_wanted(const struct tenant *tenant)
+{
+    return (struct keyring_want){
+        .algorithm = tenant->algorithm,
+        .life_ms = CW_MAX(tenant->access_life_s, tenant->id_life_s) * 1000,
+    };
+}
+
+enum cw_err book_spread(struct book *book, unsigned wait_ms)
+{
+    enum cw_err err = CW_OK;
+    pthread_mutex_lock(&book->lock); /* one at a time publishes */
+    struct tenant_set *set = tenant_current_get(book->current);
+    if (book->deps.publish != NULL) {
+        err = book->deps.publish(book->deps.ctx, set, wait_ms);
+    }
+    tenant_set_unref(set);
+    pthread_mutex_unlock(&book->lock);
+    return err;
+}
+
 /* --- looking ---------------------------------------------------------------------------- */
 
 static struct book_entry entry_of(const struct book_row *row)

@@ -1,4 +1,4 @@
-/* Revocation by an administrator, and the list of signing keys. */
+/* Revocation by an administrator. */
 #include <time.h>
 
 #include "authsvc/admin/admin_impl.h"
@@ -57,19 +57,6 @@ enum cw_err admin_revoke(struct admin *admin, const struct admin_caller *caller,
     struct admin_act act = admin_act_of(admin, caller, tenant);
     enum cw_err err = revoke(&act, kind, value, ret_sessions_ended);
     err = admin_act_tell(&act, actions[kind], value, NULL, err);
-    admin_act_done(&act);
-    return err;
-}
-
-enum cw_err admin_key_list(struct admin *admin, const struct admin_caller *caller,
-                           struct cw_str tenant,
-                           enum cw_err (*each)(void *ctx, const struct store_key *key), void *ctx)
-{
-    struct admin_act act = admin_act_of(admin, caller, tenant);
-    enum cw_err err = admin_act_open(&act);
-    if (err == CW_OK) {
-        err = store_key_list(admin->deps.store, act.found->name, each, ctx);
-    }
     admin_act_done(&act);
     return err;
 }

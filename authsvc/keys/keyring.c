@@ -1,29 +1,8 @@
 /* Keeps the published keys of each tenant in memory, in front of the store. */
-#include "authsvc/keys/keyring.h"
-
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS_MAX = 16 }; /* of a tenant: rotation keeps two or three */
-
-struct key_set {
-    char *tenant;
-    uint64_t stamp; /* of its publication */
-    size_t n;
-    struct signing_key *keys[KEYS_MAX];
-    struct signing_key *signer; /* one of them, borrowed */
-};
-
-struct keyring {
-    struct store *store;
-    struct kek *kek;
-    pthread_rwlock_t lock; /* sets, n, cap and what they point to */
-    struct key_set **sets; /* sorted by tenant */
-    size_t n;
-    size_t cap;
-    uint64_t stamps; /* given out */
-};
+#include "authsvc/keys/keyring_impl.h"
 
 static void key_set_free(struct key_set *set)
 {
@@ -37,15 +16,21 @@ static void key_set_free(struct key_set *set)
     free(set);
 }
 
-enum cw_err keyring_open(struct store *store, const char *kek_path, struct cw_buf *ret_message,
+enum cw_err keyring_open(struct store *store, const char *kek_path,
+                         const struct keyring_options *options, struct cw_buf *ret_message,
                          struct keyring **ret_ring)
 {
     int64_t sealed_keys = 0;
+    uint64_t version = 0;
     TRY(store_key_count(store, &sealed_keys));
+    TRY(store_key_version(store, &version)); /* whatever is loaded is newer */
     struct keyring *ring = calloc(1, sizeof(*ring));
     ENSURE(ring != NULL, CW_NO_MEMORY);
     ring->store = store;
+    ring->options = *options;
+    ring->seen = version;
     pthread_rwlock_init(&ring->lock, NULL);
+    pthread_mutex_init(&ring->following, NULL);
     enum cw_err err = kek_open(kek_path, sealed_keys == 0, ret_message, &ring->kek);
     if (err != CW_OK) {
         keyring_free(ring);
@@ -65,6 +50,7 @@ void keyring_free(struct keyring *ring)
     }
     free(ring->sets);
     kek_free(ring->kek);
+    pthread_mutex_destroy(&ring->following);
     pthread_rwlock_destroy(&ring->lock);
     free(ring);
 }
@@ -74,84 +60,9 @@ const struct kek *keyring_kek(const struct keyring *ring)
     return ring->kek;
 }
 
-/* --- loading ---------------------------------------------------------------------------- */
-
-struct loading {
-    const struct kek *kek;
-    struct cw_str tenant;
-    const char *algorithm; /* the tenant's present one */
-    struct key_set *set;
-    struct cw_buf *message;
-};
-
-static enum cw_err load_key(void *ctx, const struct store_key *row)
-{
-    struct loading *loading = ctx;
-    struct key_set *set = loading->set;
-    if (set->n == KEYS_MAX) {
-        cw_buf_addf(loading->message, "tenant %.*s has more than %d signing keys",
-                    CW_STR_ARG(loading->tenant), KEYS_MAX);
-        return CW_CONFIG_INVALID;
-    }
-    struct signing_key *key = NULL;
-    enum cw_err err = signing_key_stored(loading->kek, loading->tenant, row->kid, row->algorithm,
-                                         row->public_jwk, row->sealed, &key);
-    if (err != CW_OK) {
-        cw_buf_addf(loading->message, "the signing key %.*s of tenant %.*s %s",
-                    CW_STR_ARG(row->kid), CW_STR_ARG(loading->tenant),
-                    err == CW_CONFIG_INVALID ? "was sealed under another key-encryption key"
-                                             : "cannot be opened");
-        return err;
-    }
-    set->keys[set->n++] = key;
-    if (cw_str_is(row->state, "active") &&
-        strcmp(signing_key_algorithm(key), loading->algorithm) == 0) {
-        set->signer = key; /* rows come oldest first */
-    }
-    return CW_OK;
-}
-
-static enum cw_err add_key(struct keyring *ring, struct cw_str tenant, struct signing_key *key)
-{
-    CW_CLEANUP(cw_buf_done) struct cw_buf sealed = CW_BUF_INIT(128 * 1024);
-    TRY(signing_key_seal(key, ring->kek, tenant, &sealed));
-    const struct store_key row = {
-        .kid = cw_str(signing_key_kid(key)),
-        .algorithm = cw_str(signing_key_algorithm(key)),
-        .state = CW_STR("active"),
-        .public_jwk = cw_str(signing_key_public_jwk(key)),
-        .sealed = cw_buf_str(&sealed),
-    };
-    return store_key_add_first(ring->store, tenant, &row);
-}
-
-static enum cw_err make_first(struct keyring *ring, struct loading *loading, unsigned rsa_bits)
-{
-    ENSURE(loading->set->n < KEYS_MAX, CW_CONFIG_INVALID);
-    struct signing_key *key = NULL;
-    enum cw_err err = signing_key_generate(loading->algorithm, rsa_bits, &key);
-    if (err == CW_OK) {
-        err = add_key(ring, loading->tenant, key);
-    }
-    if (err == CW_CONFLICT) {
-        signing_key_unref(key);
-        return err; /* another process has made it: read it */
-    }
-    if (err != CW_OK) {
-        cw_buf_addf(loading->message, "no signing key could be made for tenant %.*s (%s)",
-                    CW_STR_ARG(loading->tenant), cw_err_code(err));
-        signing_key_unref(key);
-        return err;
-    }
-    loading->set->keys[loading->set->n++] = key;
-    loading->set->signer = key;
-    return CW_OK;
-}
-
 /* --- the sorted table ------------------------------------------------------------------- */
 
-/* Where the tenant is or belongs. With the lock held. */
-static size_t position(const struct keyring *ring, struct cw_str tenant, bool *ret_found)
+size_t keyring_position(const struct keyring *ring, struct cw_str tenant, bool *ret_found)
 {
     size_t low = 0;
     size_t high = ring->n;
@@ -173,63 +84,45 @@ static size_t position(const struct keyring *ring, struct cw_str tenant, bool *r
     return low;
 }
 
-/* Takes the set, in any case. */
+/* With the lock held. */
+static enum cw_err insert(struct keyring *ring, size_t at, struct key_set *set)
+{
+    if (ring->n == ring->cap) {
+        size_t cap = ring->cap > 0 ? ring->cap * 2 : 8;
+        struct key_set **sets = reallocarray(ring->sets, cap, sizeof(struct key_set *));
+        ENSURE(sets != NULL, CW_NO_MEMORY);
+        ring->sets = sets;
+        ring->cap = cap;
+    }
+    memmove(&ring->sets[at + 1], &ring->sets[at], (ring->n - at) * sizeof(struct key_set *));
+    ring->sets[at] = set;
+    ring->n++;
+    return CW_OK;
+}
+
+/* Takes the set, in any case. Of two that were read at once, the newer stays. */
 static enum cw_err publish(struct keyring *ring, struct key_set *set)
 {
     enum cw_err err = CW_OK;
     struct key_set *old = NULL;
-    pthread_rwlock_wrlock(&ring->lock);
     bool found = false;
-    size_t at = position(ring, cw_str(set->tenant), &found);
-    set->stamp = ++ring->stamps;
-    if (found) {
+    pthread_rwlock_wrlock(&ring->lock);
+    size_t at = keyring_position(ring, cw_str(set->tenant), &found);
+    if (found && ring->sets[at]->version > set->version) {
+        old = set;
+    } else if (found) {
         old = ring->sets[at];
         ring->sets[at] = set;
-    } else if (ring->n == ring->cap) {
-        size_t cap = ring->cap > 0 ? ring->cap * 2 : 8;
-        struct key_set **sets = reallocarray(ring->sets, cap, sizeof(struct key_set *));
-        if (sets == NULL) {
-            err = CW_NO_MEMORY;
-            old = set;
-        } else {
-            ring->sets = sets;
-            ring->cap = cap;
-        }
+    } else {
+        err = insert(ring, at, set);
+        old = err != CW_OK ? set : NULL;
     }
-    if (err == CW_OK && !found) {
-        memmove(&ring->sets[at + 1], &ring->sets[at], (ring->n - at) * sizeof(struct key_set *));
-        ring->sets[at] = set;
-        ring->n++;
+    if (old != set) {
+        set->stamp = ++ring->stamps;
     }
     pthread_rwlock_unlock(&ring->lock);
     key_set_free(old);
     return err;
-}
-
-/* CW_CONFLICT: another process has made the first key meanwhile. */
-static enum cw_err load_once(struct keyring *ring, struct cw_str tenant, const char *algorithm,
-                             unsigned rsa_bits, struct cw_buf *ret_message)
-{
-    struct key_set *set = calloc(1, sizeof(*set));
-    ENSURE(set != NULL, CW_NO_MEMORY);
-    set->tenant = cw_str_dup(tenant);
-    struct loading loading = {
-        .kek = ring->kek,
-        .tenant = tenant,
-        .algorithm = algorithm,
-        .set = set,
-        .message = ret_message,
-    };
-    enum cw_err err = set->tenant == NULL ? CW_NO_MEMORY
-                                          : store_key_list(ring->store, tenant, load_key, &loading);
-    if (err == CW_OK && set->signer == NULL) {
-        err = make_first(ring, &loading, rsa_bits);
-    }
-    if (err != CW_OK) {
-        key_set_free(set);
-        return err;
-    }
-    return publish(ring, set);
 }
 
 void keyring_forget(struct keyring *ring, struct cw_str tenant)
@@ -237,7 +130,7 @@ void keyring_forget(struct keyring *ring, struct cw_str tenant)
     struct key_set *old = NULL;
     pthread_rwlock_wrlock(&ring->lock);
     bool found = false;
-    size_t at = position(ring, tenant, &found);
+    size_t at = keyring_position(ring, tenant, &found);
     if (found) {
         old = ring->sets[at];
         ring->n--;
@@ -247,11 +140,109 @@ void keyring_forget(struct keyring *ring, struct cw_str tenant)
     key_set_free(old);
 }
 
-enum cw_err keyring_load(struct keyring *ring, struct cw_str tenant, const char *algorithm,
-                         unsigned rsa_bits, struct cw_buf *ret_message)
+/* --- reading ---------------------------------------------------------------------------- */
+
+struct reading {
+    struct keyring *ring;
+    struct cw_str tenant;
+    struct key_set *set;
+    struct cw_buf *message;
+};
+
+/* One that is here already need not be opened again: its name is the thumbprint of its numbers. */
+static struct signing_key *known_key(struct keyring *ring, struct cw_str tenant, struct cw_str kid)
 {
-    enum cw_err err = load_once(ring, tenant, algorithm, rsa_bits, ret_message);
-    return err == CW_CONFLICT ? load_once(ring, tenant, algorithm, rsa_bits, ret_message) : err;
+    struct signing_key *key = NULL;
+    bool found = false;
+    pthread_rwlock_rdlock(&ring->lock);
+    size_t at = keyring_position(ring, tenant, &found);
+    for (size_t i = 0; found && key == NULL && i < ring->sets[at]->n; i++) {
+        struct signing_key *candidate = ring->sets[at]->keys[i];
+        key = cw_str_is(kid, signing_key_kid(candidate)) ? signing_key_ref(candidate) : NULL;
+    }
+    pthread_rwlock_unlock(&ring->lock);
+    return key;
+}
+
+static enum cw_err open_row(const struct reading *r, const struct store_key *row,
+                            struct signing_key **ret_key)
+{
+    *ret_key = known_key(r->ring, r->tenant, row->kid);
+    if (*ret_key != NULL) {
+        return CW_OK;
+    }
+    enum cw_err err = signing_key_stored(r->ring->kek, r->tenant, row->kid, row->algorithm,
+                                         row->public_jwk, row->sealed, ret_key);
+    if (err != CW_OK) {
+        cw_buf_addf(r->message, "the signing key %.*s of tenant %.*s %s", CW_STR_ARG(row->kid),
+                    CW_STR_ARG(r->tenant),
+                    err == CW_CONFIG_INVALID ? "was sealed under another key-encryption key"
+                                             : "cannot be opened");
+    }
+    return err;
+}
+
+static enum cw_err read_row(void *ctx, const struct store_key *row)
+{
+    const struct reading *r = ctx;
+    struct key_set *set = r->set;
+    if (set->n == STORE_KEYS_MAX) {
+        cw_buf_addf(r->message, "tenant %.*s has more than %d signing keys", CW_STR_ARG(r->tenant),
+                    STORE_KEYS_MAX);
+        return CW_CONFIG_INVALID;
+    }
+    TRY(open_row(r, row, &set->keys[set->n]));
+    set->times[set->n] = (struct key_times){row->active_at, row->life_ms};
+    set->created_at[set->n] = row->created_at;
+    set->told_retired[set->n] = cw_str_is(row->state, "retired");
+    set->told_active[set->n] = set->told_retired[set->n] || cw_str_is(row->state, "active");
+    set->version = row->version;
+    set->n++;
+    return CW_OK;
+}
+
+enum cw_err keyring_read(struct keyring *ring, struct cw_str tenant, struct cw_buf *ret_message,
+                         size_t *ret_n)
+{
+    struct key_set *set = calloc(1, sizeof(*set));
+    ENSURE(set != NULL, CW_NO_MEMORY);
+    set->tenant = cw_str_dup(tenant);
+    struct reading reading = {.ring = ring, .tenant = tenant, .set = set, .message = ret_message};
+    enum cw_err err = set->tenant == NULL ? CW_NO_MEMORY
+                                          : store_key_list(ring->store, tenant, read_row, &reading);
+    *ret_n = set->n;
+    if (err != CW_OK || set->n == 0) {
+        key_set_free(set);
+        return err;
+    }
+    return publish(ring, set);
+}
+
+/* With the lock held. */
+static void look_at(const struct key_set *set, struct keyring_view *view)
+{
+    view->n = set->n;
+    for (size_t i = 0; i < set->n; i++) {
+        view->times[i] = set->times[i];
+        view->created_at[i] = set->created_at[i];
+        view->told_active[i] = set->told_active[i];
+        view->told_retired[i] = set->told_retired[i];
+        strncpy(view->algorithms[i], signing_key_algorithm(set->keys[i]),
+                sizeof(view->algorithms[i]) - 1);
+        memcpy(view->kids[i], signing_key_kid(set->keys[i]), SIGNING_KEY_KID_SIZE);
+    }
+}
+
+void keyring_look(struct keyring *ring, struct cw_str tenant, struct keyring_view *ret_view)
+{
+    bool found = false;
+    *ret_view = (struct keyring_view){0};
+    pthread_rwlock_rdlock(&ring->lock);
+    size_t at = keyring_position(ring, tenant, &found);
+    if (found) {
+        look_at(ring->sets[at], ret_view);
+    }
+    pthread_rwlock_unlock(&ring->lock);
 }
 
 /* --- use -------------------------------------------------------------------------------- */
@@ -259,11 +250,13 @@ enum cw_err keyring_load(struct keyring *ring, struct cw_str tenant, const char 
 enum cw_err keyring_signer(struct keyring *ring, struct cw_str tenant, struct signing_key **ret_key)
 {
     struct signing_key *key = NULL;
+    int64_t now = cw_clock_wall_ms(store_clock(ring->store));
     pthread_rwlock_rdlock(&ring->lock);
     bool found = false;
-    size_t at = position(ring, tenant, &found);
+    size_t at = keyring_position(ring, tenant, &found);
     if (found) {
-        key = signing_key_ref(ring->sets[at]->signer);
+        const struct key_set *set = ring->sets[at];
+        key = signing_key_ref(set->keys[key_signer(set->times, set->n, now)]);
     }
     pthread_rwlock_unlock(&ring->lock);
     ENSURE(found, CW_KEYS_UNAVAILABLE);
@@ -280,7 +273,7 @@ enum cw_err keyring_jwks(struct keyring *ring, struct cw_str tenant, struct cw_b
 {
     pthread_rwlock_rdlock(&ring->lock);
     bool found = false;
-    size_t at = position(ring, tenant, &found);
+    size_t at = keyring_position(ring, tenant, &found);
     if (found) {
         const struct key_set *set = ring->sets[at];
         cw_buf_add_cstr(ret_json, "{\"keys\":[");
@@ -295,11 +288,28 @@ enum cw_err keyring_jwks(struct keyring *ring, struct cw_str tenant, struct cw_b
     return cw_buf_check(ret_json);
 }
 
+enum cw_err keyring_algorithms(struct keyring *ring, struct cw_str tenant, struct cw_buf *ret_json)
+{
+    struct keyring_view view;
+    keyring_look(ring, tenant, &view);
+    ENSURE(view.n > 0, CW_KEYS_UNAVAILABLE);
+    for (size_t i = 0; i < view.n; i++) {
+        bool told = false;
+        for (size_t k = 0; k < i; k++) {
+            told = told || strcmp(view.algorithms[i], view.algorithms[k]) == 0;
+        }
+        if (!told) {
+            cw_buf_addf(ret_json, "%s\"%s\"", i > 0 ? "," : "", view.algorithms[i]);
+        }
+    }
+    return cw_buf_check(ret_json);
+}
+
 uint64_t keyring_stamp(struct keyring *ring, struct cw_str tenant)
 {
     pthread_rwlock_rdlock(&ring->lock);
     bool found = false;
-    size_t at = position(ring, tenant, &found);
+    size_t at = keyring_position(ring, tenant, &found);
     uint64_t stamp = found ? ring->sets[at]->stamp : 0;
     pthread_rwlock_unlock(&ring->lock);
     return stamp;

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "authsvc/admin/book.h"
+#include "authsvc/admin/keeper.h"
 #include "authsvc/main/events.h"
 #include "authsvc/main/registration.h"
 #include "authsvc/rest/rest.h"
@@ -39,6 +39,7 @@ struct app {
     struct keyring *keys;
     struct password_hasher *hasher;
     struct book *book;
+    struct keeper *keeper;
     struct password_blocklist *blocklist; /* NULL: none is configured */
     struct login *login;
     struct cw_work *logins;
@@ -107,7 +108,8 @@ static enum cw_err start_store(struct app *app, struct cw_buf *message)
         err = store_open(&options, message, &app->store);
     }
     if (err == CW_OK) {
-        err = keyring_open(app->store, kek, message, &app->keys);
+        const struct keyring_options keys = authsvc_keyring_options(app->config);
+        err = keyring_open(app->store, kek, &keys, message, &app->keys);
     }
     free(url);
     free(kek);
@@ -129,16 +131,28 @@ static void on_change(void *ctx, enum store_topic topic)
         revocations_poke(app->revocations);
     } else if (topic == STORE_TOPIC_TENANTS) {
         book_poke(app->book);
+    } else {
+        keeper_poke(app->keeper);
     }
+}
+
+static enum cw_err start_keeper(struct app *app)
+{
+    const struct keeper_deps deps = {
+        .store = app->store,
+        .keys = app->keys,
+        .book = app->book,
+        .calm_ms = authsvc_keyring_options(app->config).policy.retire_margin_ms,
+        .on_problem = events_on_tenant_problem,
+    };
+    return keeper_new(&deps, &app->keeper);
 }
 
 static enum cw_err start_tenants(struct app *app, struct cw_buf *message)
 {
-    struct cw_config_at root = cw_config_root(app->config);
     const struct book_deps deps = {
         .store = app->store,
         .keys = app->keys,
-        .rsa_bits = (unsigned)cw_config_int(&root, "authsvc.keys.rsa-bits"),
         .publish = on_tenants,
         .on_problem = events_on_tenant_problem,
         .ctx = app,
@@ -150,6 +164,7 @@ static enum cw_err start_tenants(struct app *app, struct cw_buf *message)
     TRY(book_new(&deps, &app->book));
     TRY(book_configure(app->book, app->config, message));
     TRY(revocations_new(app->store, book_current(app->book), &app->revocations));
+    TRY(start_keeper(app));
     TRY(store_on_change(app->store, on_change, app));
     return book_follow(app->book);
 }
@@ -226,6 +241,7 @@ static enum cw_err start_rest(struct app *app, struct cw_buf *message)
         .refreshes = app->refreshes,
         .trusted_proxies = proxies,
         .n_trusted_proxies = n_proxies,
+        .documents_max_age_s = authsvc_jwks_max_age(app->config),
     };
     app->rest = rest_new(&rest);
     ENSURE(app->rest != NULL, CW_NO_MEMORY);
@@ -483,6 +499,7 @@ void app_stop(struct app *app)
     admin_free(app->admin);
     login_free(app->login);
     revocations_free(app->revocations);
+    keeper_free(app->keeper);
     book_free(app->book); /* its thread publishes to the feed */
     idp_free(app->idp);
     feed_free(app->feed);

@@ -60,6 +60,16 @@ static const struct cw_config_key keys[] = {
      "made at first start."},
     {"authsvc.keys.rsa-bits", CW_CONFIG_INT, "2048", 2048, 8192, NULL, 0,
      "Size of new RSA signing keys."},
+    {"authsvc.keys.publish-ahead", CW_CONFIG_DURATION, "1h", 1000, 30 * DAY, NULL, 0,
+     "A new signing key is published for so long before it signs: longer than verifiers keep a JWK "
+     "Set (ours may be cached for 5 minutes, or half of this) and than a sidecar decides without "
+     "news (sidecar.authsvc.max-stale)."},
+    {"authsvc.keys.rotate-after", CW_CONFIG_DURATION, "90d", 0, 3650 * DAY, NULL, 0,
+     "A signing key is replaced when it has signed for so long; 0: only when told "
+     "(NIST SP 800-57: up to 1 to 3 years)."},
+    {"authsvc.keys.retire-margin", CW_CONFIG_DURATION, "10m", 1000, 7 * DAY, NULL, 0,
+     "A replaced key is published until its last token is over and for so long beyond, for clocks "
+     "that differ; and no key is deleted within so long of a start or a jump of the clock."},
     {"authsvc.login.threads", CW_CONFIG_INT, "0", 0, 256, NULL, 0,
      "Passwords that are checked at once; 0: one per core."},
     {"authsvc.login.queue", CW_CONFIG_INT, "128", 1, 100000, NULL, 0,
@@ -184,6 +194,11 @@ static void check(const struct cw_config *config, struct cw_buf *problems)
     if (authsvc_socket_group(config, &group) != CW_OK) {
         cw_config_problem(&root, "authsvc.socket-group", problems, "there is no such group");
     }
+    int64_t rotate_after = cw_config_ms(&root, "authsvc.keys.rotate-after");
+    if (rotate_after != 0 && rotate_after < 2 * cw_config_ms(&root, "authsvc.keys.publish-ahead")) {
+        cw_config_problem(&root, "authsvc.keys.rotate-after", problems,
+                          "is below twice authsvc.keys.publish-ahead");
+    }
     struct password_params params = authsvc_password_params(config);
     struct password_params bound = authsvc_password_bound(config);
     if (bound.memory_kib < params.memory_kib) {
@@ -292,6 +307,25 @@ enum cw_err authsvc_socket_group(const struct cw_config *config, gid_t *ret_grou
     ENSURE(group != NULL, CW_CONFIG_INVALID);
     *ret_group = group->gr_gid;
     return CW_OK;
+}
+
+struct keyring_options authsvc_keyring_options(const struct cw_config *config)
+{
+    struct cw_config_at root = cw_config_root(config);
+    return (struct keyring_options){
+        .policy = {.publish_ahead_ms = cw_config_ms(&root, "authsvc.keys.publish-ahead"),
+                   .rotate_after_ms = cw_config_ms(&root, "authsvc.keys.rotate-after"),
+                   .retire_margin_ms = cw_config_ms(&root, "authsvc.keys.retire-margin")},
+        .rsa_bits = (unsigned)cw_config_int(&root, "authsvc.keys.rsa-bits"),
+    };
+}
+
+unsigned authsvc_jwks_max_age(const struct cw_config *config)
+{
+    enum { USUAL_S = 300 };
+    struct cw_config_at root = cw_config_root(config);
+    int64_t half_s = cw_config_ms(&root, "authsvc.keys.publish-ahead") / 2000;
+    return (unsigned)CW_MIN(half_s, USUAL_S);
 }
 
 struct password_params authsvc_password_params(const struct cw_config *config)

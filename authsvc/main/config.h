@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "authsvc/keys/keyring.h"
 #include "authsvc/login/login.h"
 #include "authsvc/store/store.h"
 #include "authsvc/tenants/tenants.h"
@@ -33,5 +34,8 @@ CW_MUST_USE enum cw_err authsvc_socket_group(const struct cw_config *config, gid
 struct password_params authsvc_password_params(const struct cw_config *config);
 struct password_params authsvc_password_bound(const struct cw_config *config);
 struct login_limits authsvc_limits(const struct cw_config *config);
+struct keyring_options authsvc_keyring_options(const struct cw_config *config);
+/* Seconds that a JWK Set may be cached: a new key is published for much longer before it signs. */
+unsigned authsvc_jwks_max_age(const struct cw_config *config);
 
 #endif

@@ -40,7 +40,6 @@ static void scopes(struct cw_buf *json, const struct tenant *tenant)
 enum cw_err discovery_write(const struct tenant *tenant, struct keyring *keys,
                             struct cw_buf *ret_json)
 {
-    (void)keys;
     cw_buf_add_cstr(ret_json, "{\"issuer\":");
     cw_buf_add_json(ret_json, tenant->issuer);
     url(ret_json, "userinfo_endpoint", tenant->issuer, "/auth/v1/userinfo");
@@ -48,7 +47,9 @@ enum cw_err discovery_write(const struct tenant *tenant, struct keyring *keys,
     scopes(ret_json, tenant);
     cw_buf_add_cstr(ret_json, ",\"response_types_supported\":[],\"grant_types_supported\":[]"
                               ",\"subject_types_supported\":[\"public\"]");
-    cw_buf_addf(ret_json, ",\"id_token_signing_alg_values_supported\":[\"%s\"]", tenant->algorithm);
+    cw_buf_add_cstr(ret_json, ",\"id_token_signing_alg_values_supported\":[");
+    TRY(keyring_algorithms(keys, tenant->name, ret_json));
+    cw_buf_add_char(ret_json, ']');
     cw_buf_add_cstr(ret_json,
                     ",\"claims_supported\":[\"iss\",\"sub\",\"aud\",\"exp\",\"iat\",\"auth_time\","
                     "\"at_hash\",\"sid\",\"amr\",\"tenant\",\"roles\",\"permissions\","

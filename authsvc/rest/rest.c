@@ -360,7 +360,9 @@ static void document(struct cw_http_request *request, struct rest *rest,
         }
     }
     if (err == CW_OK) {
-        cw_http_set_header(request, "Cache-Control", CW_STR("public, max-age=300"));
+        char cache[48];
+        snprintf(cache, sizeof(cache), "public, max-age=%u", rest->options.documents_max_age_s);
+        cw_http_set_header(request, "Cache-Control", cw_str(cache));
         cw_http_set_header(request, "Access-Control-Allow-Origin", CW_STR("*"));
         cw_http_reply(request, 200, media_type, cw_buf_str(&json));
     } else {

@@ -18,6 +18,7 @@ struct rest_options {
     struct cw_work *refreshes; /* of its own: a flood of logins does not hold up refreshes */
     const char *const *trusted_proxies; /* addresses whose X-Forwarded-… are believed */
     size_t n_trusted_proxies;
+    unsigned documents_max_age_s; /* that discovery and keys may be cached */
 };
 
 /* NULL without memory. */

@@ -1,11 +1,10 @@
-/* AdminService: users, their sessions, revocation, signing keys. */
+/* AdminService: users, their sessions, revocation. */
 #include <jansson.h>
 
 #include "authsvc/rpc/admin_impl.h"
 
 typedef ADMIN_PB(ManagedUser) user_message;
 typedef ADMIN_PB(ManagedSession) session_message;
-typedef ADMIN_PB(SigningKey) key_message;
 
 /* --- what goes out ---------------------------------------------------------------------- */
 
@@ -274,37 +273,4 @@ void rpc_admin_revoke(struct admin_job *job)
                            &response.sessions_ended);
     }
     admin_finish(job, err, &response.base);
-}
-
-struct key_listing {
-    struct admin_job *job;
-    ADMIN_PB(ListSigningKeysResponse) response;
-};
-
-static enum cw_err list_key(void *ctx, const struct store_key *key)
-{
-    struct key_listing *l = ctx;
-    key_message *m = cw_arena_alloc(&l->job->arena, sizeof(*m));
-    void **place = admin_append(l->job, (void ***)&l->response.keys, &l->response.n_keys);
-    ENSURE(m != NULL && place != NULL, CW_NO_MEMORY);
-    *place = m;
-    clinicwave__identity__v1__signing_key__init(m);
-    m->key_id = admin_text(l->job, key->kid);
-    m->algorithm = admin_text(l->job, key->algorithm);
-    m->state = admin_text(l->job, key->state);
-    ENSURE(m->key_id && m->algorithm && m->state, CW_NO_MEMORY);
-    m->created_at = key->created_at / 1000;
-    m->changed_at = key->changed_at / 1000;
-    return CW_OK;
-}
-
-void rpc_admin_list_signing_keys(struct admin_job *job)
-{
-    const ADMIN_PB(ListSigningKeysRequest) *m =
-        (const ADMIN_PB(ListSigningKeysRequest) *)job->request;
-    struct key_listing l = {.job = job,
-                            .response = CLINICWAVE__IDENTITY__V1__LIST_SIGNING_KEYS_RESPONSE__INIT};
-    enum cw_err err =
-        admin_key_list(job->door->admin, &job->caller, cw_str(m->tenant), list_key, &l);
-    admin_finish(job, err, &l.response.base);
 }

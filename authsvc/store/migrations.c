@@ -205,6 +205,15 @@ static const struct migration migrations[] = {
      " FOREIGN KEY (tenant, group_name) REFERENCES app_group (tenant, name) ON DELETE CASCADE,"
      " FOREIGN KEY (tenant, subject) REFERENCES app_user (tenant, subject) ON DELETE CASCADE);"
      "CREATE INDEX app_group_member_subject ON app_group_member (tenant, subject);"},
+    {8, "signing keys that are replaced",
+     /* States follow from active_at; the column is kept for older versions of the program. */
+     "ALTER TABLE signing_key ADD COLUMN active_at BIGINT NOT NULL DEFAULT 0;"
+     "UPDATE signing_key SET active_at = created_at;"
+     /* The longest that a token of it may live: the bound of the configuration, where not known. */
+     "ALTER TABLE signing_key ADD COLUMN life_ms BIGINT NOT NULL DEFAULT 86400000;"
+
+     "ALTER TABLE tenant ADD COLUMN keys_version BIGINT NOT NULL DEFAULT 0;" /* of the counter */
+     "INSERT INTO counter (name, value) VALUES ('key', 0);"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

@@ -385,31 +385,54 @@ store_revocation_list(struct store *store, uint64_t after,
 
 /* --- signing keys ----------------------------------------------------------------------- */
 
+enum { STORE_KEYS_MAX = 16 }; /* of a tenant: rotation keeps two or three */
+
 struct store_key {
     struct cw_str kid;
     struct cw_str algorithm;  /* RS256, ES256 */
-    struct cw_str state;      /* pending, active, retired */
+    struct cw_str state;      /* of the row, as told last: pending, active, retired */
     struct cw_str public_jwk; /* JSON */
     struct cw_str sealed;
     int64_t created_at;
-    int64_t changed_at;
+    int64_t active_at; /* signs from then on, until a later one does */
+    int64_t life_ms;   /* the longest that a token which it signed may live */
+    uint64_t version;  /* of the newest change of the tenant's keys; as read */
 };
 
-/* The first active key of its algorithm; active ones of another algorithm are retired. CW_CONFLICT:
- * another process was faster, and its key is there now. */
+/* The first key of a tenant, active at once. CW_CONFLICT: another process was faster, and its key
+ * is there now. `state` and times but life_ms are set here, as in the next two. */
 CW_MUST_USE enum cw_err store_key_add_first(struct store *store, struct cw_str tenant,
                                             const struct store_key *key);
-/* CW_CONFLICT: the key is there already. */
-CW_MUST_USE enum cw_err store_key_add(struct store *store, struct cw_str tenant,
-                                      const struct store_key *key);
-/* Calls `each` per key, oldest first; its error ends the listing. `each` may not call the store. */
+/* The key after `after`, active in ahead_ms; with `instead` it takes the place of one that is not
+ * active yet. CW_CONFLICT: `after` is not the newest key any more, or waits for its turn itself and
+ * shall not be replaced. CW_PRECONDITION_FAILED: there are STORE_KEYS_MAX - 1 keys. */
+CW_MUST_USE enum cw_err store_key_add_next(struct store *store, struct cw_str tenant,
+                                           const struct store_key *key, struct cw_str after,
+                                           int64_t ahead_ms, bool instead);
+/* The only key from now on, active at once: all others are deleted. */
+CW_MUST_USE enum cw_err store_key_add_only(struct store *store, struct cw_str tenant,
+                                           const struct store_key *key, int64_t *ret_removed);
+/* Takes back a key that is not active yet. CW_NOT_FOUND. */
+CW_MUST_USE enum cw_err store_key_drop_pending(struct store *store, struct cw_str tenant);
+/* What has become active or retired by now is noted as such; where `remove`, retired keys go whose
+ * tokens have been over for margin_ms. */
+CW_MUST_USE enum cw_err store_key_advance(struct store *store, struct cw_str tenant, bool remove,
+                                          int64_t margin_ms, int64_t *ret_changes);
+/* From now on tokens of the tenant live up to life_ms: noted at its keys, never less than before.
+ */
+CW_MUST_USE enum cw_err store_key_set_life(struct store *store, struct cw_str tenant,
+                                           int64_t life_ms);
+/* Calls `each` per key in the order of active_at; its error ends the listing. `each` may not call
+ * the store. */
 CW_MUST_USE enum cw_err store_key_list(struct store *store, struct cw_str tenant,
                                        enum cw_err (*each)(void *ctx, const struct store_key *key),
                                        void *ctx);
-CW_MUST_USE enum cw_err store_key_set_state(struct store *store, struct cw_str tenant,
-                                            struct cw_str kid, const char *state);
-CW_MUST_USE enum cw_err store_key_remove(struct store *store, struct cw_str tenant,
-                                         struct cw_str kid);
+/* The number of the newest change of any keys, 0 before the first. */
+CW_MUST_USE enum cw_err store_key_version(struct store *store, uint64_t *ret_version);
+/* Calls `each` per tenant whose keys were changed after `version`; it may not call the store. */
+CW_MUST_USE enum cw_err
+store_key_since(struct store *store, uint64_t version,
+                enum cw_err (*each)(void *ctx, struct cw_str tenant, uint64_t version), void *ctx);
 /* How many keys there are, over all tenants. */
 CW_MUST_USE enum cw_err store_key_count(struct store *store, int64_t *ret_count);
 

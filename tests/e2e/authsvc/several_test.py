@@ -6,11 +6,13 @@ import time
 
 import pytest
 
+from tests.e2e.authsvc.administration import Admin
 from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Rest, document
 from tests.e2e.authsvc.logout_route_test import allowed, reason
+from tests.e2e.authsvc.rotation_test import kid
 from tests.e2e.authsvc.session_test import Watcher
 from tests.support.programs import until
-from tests.support.stack import Authsvc, Sidecar
+from tests.support.stack import Authsvc, Sidecar, merged
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def fleet(directory, ending, postgresql):
         kek = directory / "kek"
         kek.write_bytes(os.urandom(32))
         kek.chmod(0o400)
-        changes["authsvc"] = {"keys": {"kek-file": str(kek)}, **changes.get("authsvc", {})}
+        changes["authsvc"] = merged({"keys": {"kek-file": str(kek)}}, changes.get("authsvc"))
         url, parts = postgresql.fresh(), []
         for i in range(n):
             (directory / f"a{i}").mkdir()
@@ -156,3 +158,50 @@ def test_one_may_crash_while_the_other_goes_on(two):
         stop.set()
         worker.result()
     assert not problems
+
+
+def signers(parts):
+    return [kid(Rest(p).login().tokens["access_token"]) for p in parts]
+
+
+def test_a_key_that_one_makes_is_published_by_all_and_signs_at_one_instant(fleet):
+    parts = fleet(3, algorithm="ES256", authsvc={"keys": {"publish-ahead": "15s", "rotate-after": "0s"}})
+    parts[0].add_user("clinicwave", ANNA, PASSWORD)
+    first, = set(signers(parts))
+    keys = Admin(parts[0]).stub.RotateSigningKey(tenant="clinicwave").keys
+    assert [k.state for k in keys] == ["active", "pending"]
+    instant = keys[1].active_at
+
+    def all_publish():
+        sets = [Rest(p).client.get("/.well-known/jwks.json", headers={"Host": HOST}).json()["keys"] for p in parts]
+        return all([k["kid"] for k in s] == [first, keys[1].key_id] for s in sets)
+    until("all publish both", all_publish, 60)
+    assert [k.key_id for k in Admin(parts[1]).stub.RotateSigningKey(tenant="clinicwave").keys] == [k.key_id for k in keys] or time.time() > instant
+
+    def all_sign_with_the_second():
+        before, seen, after = time.time(), set(signers(parts)), time.time()
+        assert seen == {first} or after >= instant, "one was too early"
+        assert seen == {keys[1].key_id} or before < instant + 1, "one was too late"
+        return seen == {keys[1].key_id}
+    until("all sign with the second", all_sign_with_the_second, 60)
+
+
+def test_a_key_that_was_withdrawn_at_one_is_refused_at_all(fleet):
+    parts = fleet(2, algorithm="ES256")
+    parts[0].add_user("clinicwave", ANNA, PASSWORD)
+    token = Rest(parts[1]).login().tokens["access_token"]
+    assert Admin(parts[0]).stub.RotateSigningKey(tenant="clinicwave", emergency=True).withdrawn == 1
+    assert Rest(parts[0]).userinfo(token).reason in ("key_unknown", "key_withdrawn")
+    until("the other one has heard of it", lambda: Rest(parts[1]).userinfo(token).reason in ("key_unknown", "key_withdrawn"), 60)
+    a, b = signers(parts)
+    assert a == b != kid(token)
+
+
+def test_of_all_that_find_a_key_old_one_makes_the_next(fleet, postgresql):
+    parts = fleet(3, algorithm="ES256", authsvc={"keys": {"publish-ahead": "3s", "rotate-after": "6s"}})
+    parts[0].add_user("clinicwave", ANNA, PASSWORD)
+    count = "SELECT COUNT(*) FROM signing_key WHERE tenant = 'clinicwave'"
+    times = "SELECT active_at FROM signing_key WHERE tenant = 'clinicwave' ORDER BY active_at"
+    until("there are four keys", lambda: int(postgresql.psql(count, parts[0].schema)) >= 4, 120)
+    instants = [int(t) for t in postgresql.psql(times, parts[0].schema).split()]
+    assert min(b - a for a, b in zip(instants, instants[1:])) >= 6000, "none before its time"

@@ -1,5 +1,7 @@
 """Tenants that are added, changed, disabled and removed while cw-authsvc runs; over both doors."""
+import base64
 import contextlib
+import json
 import signal
 import sqlite3
 
@@ -10,6 +12,12 @@ from tests.e2e.authsvc.administration import SETTINGS, Admin, refused, settings
 from tests.e2e.authsvc.doors import ANNA, DOORS, PASSWORD, Grpc, Rest
 from tests.support import rpc
 from tests.support.programs import until
+
+
+def algorithm(token):
+    header = token.split(".")[0]
+    return json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["alg"]
+
 
 @pytest.fixture
 def admin(authsvc):
@@ -67,15 +75,21 @@ def test_settings_change_and_the_others_stay(authsvc, admin):
     assert refused(lambda: admin.update(if_version=first.version, domains="b.test"))[0] == "precondition_failed"
 
 
-def test_another_algorithm_gets_another_key_and_old_tokens_live_on(authsvc, admin):
+def test_another_algorithm_gets_another_key_and_old_tokens_live_on(start):
+    authsvc = start(authsvc={"keys": {"publish-ahead": "10s"}})
+    admin = Admin(authsvc)
     admin.create()
     admin.user()
     door = Rest(authsvc)
     old = door.login(domain="acme.localhost").tokens["access_token"]
     admin.update(algorithm="RS256")
+
+    def states():
+        return [(k.algorithm, k.state) for k in admin.stub.ListSigningKeys(tenant="acme").keys]
+    assert states() == [("ES256", "active"), ("RS256", "pending")]
+    until("its time comes", lambda: states() == [("ES256", "retired"), ("RS256", "active")], 60)
     new = door.login(domain="acme.localhost").tokens["access_token"]
-    states = [(k.algorithm, k.state) for k in admin.stub.ListSigningKeys(tenant="acme").keys]
-    assert states == [("ES256", "retired"), ("RS256", "active")]
+    assert algorithm(old) == "ES256" and algorithm(new) == "RS256"
     assert door.userinfo(old, domain="acme.localhost").reason is door.userinfo(new, domain="acme.localhost").reason is None
 
 

@@ -25,6 +25,8 @@
 
 #define TENANT CW_STR("clinicwave")
 
+enum { AHEAD_MS = 60 * 1000 };
+
 struct world {
     char dir[32];
     char kek[64];
@@ -45,7 +47,9 @@ static void open_store(struct world *w)
 static enum cw_err open_ring(struct world *w, const char *want_message)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
-    enum cw_err err = keyring_open(w->store, w->kek, &message, &w->ring);
+    const struct keyring_options options = {
+        .policy = {.publish_ahead_ms = AHEAD_MS, .retire_margin_ms = 1000}, .rsa_bits = 2048};
+    enum cw_err err = keyring_open(w->store, w->kek, &options, &message, &w->ring);
     char *text = cw_buf_take(&message);
     assert_non_null(strstr(text != NULL ? text : "", want_message));
     free(text);
@@ -55,7 +59,8 @@ static enum cw_err open_ring(struct world *w, const char *want_message)
 static enum cw_err load(struct world *w, struct cw_str tenant, const char *algorithm)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
-    enum cw_err err = keyring_load(w->ring, tenant, algorithm, 2048, &message);
+    const struct keyring_want want = {.algorithm = algorithm, .life_ms = 300 * 1000};
+    enum cw_err err = keyring_load(w->ring, tenant, &want, &message);
     assert_true((err == CW_OK) == (message.n == 0));
     return err;
 }
@@ -297,20 +302,55 @@ static void keys_survive_a_restart_under_the_same_names(void **state)
     check_tokens(w);
 }
 
-static void another_algorithm_adds_a_key_and_keeps_the_old_one_published(void **state)
+static void assert_signs(struct world *w, const char *algorithm)
+{
+    struct signing_key *key = NULL;
+    assert_int_equal(keyring_signer(w->ring, TENANT, &key), CW_OK);
+    assert_string_equal(signing_key_algorithm(key), algorithm);
+    signing_key_unref(key);
+}
+
+static void another_algorithm_signs_when_its_key_has_been_published_for_a_while(void **state)
 {
     struct world *w = *state;
     assert_int_equal(load(w, TENANT, "ES256"), CW_OK);
+    assert_int_equal(load(w, TENANT, "RS256"), CW_OK);
     assert_int_equal(load(w, TENANT, "RS256"), CW_OK);
     CW_CLEANUP(cw_buf_done) struct cw_buf jwks = CW_BUF_INIT(8192);
     assert_int_equal(keyring_jwks(w->ring, TENANT, &jwks), CW_OK);
     json_t *set = json_loadb(jwks.p, jwks.n, 0, NULL);
     assert_int_equal(json_array_size(json_object_get(set, "keys")), 2);
     json_decref(set);
-    struct signing_key *key = NULL;
-    assert_int_equal(keyring_signer(w->ring, TENANT, &key), CW_OK);
-    assert_string_equal(signing_key_algorithm(key), "RS256");
-    signing_key_unref(key);
+    CW_CLEANUP(cw_buf_done) struct cw_buf algorithms = CW_BUF_INIT(64);
+    assert_int_equal(keyring_algorithms(w->ring, TENANT, &algorithms), CW_OK);
+    assert_true(cw_str_is(cw_buf_str(&algorithms), "\"ES256\",\"RS256\""));
+    assert_signs(w, "ES256");
+    fake_now_ms += AHEAD_MS - 1;
+    assert_signs(w, "ES256");
+    fake_now_ms += 1;
+    assert_signs(w, "RS256");
+}
+
+static size_t published(struct world *w)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf jwks = CW_BUF_INIT(32 * 1024);
+    assert_int_equal(keyring_jwks(w->ring, TENANT, &jwks), CW_OK);
+    json_t *set = json_loadb(jwks.p, jwks.n, 0, NULL);
+    size_t n = json_array_size(json_object_get(set, "keys"));
+    json_decref(set);
+    return n;
+}
+
+static void an_algorithm_that_is_changed_back_in_time_leaves_nothing_behind(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(load(w, TENANT, "ES256"), CW_OK);
+    assert_int_equal(load(w, TENANT, "RS256"), CW_OK);
+    assert_int_equal(published(w), 2);
+    assert_int_equal(load(w, TENANT, "ES256"), CW_OK);
+    assert_int_equal(published(w), 1);
+    fake_now_ms += AHEAD_MS;
+    assert_signs(w, "ES256");
 }
 
 static void the_jwks_holds_public_parts_only(void **state)
@@ -385,7 +425,8 @@ static void the_wrong_or_the_missing_kek_is_told_and_not_replaced(void **state)
     fclose(f);
     assert_int_equal(open_ring(w, ""), CW_OK);
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
-    assert_int_equal(keyring_load(w->ring, TENANT, "ES256", 2048, &message), CW_CONFIG_INVALID);
+    const struct keyring_want want = {.algorithm = "ES256"};
+    assert_int_equal(keyring_load(w->ring, TENANT, &want, &message), CW_CONFIG_INVALID);
     assert_non_null(memmem(message.p, message.n, "another key-encryption key", 26));
 }
 
@@ -437,7 +478,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_survive_a_restart_under_the_same_names, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
-            another_algorithm_adds_a_key_and_keeps_the_old_one_published, setup, teardown),
+            another_algorithm_signs_when_its_key_has_been_published_for_a_while, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            an_algorithm_that_is_changed_back_in_time_leaves_nothing_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(the_jwks_holds_public_parts_only, setup, teardown),
         cmocka_unit_test_setup_teardown(tenants_have_keys_of_their_own, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sealed_key_opens_in_its_own_row_only, setup, teardown),

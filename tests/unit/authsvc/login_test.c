@@ -127,8 +127,10 @@ static int setup(void **state)
                                           .clock = &fake_clock};
     assert_int_equal(store_open(&options, &message, &w->store), CW_OK);
     assert_int_equal(store_tenant_add(w->store, TENANT), CW_OK);
-    assert_int_equal(keyring_open(w->store, w->kek, &message, &w->keys), CW_OK);
-    assert_int_equal(keyring_load(w->keys, TENANT, "ES256", 2048, &message), CW_OK);
+    const struct keyring_options keys = {.policy = {1000, 0, 1000}, .rsa_bits = 2048};
+    const struct keyring_want want = {.algorithm = "ES256", .life_ms = 300 * 1000};
+    assert_int_equal(keyring_open(w->store, w->kek, &keys, &message, &w->keys), CW_OK);
+    assert_int_equal(keyring_load(w->keys, TENANT, &want, &message), CW_OK);
     const struct password_params cheap = {8, 1};
     assert_int_equal(password_hasher_new(cheap, cheap, &w->hasher), CW_OK);
     w->tenants = tenant_current_new(make_tenants());

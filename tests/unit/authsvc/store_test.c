@@ -378,8 +378,10 @@ static void the_generation_moves_only_with_the_fingerprint(void **state)
 static enum cw_err count_key(void *ctx, const struct store_key *key)
 {
     assert_true(cw_str_is(key->kid, "k1"));
-    assert_true(cw_str_is(key->state, "retired"));
+    assert_true(cw_str_is(key->state, "active"));
     assert_int_equal(key->sealed.n, 3);
+    assert_int_equal(key->active_at, fake_now_ms);
+    assert_int_equal(key->life_ms, 1000);
     ++*(int *)ctx;
     return CW_OK;
 }
@@ -389,13 +391,12 @@ static void keys_are_listed_per_tenant(void **state)
     const struct store_key key = {
         .kid = CW_STR("k1"),
         .algorithm = CW_STR("RS256"),
-        .state = CW_STR("active"),
         .public_jwk = CW_STR("{}"),
         .sealed = CW_STR("\0a\0"),
+        .life_ms = 1000,
     };
-    assert_int_equal(store_key_add(*state, TENANT, &key), CW_OK);
-    assert_int_equal(store_key_add(*state, TENANT, &key), CW_CONFLICT);
-    assert_int_equal(store_key_set_state(*state, TENANT, CW_STR("k1"), "retired"), CW_OK);
+    assert_int_equal(store_key_add_first(*state, TENANT, &key), CW_OK);
+    assert_int_equal(store_key_add_first(*state, TENANT, &key), CW_CONFLICT);
     int n = 0;
     assert_int_equal(store_key_list(*state, TENANT, count_key, &n), CW_OK);
     assert_int_equal(n, 1);
@@ -404,8 +405,7 @@ static void keys_are_listed_per_tenant(void **state)
     int64_t count = 0;
     assert_int_equal(store_key_count(*state, &count), CW_OK);
     assert_int_equal(count, 1);
-    assert_int_equal(store_key_remove(*state, TENANT, CW_STR("k1")), CW_OK);
-    assert_int_equal(store_key_remove(*state, TENANT, CW_STR("k1")), CW_NOT_FOUND);
+    assert_int_equal(store_key_drop_pending(*state, TENANT), CW_NOT_FOUND);
 }
 
 static void a_file_serves_one_process_and_keeps_what_it_was_told(void **state)

@@ -1,0 +1,47 @@
+/* Signing keys: looked at, replaced in time, withdrawn at once. */
+#include "authsvc/admin/admin_impl.h"
+
+enum cw_err admin_key_list(struct admin *admin, const struct admin_caller *caller,
+                           struct cw_str tenant,
+                           enum cw_err (*each)(void *ctx, const struct keyring_entry *entry),
+                           void *ctx)
+{
+    struct admin_act act = admin_act_of(admin, caller, tenant);
+    enum cw_err err = admin_act_open(&act);
+    if (err == CW_OK && act.found->login == TENANT_LOGIN_DATABASE) {
+        err = keyring_list(admin->deps.keys, act.found->name, each, ctx);
+    }
+    admin_act_done(&act);
+    return err;
+}
+
+static enum cw_err rotate(struct admin_act *act, bool emergency, int64_t *ret_withdrawn,
+                          struct cw_buf *detail)
+{
+    struct admin *admin = act->admin;
+    TRY(admin_act_operator(act));
+    TRY(admin_act_database(act));
+    const struct keyring_want want = book_keys_wanted(act->found);
+    struct cw_str tenant = act->found->name;
+    TRY(emergency ? keyring_withdraw(admin->deps.keys, tenant, &want, ret_withdrawn, detail)
+                  : keyring_rotate(admin->deps.keys, tenant, &want, detail));
+    /* It is done, whoever of the sidecars has it by now. */
+    enum cw_err err = book_spread(admin->deps.book, BOOK_SPREAD_MS);
+    if (err != CW_OK) {
+        cw_buf_addf(detail, "the sidecars could not be told yet (%s)", cw_err_code(err));
+    }
+    return CW_OK;
+}
+
+enum cw_err admin_key_rotate(struct admin *admin, const struct admin_caller *caller,
+                             struct cw_str tenant, bool emergency, int64_t *ret_withdrawn,
+                             struct cw_buf *detail)
+{
+    struct admin_act act = admin_act_of(admin, caller, tenant);
+    *ret_withdrawn = 0;
+    enum cw_err err = rotate(&act, emergency, ret_withdrawn, detail);
+    err = admin_act_tell(&act, emergency ? "signing-keys-withdrawn" : "signing-key-rotated",
+                         CW_STR(""), detail, err);
+    admin_act_done(&act);
+    return err;
+}
