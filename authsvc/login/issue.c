@@ -114,7 +114,7 @@ static enum cw_err issue(struct login *login, const struct login_scene *scene,
         .email_verified = user->email_verified,
         .amr = session->amr,
         .auth_time = session->started_at / 1000,
-        .now = cw_clock_wall_s(login->deps.clock),
+        .now = session->used_at / 1000,
         .access_life = tenant->access_life_s,
         .id_life = tenant->id_life_s,
     };

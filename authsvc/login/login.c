@@ -92,6 +92,7 @@ void login_session_new(struct login *login, const struct login_scene *scene, str
         .device = cut(start->device, DEVICE_MAX),
         .address = start->address,
         .started_at = now,
+        .used_at = now,
         .expires_at = now + tenant->refresh_absolute_ms,
         .amr = start->amr,
     };

@@ -48,7 +48,9 @@ CW_MUST_USE enum cw_err login_scene_open(struct login *login, struct cw_str doma
                                          struct login_scene *ret_scene);
 void login_scene_done(struct login_scene *scene);
 
-/* Access and ID token, times and scope of the answer; the refresh token is the caller's. */
+/* Access and ID token, times and scope of the answer; the refresh token is the caller's. Issued as
+ * of session->used_at, which was read before the transaction that lets the session go on: so what
+ * is revoked up to a moment after it includes them. */
 CW_MUST_USE enum cw_err login_issue(struct login *login, const struct login_scene *scene,
                                     const struct store_user *user,
                                     const struct store_session *session,

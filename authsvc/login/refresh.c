@@ -19,6 +19,7 @@ struct trade {
     struct refresh_token token;
     struct refresh_token next;
     struct store_rotated rotated;
+    int64_t asked_at; /* Unix milliseconds */
     struct login_event event;
 };
 
@@ -63,7 +64,8 @@ enum cw_err login_refresh_stale(struct login *login, const struct login_scene *s
 
 static enum cw_err answer_with(struct trade *t, struct login_answer *answer)
 {
-    const struct store_rotated *r = &t->rotated;
+    struct store_rotated *r = &t->rotated;
+    r->session.used_at = t->asked_at;
     TRY(login_issue(t->login, &t->scene, &r->user, &r->session, answer));
     refresh_token_encode(&t->next, answer->refresh_token);
     int64_t left = r->idle_expires_at - cw_clock_wall_ms(t->login->deps.clock);
@@ -81,6 +83,7 @@ static enum cw_err run(struct trade *t, struct login_answer *answer)
     if (t->scene.tenant->login == TENANT_LOGIN_IDP) {
         return login_idp_refresh(t->login, &t->scene, r, &t->token, &t->arena, &t->event, answer);
     }
+    t->asked_at = cw_clock_wall_ms(t->login->deps.clock);
     TRY(redeem(t));
     t->event.subject = t->rotated.session.subject;
     t->event.session_id = t->rotated.session.id;

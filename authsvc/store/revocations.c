@@ -49,17 +49,23 @@ enum cw_err store_revoke_token(struct db_tx *tx, struct cw_str tenant, struct cw
 }
 
 static enum cw_err revoke(struct db_tx *tx, struct cw_str tenant, enum store_revocation_kind kind,
-                          struct cw_str value, int64_t now, int64_t keep_ms, int64_t *ret_ended)
+                          struct cw_str value, const struct cw_clock *clock, int64_t keep_ms,
+                          int64_t *ret_ended)
 {
+    int64_t now = cw_clock_wall_ms(clock);
     const struct db_value subject[] = {db_text(tenant), db_text(value), db_int(now),
                                        db_text(CW_STR("revoked"))};
     const struct db_value all[] = {db_text(tenant), db_int(now), db_text(CW_STR("revoked"))};
     *ret_ended = 0;
     if (kind == STORE_REVOKED_SUBJECT) {
+        TRY(db_run(tx, DB_USER_HOLD, subject, 2, NULL, NULL, NULL));
         TRY(db_run(tx, DB_SESSION_END_OF_SUBJECT, subject, 4, NULL, NULL, ret_ended));
     } else if (kind == STORE_REVOKED_TENANT) {
+        TRY(db_run(tx, DB_USERS_HOLD, all, 1, NULL, NULL, NULL));
         TRY(db_run(tx, DB_SESSION_END_OF_TENANT, all, 3, NULL, NULL, ret_ended));
     }
+    /* Read after the locks: what those who had them before have issued is meant, too. */
+    now = cw_clock_wall_ms(clock);
     /* The token itself is meant whenever it was issued. */
     int64_t until = kind == STORE_REVOKED_TOKEN ? 0 : now / 1000;
     return add(tx, tenant, kind, kind == STORE_REVOKED_TENANT ? CW_STR("") : value, until,
@@ -69,9 +75,9 @@ static enum cw_err revoke(struct db_tx *tx, struct cw_str tenant, enum store_rev
 enum cw_err store_revoke(struct store *store, struct cw_str tenant, enum store_revocation_kind kind,
                          struct cw_str value, int64_t keep_ms, int64_t *ret_sessions_ended)
 {
-    int64_t now = cw_clock_wall_ms(store->clock);
-    return STORE_TRANSACTION(store->db, DB_DURABLE, tx,
-                             revoke(tx, tenant, kind, value, now, keep_ms, ret_sessions_ended));
+    return STORE_TRANSACTION(
+        store->db, DB_DURABLE, tx,
+        revoke(tx, tenant, kind, value, store->clock, keep_ms, ret_sessions_ended));
 }
 
 static enum cw_err collect_id(void *ctx, const struct db_value *columns, size_t n)

@@ -199,7 +199,8 @@ static enum cw_err read_user(struct db_tx *tx, struct cw_str tenant, struct cw_a
                NULL));
     if (!read.found || rotated->user.disabled) {
         rotated->outcome = STORE_ROTATION_ENDED;
-        return end_in(tx, tenant, rotated->session.id, now, "user_disabled");
+        enum cw_err err = end_in(tx, tenant, rotated->session.id, now, "user_disabled");
+        return err == CW_NOT_FOUND ? CW_OK : err; /* whoever disabled the user has ended it */
     }
     const struct db_value touch[] = {db_text(tenant), db_text(rotated->session.id), db_int(now)};
     int64_t alive = 0;

@@ -292,6 +292,149 @@ static void of_many_starts_around_a_change_none_is_left(void **state)
     }
 }
 
+/* --- what is revoked or disabled beside a login or a refresh -------------------------------- */
+
+struct act {
+    struct store *store;
+    enum cw_err (*run)(struct act *act);
+    enum cw_err err;
+    int64_t ended;
+    enum store_rotation outcome;
+};
+
+static void *run_act(void *arg)
+{
+    struct act *act = arg;
+    act->err = act->run(act);
+    return NULL;
+}
+
+/* Runs `act` while SQL beside it is not committed yet and holds it up. */
+static void beside_of(struct act *act, const char *const *sql, const char *last)
+{
+    pthread_t thread;
+    bool began = databases_psql("BEGIN");
+    for (size_t i = 0; sql[i] != NULL; i++) {
+        began = began && databases_psql(sql[i]);
+    }
+    assert_int_equal(pthread_create(&thread, NULL, run_act, act), 0);
+    bool waited = somebody_waits();
+    bool ended = databases_psql(last) && databases_psql("COMMIT");
+    pthread_join(thread, NULL);
+    assert_true(began && waited && ended);
+    assert_int_equal(act->err, CW_OK);
+}
+
+/* As SESSION_ADD does. */
+static const char *const starting[] = {
+    "SELECT 1 FROM app_user FOR NO KEY UPDATE",
+    "INSERT INTO session (tenant, id, subject, client_id, scope, device, address, started_at, "
+    "used_at, expires_at, amr) SELECT tenant, 'beside', subject, 'portal', '', '', '', 1, 1, "
+    "9000000000000, '[]' FROM app_user",
+    NULL,
+};
+
+static enum cw_err revoke_subject(struct act *act)
+{
+    return store_revoke(act->store, TENANT, STORE_REVOKED_SUBJECT, SUBJECT, 60000, &act->ended);
+}
+
+static enum cw_err revoke_tenant(struct act *act)
+{
+    return store_revoke(act->store, TENANT, STORE_REVOKED_TENANT, CW_STR(""), 60000, &act->ended);
+}
+
+static void a_session_that_was_starting_when_it_was_revoked_is_over(void **state)
+{
+    enum cw_err (*const revoke[])(struct act * act) = {revoke_subject, revoke_tenant};
+    for (size_t i = 0; databases_is_postgresql() && i < CW_ARRAY_SIZE(revoke); i++) {
+        teardown(state);
+        setup(state);
+        struct act act = {.store = *state, .run = revoke[i]};
+        beside_of(&act, starting, "SELECT 1");
+        assert_int_equal(act.ended, 1);
+        assert_int_equal(sessions(*state), 0);
+    }
+}
+
+static enum cw_err read_until(void *ctx, const struct store_revocation *revocation)
+{
+    *(int64_t *)ctx = revocation->issued_until;
+    return CW_OK;
+}
+
+static void what_was_issued_while_a_revocation_waited_is_meant_too(void **state)
+{
+    if (!databases_is_postgresql()) {
+        return;
+    }
+    struct act act = {.store = *state, .run = revoke_subject};
+    pthread_t thread;
+    int64_t until = 0;
+    bool began = databases_psql("BEGIN") && databases_psql(starting[0]);
+    assert_int_equal(pthread_create(&thread, NULL, run_act, &act), 0);
+    bool waited = somebody_waits();
+    fake_now_ms += 5000; /* nobody reads it now: they wait */
+    bool ended = databases_psql("COMMIT");
+    pthread_join(thread, NULL);
+    assert_true(began && waited && ended);
+    assert_int_equal(store_revocation_list(*state, 0, read_until, &until), CW_OK);
+    assert_int_equal(until, fake_now_ms / 1000);
+}
+
+static enum cw_err refresh(struct act *act)
+{
+    static const uint8_t hash[STORE_HASH_SIZE];
+    static const uint8_t next[STORE_HASH_SIZE] = {1};
+    static const uint8_t family[STORE_FAMILY_SIZE];
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(16 * 1024);
+    struct store_rotated rotated = {0};
+    const struct store_rotate rotate = {
+        .family = family,
+        .hash = hash,
+        .next_hash = next,
+        .client_id = CW_STR("portal"),
+        .idle_ms = 1000,
+        .grace_ms = 1000,
+    };
+    enum cw_err err = store_refresh_rotate(act->store, TENANT, &rotate, &arena, &rotated);
+    act->outcome = rotated.outcome;
+    return err;
+}
+
+/* The chain of a session that was started just now, by its well-known name. */
+static void start_chain(struct store *store)
+{
+    const struct store_session session = {
+        .id = CW_STR("sid"),
+        .subject = SUBJECT,
+        .client_id = CW_STR("portal"),
+        .started_at = fake_now_ms,
+        .expires_at = fake_now_ms + 1000000,
+        .amr = CW_STR("[]"),
+        .password_changed_at = STORE_NO_PASSWORD,
+    };
+    const struct store_family family = {.idle_expires_at = fake_now_ms + 100000};
+    assert_int_equal(store_session_start(store, TENANT, &session, &family, 100), CW_OK);
+}
+
+static void a_refresh_beside_the_end_of_its_session_is_refused_as_such(void **state)
+{
+    static const char *const held[] = {"SELECT 1 FROM refresh_family FOR UPDATE", NULL};
+    static const char *const ends[] = {
+        "UPDATE app_user SET disabled_at = 1; UPDATE session SET ended_at = 1",
+        "UPDATE session SET ended_at = 1",
+    };
+    for (size_t i = 0; databases_is_postgresql() && i < CW_ARRAY_SIZE(ends); i++) {
+        teardown(state);
+        setup(state);
+        start_chain(*state);
+        struct act act = {.store = *state, .run = refresh};
+        beside_of(&act, held, ends[i]);
+        assert_int_equal(act.outcome, STORE_ROTATION_ENDED);
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -302,6 +445,9 @@ int main(void)
         CASE(who_was_let_in_by_a_provider_has_no_password_to_change),
         CASE(a_start_beside_a_change_waits_for_its_end),
         CASE(of_many_starts_around_a_change_none_is_left),
+        CASE(a_session_that_was_starting_when_it_was_revoked_is_over),
+        CASE(what_was_issued_while_a_revocation_waited_is_meant_too),
+        CASE(a_refresh_beside_the_end_of_its_session_is_refused_as_such),
     };
 #undef CASE
     return DATABASES_RUN(tests);
