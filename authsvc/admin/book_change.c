@@ -83,8 +83,10 @@ static enum cw_err write(struct change *c)
     TRY(document_write(c->document, &json));
     TRY(book_seal_secrets(book, c->wanted->name, c->secrets, &sealed));
     TRY(store_tenant_add(book->deps.store, c->wanted->name));
-    /* The key first: a tenant that is there can sign. */
-    TRY(book_load_keys(book, c->tenant, c->detail));
+    if (c->before.version == 0) {
+        /* The key first: a tenant that is there can sign. A later one follows the change. */
+        TRY(book_load_keys(book, c->tenant, c->detail));
+    }
     const struct store_tenant row = {
         .name = c->wanted->name,
         .issuer = c->tenant->issuer,
