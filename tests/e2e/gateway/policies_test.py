@@ -135,7 +135,7 @@ def test_a_key_may_be_a_cookie_or_a_header(start, registry, ending, key, header)
 
 
 def test_keys_of_a_dead_instance_go_to_all_others_and_come_back(start, registry, ending):
-    gateway = start("cw_balance hash $arg_key;", parameters="fail_timeout=1s")
+    gateway = start("cw_balance hash $arg_key;", parameters="fail_timeout=1s max_fail_timeout=1s")
     services = {name: named(name, ending) for name in ("a", "b", "c")}
     dead = ending(Asleep())
     registry.add("dead", dead.port)
