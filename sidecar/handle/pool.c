@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 struct lane {
     struct pool_item *head;
@@ -66,10 +67,20 @@ static void run_all(struct pool *pool)
     }
 }
 
+/* Where there are fewer cores than threads with work, who asks about known tokens goes first: the
+ * poller is kept from no core by somebody's flood. On Linux each thread has a nice value of its own
+ * (sched(7)); where it cannot be changed nothing is lost but that. */
+static void be_nice(void)
+{
+    (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + POOL_NICE);
+}
+
 static void *work(void *arg)
 {
     struct pool *pool = arg;
 
+    be_nice();
+    pthread_setname_np(pthread_self(), "cw-verify");
     pthread_mutex_lock(&pool->lock);
     while (pool->ring || !pool->stopping) {
         run_all(pool);

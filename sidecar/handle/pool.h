@@ -8,6 +8,7 @@
 enum {
     POOL_LANES = 64,     /* sources are hashed onto these */
     POOL_LANE_SHARE = 4, /* one lane holds at most 1/4 of the queue */
+    POOL_NICE = 5,       /* its threads are so much nicer than the process */
 };
 
 struct pool;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -23,6 +24,7 @@ static bool held; /* the threads stand still */
 static int order[ITEMS];
 static int n_order;
 static int running;
+static int nice_of_verifier;
 
 static void run(struct pool_item *item)
 {
@@ -30,6 +32,7 @@ static void run(struct pool_item *item)
 
     pthread_mutex_lock(&lock);
     running++;
+    nice_of_verifier = getpriority(PRIO_PROCESS, 0);
     pthread_cond_broadcast(&changed);
     while (held) {
         pthread_cond_wait(&changed, &lock);
@@ -162,6 +165,18 @@ static void stopping_runs_what_waits_and_takes_nothing_new(void **state)
     pool_free(pool);
 }
 
+/* The threads that answer known tokens go first on a full machine. */
+static void verifiers_are_nicer_than_the_others(void **state)
+{
+    int mine = getpriority(PRIO_PROCESS, 0);
+    struct pool *pool = busy_pool(4);
+
+    (void)state;
+    assert_int_equal(nice_of_verifier, CW_MIN(mine + POOL_NICE, 19));
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), mine);
+    let_go(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +184,7 @@ int main(void)
         cmocka_unit_test(everybody_comes_round_in_turn),
         cmocka_unit_test(a_full_part_sheds_its_source_and_nobody_else),
         cmocka_unit_test(a_full_queue_sheds_everybody),
+        cmocka_unit_test(verifiers_are_nicer_than_the_others),
         cmocka_unit_test(stopping_runs_what_waits_and_takes_nothing_new),
     };
 
