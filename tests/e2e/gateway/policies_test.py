@@ -230,7 +230,7 @@ def test_killed_workers_leave_no_counts(start, registry, busy):
     until("another came", lambda: len(gateway.workers()) == 2 and first not in gateway.workers())
     time.sleep(1)  # until those of the killed one have noticed
     after = shares(gateway, 20)
-    if any(not answer.done() for answer in held):  # on the worker that lives
+    if sum(not answer.done() for answer in held) > 2:  # on the worker that lives
         assert after == {"b": 20}
     os.kill(second, signal.SIGKILL)
     until("another came", lambda: len(gateway.workers()) == 2 and second not in gateway.workers())

@@ -84,7 +84,7 @@ def test_three_cables_are_pulled_and_put_back(hosts, registry, directory, ending
     watch, seen_there = Watch(here, "GREETER"), Watch(there, "GREETER")
     for w in (watch, seen_there):
         w.until({"GREETER": {"one": UP, "two": UP}}, 30)
-    gateway = ending(Gateway(directory, GREETER, "upstream g { cw_application GREETER max_fails=1 fail_timeout=1s; }", sidecar=here.gateway_socket).start())
+    gateway = ending(Gateway(directory, GREETER, "upstream g { cw_application GREETER max_fails=1 fail_timeout=1s max_fail_timeout=2s; }", sidecar=here.gateway_socket).start())
     until("it is reached", lambda: gateway.get("/g/hello").status == 200)
     load = ending(Load(gateway, "/g/hello"))
     load.until_served_by("one", "two")
