@@ -5,6 +5,10 @@
 
 #include <stdbool.h>
 
+/* Milliseconds for connecting and for statements, where giving up is not the point: a server on a
+ * busy machine was seen to take seconds for a connection. */
+enum { DATABASES_PATIENCE_MS = 60 * 1000 };
+
 /* Group setup and teardown of cmocka. */
 int databases_use_sqlite(void **state);
 int databases_use_postgresql(void **state);

@@ -37,7 +37,10 @@ struct world {
 
 static void open_store(struct world *w)
 {
-    const struct store_options options = {.url = cw_str(w->url), .clock = &fake_clock};
+    const struct store_options options = {.url = cw_str(w->url),
+                                          .connect_timeout_ms = DATABASES_PATIENCE_MS,
+                                          .statement_timeout_ms = DATABASES_PATIENCE_MS,
+                                          .clock = &fake_clock};
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
     assert_int_equal(store_open(&options, &message, &w->store), CW_OK);
     assert_int_equal(store_tenant_add(w->store, TENANT), CW_OK);

@@ -124,6 +124,8 @@ static int setup(void **state)
     snprintf(w->kek, sizeof(w->kek), "%s/kek", w->dir);
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
     const struct store_options options = {.url = cw_str(databases_fresh_url()),
+                                          .connect_timeout_ms = DATABASES_PATIENCE_MS,
+                                          .statement_timeout_ms = DATABASES_PATIENCE_MS,
                                           .clock = &fake_clock};
     assert_int_equal(store_open(&options, &message, &w->store), CW_OK);
     assert_int_equal(store_tenant_add(w->store, TENANT), CW_OK);

@@ -46,7 +46,10 @@ static void open_process(struct world *w, size_t i, const char *url)
     };
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
     if (i == 0 || databases_is_postgresql()) {
-        const struct store_options store = {.url = cw_str(url), .clock = &fake_clock};
+        const struct store_options store = {.url = cw_str(url),
+                                            .connect_timeout_ms = DATABASES_PATIENCE_MS,
+                                            .statement_timeout_ms = DATABASES_PATIENCE_MS,
+                                            .clock = &fake_clock};
         assert_int_equal(store_open(&store, &message, &w->stores[i]), CW_OK);
     } else {
         w->stores[i] = w->stores[0];

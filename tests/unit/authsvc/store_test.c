@@ -21,7 +21,10 @@
 
 static struct store *open_at(const char *url, enum cw_err want)
 {
-    const struct store_options options = {.url = cw_str(url), .clock = &fake_clock};
+    const struct store_options options = {.url = cw_str(url),
+                                          .connect_timeout_ms = DATABASES_PATIENCE_MS,
+                                          .statement_timeout_ms = DATABASES_PATIENCE_MS,
+                                          .clock = &fake_clock};
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
     struct store *store = NULL;
     assert_int_equal(store_open(&options, &message, &store), want);
