@@ -3,17 +3,20 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum {
     JUMP_MS = 2000, /* by which the two clocks may part between looks: a stalled process is none */
     NAME_MAX_BYTES = 4096,
     MESSAGE_MAX = 4096,
+    ROUND_MAX = 8, /* tenants of a look: then the sidecars are told, though others are due, too */
 };
 
 struct keeper {
     struct keeper_deps deps;
-    struct keeper_calm calm; /* the thread's */
+    struct keeper_calm calm;    /* the thread's, as the next */
+    char after[NAME_MAX_BYTES]; /* the tenant that a full round ended with; empty: none */
     pthread_t thread;
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t wake;
@@ -58,6 +61,20 @@ static void advance(struct keeper *keeper, const struct tenant_set *set, struct 
     tell(keeper, name, &message, err);
 }
 
+/* Moves on to the next tenant with whose keys something is to be done. */
+static bool next_due(struct keeper *keeper, bool remove)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf name = CW_BUF_INIT(NAME_MAX_BYTES);
+    bool due = keyring_due(keeper->deps.keys, cw_str(keeper->after), remove, &name) &&
+               cw_buf_check(&name) == CW_OK && name.n < NAME_MAX_BYTES;
+    keeper->after[0] = '\0';
+    if (due) {
+        memcpy(keeper->after, name.p, name.n);
+        keeper->after[name.n] = '\0';
+    }
+    return due;
+}
+
 static void look(struct keeper *keeper)
 {
     const struct cw_clock *clock = store_clock(keeper->deps.store);
@@ -67,13 +84,11 @@ static void look(struct keeper *keeper)
     bool changed = false;
     tell(keeper, CW_STR(""), &message, keyring_follow(keeper->deps.keys, &changed, &message));
     struct tenant_set *set = tenant_current_get(book_current(keeper->deps.book));
-    CW_CLEANUP(cw_buf_done) struct cw_buf name = CW_BUF_INIT(NAME_MAX_BYTES);
-    CW_CLEANUP(cw_buf_done) struct cw_buf next = CW_BUF_INIT(NAME_MAX_BYTES);
-    while (keyring_due(keeper->deps.keys, cw_buf_str(&name), remove, &next)) {
-        name.n = 0;
-        cw_buf_add_str(&name, cw_buf_str(&next));
-        next.n = 0;
-        advance(keeper, set, cw_buf_str(&name), remove, &changed);
+    for (int i = 0; next_due(keeper, remove); i++) {
+        advance(keeper, set, cw_str(keeper->after), remove, &changed);
+        if (i + 1 == ROUND_MAX) {
+            break; /* the next look goes on behind it */
+        }
     }
     tenant_set_unref(set);
     if (changed) {

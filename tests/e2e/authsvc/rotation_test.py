@@ -1,6 +1,7 @@
 """Signing keys are replaced: published before they sign and after, by command, by age, in an emergency, and under load."""
 import base64
 import json
+import sqlite3
 import subprocess
 import threading
 import time
@@ -153,6 +154,20 @@ def test_a_key_that_has_served_its_time_is_replaced_by_itself(acme):
         return len(seen) >= 3
     until("three keys have signed", signed, 120)
     until("the first one is gone", lambda: first not in published(authsvc), 120)
+
+
+def test_keys_of_many_tenants_that_are_old_at_once_are_replaced_one_after_the_other(acme):
+    authsvc = acme({"keys": {"publish-ahead": "1h", "rotate-after": "3h"}})
+    admin, names = Admin(authsvc), [f"t{i:02}" for i in range(20)]  # more than one round of the keeper's
+    for name in names:
+        admin.create(name, domains=f"{name}.localhost", issuer=f"https://{name}.localhost:8443")
+    assert authsvc.stop() == 0
+    with sqlite3.connect(authsvc.directory / "state/authsvc.db") as db:
+        db.execute("UPDATE signing_key SET active_at = active_at - 10800000")
+    db.close()
+    authsvc.start()
+    until("all have a key that waits", lambda: all(len(published(authsvc, f"{n}.localhost")) == 2 for n in names), 120)
+    assert states(authsvc, "t19") == ["active", "pending"]
 
 
 # --- in an emergency ---
