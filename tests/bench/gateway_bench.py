@@ -9,6 +9,9 @@ place, and what others offer for it. One worker or thread each, everything on th
   spring-cloud-gateway  a resource server on WebFlux, with as many threads as it likes; issuer, audience, expiry, type
 
 A line of wrk carries only requests that were answered 200.
+
+Requests/s need a machine that does nothing else. The lines cpu-N do not: they are the CPU time of all processes between client and
+service, the service included, for each request (of our sidecar at one connection what its poller spends waiting, docs/decisions/0010).
 """
 # packages: bench eureka interop
 # deps: peers
@@ -19,6 +22,7 @@ import os
 import pathlib
 import re
 import socket
+import statistics
 import subprocess
 import urllib.error
 import urllib.request
@@ -128,6 +132,14 @@ def free_port():
         return s.getsockname()[1]
 
 
+def cpu_ns(processes):
+    """CPU time that the programs and their workers have used until now; doors that nobody asks use next to none."""
+    pids = [p.pid for p in processes]
+    for pid in list(pids):
+        pids += [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return sum(int(task.read_text().split()[0]) for pid in pids for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
 def public_pem(jwks, home):
     """The set's RSA key as HAProxy takes it: openssl makes the PEM from the two numbers."""
     key = json.loads(jwks.read_text())["keys"][0]
@@ -145,6 +157,7 @@ class Bench:
         self.service = self.nginx("service", location='default_type text/plain; return 200 "stored\\n";')
         self.jwks, tokens = directory.tokens("RS256", 1)
         self.token = tokens.read_text().strip()
+        self.cpu_us = {}  # by port: CPU time for each request of each run
 
     def nginx(self, name, listen=None, **parts):
         """An nginx of its own; the port it listens on."""
@@ -230,11 +243,13 @@ class Bench:
             raise SystemExit(f"bench: port {port} answers {status} to a bad signature")
 
     def wrk(self, port, connections, seconds=None):
+        before = cpu_ns(self.directory.processes)
         out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds or max(1, duration(3000) // 1000)}s", "-H", f"Host: {DOMAIN}",
                               "-H", f"Authorization: Bearer {self.token}", f"http://127.0.0.1:{port}/files"],
                              check=True, capture_output=True, text=True).stdout
         if "Non-2xx" in out or "Socket errors" in out:
             raise SystemExit(f"bench: not all answers were 200:\n{out}")
+        self.cpu_us.setdefault(port, []).append((cpu_ns(self.directory.processes) - before) / 1e3 / int(re.search(r"(\d+) requests in", out)[1]))
         return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
 
@@ -259,3 +274,6 @@ with Directory() as d:
         ours, *theirs = alternate(n, *[lambda door=door: bench.wrk(door, connections) for door in doors.values()])
         for peer, value in zip(list(doors)[1:], theirs):
             report("gateway", f"warm-{connections}", ours, peer, value, "requests/s", n)
+        cpu = {name: statistics.median(bench.cpu_us[port][-n:]) for name, port in doors.items()}
+        for peer in list(doors)[1:]:
+            report("gateway", f"cpu-{connections}", cpu["ours"], peer, cpu[peer], "CPU us/request", n, ratio=cpu[peer] / cpu["ours"])
