@@ -57,7 +57,7 @@ class Watch:
     def state(self):
         return self.latest and {a.name: {i.instance_id: i.status for i in a.instances} for a in self.latest.applications}
 
-    def until(self, state, seconds=10):
+    def until(self, state, seconds=60):
         try:
             until(f"the watcher sees {state}", lambda: self.state() == state, seconds)
         except AssertionError as e:

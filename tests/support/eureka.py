@@ -136,7 +136,17 @@ class Spring(Registry):
 
     def ready(self):
         self.process.until_ready(lambda: self.call("GET", "apps")[0] == 200, 300)  # a JVM on a busy machine
+        until(f"{self.process.name} is warm", self.warm, 120)
         return self
+
+    def warm(self):
+        """The first request of each kind takes seconds, longer than the timeouts of the tests."""
+        for _ in range(2):
+            self.register("warm", "w")
+            answered = [self.beat("warm", "w"), self.call("GET", "apps/WARM/w")[0], self.call("GET", "apps/delta")[0]]
+            self.override("warm", "w", "OUT_OF_SERVICE")
+            self.cancel("warm", "w")
+        return answered == [200] * 3
 
     def kill(self):
         self.process.kill()
@@ -313,7 +323,7 @@ def server_tls(authority, client_certificates=False):
     return context
 
 
-def settled(agent, application, statuses, seconds=20):
+def settled(agent, application, statuses, seconds=60):
     """Waits until the agent knows the application so."""
     from tests.support.discovery import lookup
     names = {1: "UP", 2: "DOWN", 3: "STARTING", 4: "OUT_OF_SERVICE"}

@@ -38,7 +38,7 @@ def start(directory, ending):
     return begin
 
 
-def at_server(server, app, statuses, seconds=15):
+def at_server(server, app, statuses, seconds=60):
     until(f"the server has {app} as {statuses}", lambda: server.statuses(app) == statuses, seconds)
 
 
@@ -263,8 +263,8 @@ def test_whatever_a_server_does_what_is_known_stays(server, start, proxy, fault,
     until("the start is over", lambda: not watch.latest.provisional)
     told = len(watch.snapshots)
     proxy.fault = fault
-    until("health says why", lambda: words in agent.eureka["error"], 20)
-    until("health says it is late", lambda: agent.eureka["late"], 20)
+    until("health says why", lambda: words in agent.eureka["error"], 60)
+    until("health says it is late", lambda: agent.eureka["late"], 60)
     assert agent.metric("age_seconds") >= 1
     assert watch.state() == {"GREETER": {"a": UP}} and len(watch.snapshots) == told
     unread = agent.events("eureka-unread")
@@ -314,7 +314,7 @@ def test_a_registry_that_forgot_everything_takes_nothing_away(server, start):
     watch.until({"GREETER": {"a": UP, "b": UP}})
     server.kill()
     server.start()
-    until("both are held", lambda: agent.eureka["held"] == 2, 20)
+    until("both are held", lambda: agent.eureka["held"] == 2, 60)
     assert watch.state() == {"GREETER": {"a": UP, "b": UP}} and agent.events("eureka-holding")
     server.register("greeter", "a")
     watch.until({"GREETER": {"a": UP}})  # b never came back
@@ -334,7 +334,7 @@ def test_a_start_without_any_server_begins_with_what_was_known(server, start, di
     time.sleep(1.5)  # longer than registry.provisional
     assert watch.latest.provisional and watch.state() == {"GREETER": {"a": UP}} and agent.eureka["ageSeconds"] == -1
     server.start()  # it comes back, empty
-    until("it is read", lambda: agent.eureka["ageSeconds"] >= 0, 20)
+    until("it is read", lambda: agent.eureka["ageSeconds"] >= 0, 60)
     assert watch.state() == {"GREETER": {"a": UP}}
     watch.until({"GREETER": {}})
 
@@ -393,7 +393,7 @@ def test_heartbeats_keep_it_and_a_server_that_forgot_is_told_again(server, start
     before = int(server.instances("x")["a"]["lastDirtyTimestamp"])
     server.kill()
     server.start()
-    at_server(server, "x", {"a": "UP"}, 20)
+    at_server(server, "x", {"a": "UP"}, 60)
     assert int(server.instances("x")["a"]["lastDirtyTimestamp"]) > before
     assert agent.events("eureka-forgotten") and agent.metric("heartbeats_total", outcome="good") > 3
 
@@ -500,10 +500,10 @@ def test_registering_goes_to_the_next_server_too(server, start, ending):
     service = Registration(agent, instance_id="a")
     at_server(server, "x", {"a": "UP"})
     second.fault = 503
-    until("nobody takes heartbeats", lambda: agent.events("eureka-unrenewed"), 20)
-    until("it has left there", lambda: server.statuses("x") == {}, 20)
+    until("nobody takes heartbeats", lambda: agent.events("eureka-unrenewed"), 60)
+    until("it has left there", lambda: server.statuses("x") == {}, 60)
     first.fault = None
-    at_server(server, "x", {"a": "UP"}, 20)
+    at_server(server, "x", {"a": "UP"}, 60)
     first.fault = 503
     service.close()
     time.sleep(0.5)

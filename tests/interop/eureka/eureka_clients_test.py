@@ -105,26 +105,26 @@ def test_a_stock_service_and_our_gateway_find_each_other(hosts, directory, endin
     until(f"{application} is reached", reached, 120)
     assert host.statuses(application) == ["UP"]
     # its heartbeats are believed: it outlives its lease of a few seconds, and it reads the registry itself
-    until("it has found ours", lambda: "localhost:7777" in gateway.get(f"/g{seen}OURS").body.decode(), 30)
+    until("it has found ours", lambda: "localhost:7777" in gateway.get(f"/g{seen}OURS").body.decode(), 60)
 
     if not host.real:  # the registry is restarted and has forgotten it: it registers again
         host.server.kill()
         host.server.start()
         until("it is back", lambda: host.statuses(application) == ["UP"], 60)
-        until("and reached", reached, 30)
+        until("and reached", reached, 60)
 
     assert service.stop(30) in (0, 143)  # a JVM that SIGTERM ends says 143
     assert host.statuses(application) == []
-    until("it has left", lambda: gateway.get("/g/hello").reason == "no_instance", 15)
+    until("it has left", lambda: gateway.get("/g/hello").reason == "no_instance", 60)
 
 
 @pytest.mark.parametrize("registry", ["embedded", "real"])
 def test_a_service_that_dies_leaves_with_its_lease(hosts, directory, ending, registry):
     host = hosts(registry)
     service = ending(Program("greeter-py", python(free_port(), host.server.port), directory).start())
-    until("it is registered", lambda: host.statuses("GREETER-PY") == ["UP"], 30)
+    until("it is registered", lambda: host.statuses("GREETER-PY") == ["UP"], 60)
     service.kill()
-    until("its lease is over", lambda: host.statuses("GREETER-PY") == [], 30)
+    until("its lease is over", lambda: host.statuses("GREETER-PY") == [], 60)
 
 
 def test_our_service_behind_a_spring_cloud_gateway(real, directory, ending):
@@ -145,11 +145,11 @@ def test_our_service_behind_a_spring_cloud_gateway(real, directory, ending):
             return e.code
     until("it answers for us", lambda: answer() == "hello from us", 90)
     ours.say(status=4)  # out of service: no new requests
-    until("it is drained", lambda: answer() == 503, 30)
+    until("it is drained", lambda: answer() == 503, 60)
     ours.say(status=UP)
-    until("it is back", lambda: answer() == "hello from us", 30)
+    until("it is back", lambda: answer() == "hello from us", 60)
     ours.close()
-    until("it has left", lambda: answer() == 503, 30)
+    until("it has left", lambda: answer() == 503, 60)
 
 
 @pytest.mark.parametrize("registry", ["embedded", "real"])

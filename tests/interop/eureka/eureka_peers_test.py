@@ -45,21 +45,21 @@ def test_bad_days_of_two_peers(peers, directory, ending, nobody_is_kept):
     watch.until({"GREETER": {"one": UP, "two": UP}})
     gateway = ending(Gateway(directory, "location /g/ { cw_auth off; cw_strip_prefix /g; proxy_pass http://g; proxy_next_upstream error timeout; }",
                              "upstream g { cw_application GREETER; keepalive 4; }", sidecar=agent.gateway_socket).start())
-    until("it is reached", lambda: gateway.get("/g/").status == 200, 20)
+    until("it is reached", lambda: gateway.get("/g/").status == 200, 60)
     load = ending(Load(gateway))
-    until("both serve", lambda: load.names == {"one", "two"}, 20)
+    until("both serve", lambda: load.names == {"one", "two"}, 60)
 
     # A is frozen: B is asked, by reader and heartbeats
     a.process.pause()
-    until("B is asked", lambda: agent.eureka["server"] == f"http://127.0.0.1:{slow.port}" and agent.eureka["error"] == "", 30)
+    until("B is asked", lambda: agent.eureka["server"] == f"http://127.0.0.1:{slow.port}" and agent.eureka["error"] == "", 60)
     assert agent.events("eureka-failover")
     b.register("greeter", "three", two.server_port)
-    watch.until({"GREETER": {"one": UP, "two": UP, "three": UP}}, 30)
+    watch.until({"GREETER": {"one": UP, "two": UP, "three": UP}}, 60)
     beats = agent.metric("heartbeats_total", outcome="good")
-    until("heartbeats go on", lambda: agent.metric("heartbeats_total", outcome="good") > beats + 2, 30)
+    until("heartbeats go on", lambda: agent.metric("heartbeats_total", outcome="good") > beats + 2, 60)
     # and B lies behind a slow line
     slow.fault = "slow"
-    until("it is read all the same", lambda: agent.metric("age_seconds") <= 1, 20)
+    until("it is read all the same", lambda: agent.metric("age_seconds") <= 1, 60)
     slow.fault = None
     a.process.go_on()
 
@@ -69,7 +69,7 @@ def test_bad_days_of_two_peers(peers, directory, ending, nobody_is_kept):
 
     # both are gone, and one comes back empty: the instances are held until they register again
     a.process.kill()
-    until("health says so", lambda: agent.eureka["error"] != "" and agent.eureka["late"], 30)
+    until("health says so", lambda: agent.eureka["error"] != "" and agent.eureka["late"], 60)
     b.start()
     until("B is read", lambda: agent.eureka["error"] == "", 60)
     assert {"one", "two"} <= watch.state()["GREETER"].keys()
