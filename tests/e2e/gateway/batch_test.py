@@ -1,9 +1,12 @@
 """How questions travel: what comes while the worker is busy shares a message, and nobody waits for more than a bound."""
 import contextlib
+import fcntl
 import os
 import pathlib
 import signal
 import socket
+import struct
+import termios
 
 import pytest
 
@@ -22,6 +25,10 @@ class Client:
 
     def ask(self, token="good"):
         self.socket.sendall(f"GET /a/x HTTP/1.1\r\nHost: clinicwave.localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+
+    def arrived(self):
+        """Whether all that was sent stands in the other side's socket: acknowledged, so that nothing of it is on its way."""
+        return struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))[0] == 0
 
     def answer(self):
         status = int(self.answers.readline().split()[1])
@@ -71,6 +78,7 @@ def all_at_once(gateway, clients):
     with asleep(worker):
         for c in clients:
             c.ask()
+        until("all questions are there", lambda: all(c.arrived() for c in clients))
     statuses = [c.answer() for c in clients]
     for c in clients:
         c.close()
