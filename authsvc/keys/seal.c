@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { VERSION = 1, NONCE_SIZE = 12, TAG_SIZE = 16, HEAD_SIZE = 1 + KEK_ID_SIZE + NONCE_SIZE };
@@ -37,8 +38,16 @@ static enum cw_err create_file(const char *path, struct cw_buf *ret_message)
     return ok ? CW_OK : CW_IO;
 }
 
-static bool parse(struct cw_str text, uint8_t ret_key[KEK_SIZE])
+/* `size` of the file: what was read has lost a newline at its end, which may be the key's last
+ * byte.
+ */
+static bool parse(struct cw_str text, off_t size, uint8_t ret_key[KEK_SIZE])
 {
+    if (text.n == KEK_SIZE - 1 && size == KEK_SIZE) {
+        memcpy(ret_key, text.p, text.n);
+        ret_key[KEK_SIZE - 1] = '\n';
+        return true;
+    }
     if (text.n == KEK_SIZE) {
         memcpy(ret_key, text.p, KEK_SIZE);
         return true;
@@ -62,14 +71,15 @@ enum cw_err kek_open(const char *path, bool create, struct cw_buf *ret_message,
         }
         TRY(create_file(path, ret_message));
     }
+    struct stat st = {0};
     struct cw_secret text = {0};
-    enum cw_err err = cw_secret_read(&text, path);
+    enum cw_err err = stat(path, &st) == 0 ? cw_secret_read(&text, path) : CW_IO;
     struct kek *kek = err == CW_OK ? sodium_malloc(sizeof(*kek)) : NULL;
     if (err != CW_OK) {
         cw_buf_addf(ret_message, "%s: cannot be read", path);
     } else if (kek == NULL) {
         err = CW_NO_MEMORY;
-    } else if (!parse(cw_secret_str(&text), kek->key)) {
+    } else if (!parse(cw_secret_str(&text), st.st_size, kek->key)) {
         cw_buf_addf(ret_message, "%s: expected 32 bytes or 64 hex digits", path);
         err = CW_CONFIG_INVALID;
     }

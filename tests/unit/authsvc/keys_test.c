@@ -433,6 +433,28 @@ static void the_wrong_or_the_missing_kek_is_told_and_not_replaced(void **state)
     assert_non_null(memmem(message.p, message.n, "another key-encryption key", 26));
 }
 
+static void a_kek_of_bytes_may_end_as_a_line_does(void **state)
+{
+    static const struct {
+        size_t n;
+        enum cw_err want;
+    } rows[] = {{32, CW_OK}, {31, CW_CONFIG_INVALID}, {33, CW_OK}, {34, CW_CONFIG_INVALID}};
+    struct world *w = *state;
+    for (size_t i = 0; i < CW_ARRAY_SIZE(rows); i++) {
+        keyring_free(w->ring);
+        w->ring = NULL;
+        (void)unlink(w->kek);
+        FILE *f = fopen(w->kek, "w");
+        for (size_t k = 1; k < rows[i].n; k++) {
+            fputc(7, f);
+        }
+        fputc('\n', f); /* 32: the key's own; 33: behind it */
+        fclose(f);
+        assert_int_equal(open_ring(w, rows[i].want == CW_OK ? "" : "expected 32 bytes"),
+                         rows[i].want);
+    }
+}
+
 static void a_stored_key_is_genuine_or_refused_before_it_is_opened(void **state)
 {
     struct world *w = *state;
@@ -487,6 +509,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_jwks_holds_public_parts_only, setup, teardown),
         cmocka_unit_test_setup_teardown(tenants_have_keys_of_their_own, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sealed_key_opens_in_its_own_row_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_kek_of_bytes_may_end_as_a_line_does, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stored_key_is_genuine_or_refused_before_it_is_opened,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(the_wrong_or_the_missing_kek_is_told_and_not_replaced,
