@@ -91,6 +91,23 @@ def test_the_database_file_and_the_keys_are_private(authsvc):
         assert secret not in blob
 
 
+def test_a_credential_of_systemd_is_the_kek(authsvc):
+    state, credentials = authsvc.directory / "state", authsvc.directory / "credentials"
+    token = Rest(authsvc).login().tokens["refresh_token"]
+    assert authsvc.stop() == 0
+    credentials.mkdir()
+    (state / "authsvc.kek").rename(credentials / "authsvc.kek")
+    authsvc.process.environment = {**os.environ, "CREDENTIALS_DIRECTORY": str(credentials)}
+    authsvc.start()
+    assert Rest(authsvc).refresh(token).reason is None  # derived from it
+    assert not (state / "authsvc.kek").exists()
+    assert authsvc.stop() == 0
+    (credentials / "authsvc.kek").chmod(0o600)
+    (credentials / "authsvc.kek").write_bytes(bytes(range(32)))
+    r = subprocess.run([program("authsvc/cw-authsvc"), "--config", authsvc.config], env=authsvc.process.environment, capture_output=True, text=True, timeout=60)
+    assert r.returncode == 2 and "another key-encryption key" in r.stderr
+
+
 def test_a_lost_kek_is_not_replaced(authsvc):
     authsvc.stop()
     (authsvc.directory / "state/authsvc.kek").unlink()
