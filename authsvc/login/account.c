@@ -252,7 +252,7 @@ static enum cw_err reset(struct reset *r)
     TRY(login_throttle(r->login, THROTTLE_RESET, tenant->name, CW_STR(""), q->address, &counted,
                        &r->retry_after_ms));
     enum cw_err err = redeem(r);
-    throttle_end(r->login->throttle, &counted, err != CW_RESET_INVALID);
+    throttle_end(r->login->throttle, &counted, throttle_verdict(err, CW_RESET_INVALID));
     TRY(err);
     login_revoked(r->login);
     return CW_OK;

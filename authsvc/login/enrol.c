@@ -134,7 +134,7 @@ static enum cw_err confirm(struct login_owner *o, struct cw_str otp,
     TRY(login_throttle(o->login, THROTTLE_MFA, o->tenant->name, user.username, o->bearer->address,
                        &counted, &ret_codes->retry_after_ms));
     enum cw_err err = factor_confirm(o->login, o->tenant->name, o->subject, otp, ret_codes);
-    throttle_end(o->login->throttle, &counted, err != CW_MFA_INVALID);
+    throttle_end(o->login->throttle, &counted, throttle_verdict(err, CW_MFA_INVALID));
     return err;
 }
 

@@ -67,8 +67,12 @@ static enum cw_err check_otp(struct login *login, struct cw_str tenant, struct c
                              const struct store_totp *totp, struct cw_str otp)
 {
     int64_t step = 0;
+    enum cw_err err =
+        store_totp_attempt(login->deps.store, tenant, subject, login->deps.limits.mfa_failures);
+    ENSURE(err != CW_CONFLICT, CW_MFA_BLOCKED);
+    TRY(err);
     TRY(step_of(login, tenant, subject, totp, otp, &step));
-    enum cw_err err = store_totp_use(login->deps.store, tenant, subject, totp->sealed, step);
+    err = store_totp_use(login->deps.store, tenant, subject, totp->sealed, step);
     return err == CW_CONFLICT ? CW_MFA_INVALID : err; /* another login was faster with it */
 }
 
@@ -156,7 +160,7 @@ enum cw_err factor_check_counted(struct login *login, struct cw_str tenant,
     TRY(login_throttle(login, THROTTLE_MFA, tenant, user->username, address, &counted,
                        ret_retry_after_ms));
     enum cw_err err = factor_check(login, tenant, user->subject, otp, recovery_code);
-    throttle_end(login->throttle, &counted, err != CW_MFA_INVALID);
+    throttle_end(login->throttle, &counted, throttle_verdict(err, CW_MFA_INVALID));
     return err;
 }
 

@@ -14,7 +14,8 @@
 CW_MUST_USE enum cw_err factor_methods(struct login *login, struct cw_str tenant,
                                        struct cw_str subject, struct cw_str *ret_methods);
 /* One of the two, used up. CW_MFA_INVALID; CW_MFA_METHOD_UNSUPPORTED: the user has no second
- * factor. The caller counts failures. */
+ * factor; CW_MFA_BLOCKED: too many one-time codes were wrong in a row (NIST SP 800-63B §5.2.2), and
+ * only a recovery code goes on. The caller counts failures for the throttle. */
 CW_MUST_USE enum cw_err factor_check(struct login *login, struct cw_str tenant,
                                      struct cw_str subject, struct cw_str otp,
                                      struct cw_str recovery_code);

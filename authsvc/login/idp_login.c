@@ -112,7 +112,7 @@ static enum cw_err prove_at_once(struct idp_attempt *a, struct login_answer *ans
     struct idp_refusal refusal = {0};
     enum cw_err err = idp_mfa_verify(a->login->deps.idp, a->scene->tenant,
                                      cw_str(a->refusal.mfa_token), &proof, &a->tokens, &refusal);
-    throttle_end(a->login->throttle, &counted, err != CW_MFA_INVALID);
+    throttle_end(a->login->throttle, &counted, throttle_verdict(err, CW_MFA_INVALID));
     answer->retry_after_ms = refusal.retry_after_ms;
     idp_refusal_done(&refusal);
     return err;
@@ -135,9 +135,18 @@ static enum cw_err second_factor(struct idp_attempt *a, struct login_answer *ans
 }
 
 /* What is the user's own failure; only that is counted. */
-static bool users_fault(enum cw_err err)
+static enum throttle_verdict verdict_of(enum cw_err err)
 {
-    return err == CW_CREDENTIALS_INVALID || err == CW_MFA_INVALID;
+    switch (err) {
+    case CW_OK:
+    case CW_MFA_REQUIRED: /* the password was right */
+        return THROTTLE_RIGHT;
+    case CW_CREDENTIALS_INVALID:
+    case CW_MFA_INVALID:
+        return THROTTLE_WRONG;
+    default:
+        return THROTTLE_UNDECIDED;
+    }
 }
 
 static enum cw_err ask(struct idp_attempt *a, struct login_answer *answer)
@@ -154,7 +163,7 @@ static enum cw_err ask(struct idp_attempt *a, struct login_answer *answer)
     };
     enum cw_err err =
         idp_password(a->login->deps.idp, a->scene->tenant, &request, &a->tokens, &a->refusal);
-    throttle_end(a->login->throttle, &counted, !users_fault(err));
+    throttle_end(a->login->throttle, &counted, verdict_of(err));
     answer->retry_after_ms = a->refusal.retry_after_ms;
     return err == CW_MFA_REQUIRED ? second_factor(a, answer) : err;
 }

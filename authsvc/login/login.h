@@ -26,6 +26,7 @@ struct login_limits {
     struct login_bucket address; /* one address (IPv6: one /64) */
     struct login_bucket tenant;  /* all of a tenant */
     struct login_bucket mfa;     /* second factors of one user name, from anywhere */
+    int64_t mfa_failures;        /* one-time codes wrong in a row; no more are looked at then */
 };
 
 enum login_kind {
@@ -122,9 +123,9 @@ struct login_answer {
 void login_answer_done(struct login_answer *answer);
 
 /* CW_TENANT_UNKNOWN, CW_CLIENT_UNKNOWN, CW_ORIGIN_FORBIDDEN, CW_REQUEST_MALFORMED,
- * CW_CREDENTIALS_INVALID, CW_MFA_REQUIRED, CW_MFA_INVALID (of `otp`), CW_ACCOUNT_BLOCKED,
- * CW_PASSWORD_EXPIRED, CW_THROTTLED, CW_STORE_UNAVAILABLE, CW_KEYS_UNAVAILABLE, CW_NO_MEMORY; with
- * an identity provider also what idp_password says. */
+ * CW_CREDENTIALS_INVALID, CW_MFA_REQUIRED, CW_MFA_INVALID, CW_MFA_BLOCKED (of `otp`),
+ * CW_ACCOUNT_BLOCKED, CW_PASSWORD_EXPIRED, CW_THROTTLED, CW_STORE_UNAVAILABLE, CW_KEYS_UNAVAILABLE,
+ * CW_NO_MEMORY; with an identity provider also what idp_password says. */
 enum cw_err login_run(struct login *login, const struct login_request *request,
                       struct login_answer *ret_answer);
 /* The same, with CW_REFRESH_INVALID. */

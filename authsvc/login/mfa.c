@@ -183,7 +183,7 @@ static enum cw_err verify(struct mfa_turn *turn, struct login_answer *answer)
     TRY(login_throttle(login, THROTTLE_MFA, turn->scene.tenant->name, turn->row.username,
                        r->address, &counted, &turn->retry_after_ms));
     enum cw_err err = turn->kind->check(turn);
-    throttle_end(login->throttle, &counted, err != CW_MFA_INVALID);
+    throttle_end(login->throttle, &counted, throttle_verdict(err, CW_MFA_INVALID));
     TRY(err);
     err = store_challenge_claim(login->deps.store, turn->scene.tenant->name, turn->id);
     ENSURE(err != CW_NOT_FOUND, CW_MFA_TOKEN_INVALID);

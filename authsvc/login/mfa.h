@@ -37,7 +37,7 @@ void login_challenge_done(struct login_challenge *challenge);
 enum cw_err login_mfa_challenge(struct login *login, const struct login_mfa_request *request,
                                 struct login_challenge *ret_challenge);
 /* The answer of a login. CW_MFA_INVALID (the mfa_token can be tried again, so many times),
- * CW_MFA_PENDING, CW_THROTTLED, CW_ACCOUNT_BLOCKED and the above. */
+ * CW_MFA_PENDING, CW_MFA_BLOCKED, CW_THROTTLED, CW_ACCOUNT_BLOCKED and the above. */
 enum cw_err login_mfa_verify(struct login *login, const struct login_mfa_request *request,
                              struct login_answer *ret_answer);
 

@@ -35,10 +35,10 @@ enum cw_err login_try_password(struct login_trial *t)
                        &t->retry_after_ms));
     enum cw_err err = check(t);
     bool right = err == CW_OK && t->outcome != PASSWORD_WRONG;
+    err = err != CW_OK ? err : right ? CW_OK : CW_CREDENTIALS_INVALID;
     /* A failure of ours is not the user's: it is taken out again, too. */
-    throttle_end(t->login->throttle, &counted, right || err != CW_OK);
-    TRY(err);
-    return right ? CW_OK : CW_CREDENTIALS_INVALID;
+    throttle_end(t->login->throttle, &counted, throttle_verdict(err, CW_CREDENTIALS_INVALID));
+    return err;
 }
 
 enum cw_err login_password_again(struct login_owner *o, const struct store_user *user,

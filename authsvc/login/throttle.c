@@ -159,12 +159,13 @@ enum cw_err throttle_begin(struct throttle *throttle, enum throttle_what what, s
     return err;
 }
 
-void throttle_end(struct throttle *throttle, struct throttle_attempt *attempt, bool good)
+void throttle_end(struct throttle *throttle, struct throttle_attempt *attempt,
+                  enum throttle_verdict verdict)
 {
-    if (good) {
+    if (verdict != THROTTLE_WRONG) {
         /* A database that fails here costs the account an attempt, which leaks away. */
         enum cw_err err = store_throttle_give(throttle->store, attempt->tenant, attempt->buckets,
-                                              THROTTLE_BUCKETS);
+                                              THROTTLE_BUCKETS, verdict == THROTTLE_RIGHT);
         (void)err;
     }
     pthread_mutex_lock(&throttle->lock);

@@ -6,7 +6,7 @@
 
 enum { THROTTLE_BUCKETS = 3 };
 
-/* What is counted. Each kind has a first bucket of its own, which a good attempt empties; address
+/* What is counted. Each kind has a first bucket of its own, which a right one empties; address
  * and tenant count all of them together. */
 enum throttle_what {
     THROTTLE_LOGIN = 0, /* passwords of a user name from an address */
@@ -35,7 +35,21 @@ CW_MUST_USE enum cw_err throttle_begin(struct throttle *throttle, enum throttle_
                                        struct cw_str tenant, struct cw_str username,
                                        struct cw_str address, struct throttle_attempt *attempt,
                                        int64_t *ret_wait_ms);
-/* After CW_OK of begin, once. `good`: the password was right. */
-void throttle_end(struct throttle *throttle, struct throttle_attempt *attempt, bool good);
+
+enum throttle_verdict {
+    THROTTLE_RIGHT = 0, /* taken out again; earlier wrong ones of the first bucket are forgotten */
+    THROTTLE_WRONG,
+    THROTTLE_UNDECIDED, /* taken out again, and nothing else: it says nothing about earlier ones */
+};
+
+/* CW_OK is right, `wrong` is wrong, anything else says nothing about what was shown. */
+static inline enum throttle_verdict throttle_verdict(enum cw_err err, enum cw_err wrong)
+{
+    return err == CW_OK ? THROTTLE_RIGHT : err == wrong ? THROTTLE_WRONG : THROTTLE_UNDECIDED;
+}
+
+/* After CW_OK of begin, once. */
+void throttle_end(struct throttle *throttle, struct throttle_attempt *attempt,
+                  enum throttle_verdict verdict);
 
 #endif

@@ -109,6 +109,9 @@ static const struct cw_config_key keys[] = {
      "Wrong one-time and recovery codes of one user, from anywhere, before it has to wait."},
     {"authsvc.throttle.mfa.per-minute", CW_CONFIG_INT, "1", 1, 100000, NULL, 0,
      "Of those, so many are forgotten a minute."},
+    {"authsvc.mfa.failures-max", CW_CONFIG_INT, "100", 5, 100, NULL, 0,
+     "One-time codes of a user that may be wrong in a row (NIST SP 800-63B: 100). Then none is "
+     "accepted until a recovery code was, or an administrator has reset the second factor."},
 
     /* The last of the table, and all that a tenant has: they judge the database's tenants, too. */
     {"tenants[].name", CW_CONFIG_STRING, NULL, 0, 0, NULL,
@@ -374,6 +377,7 @@ struct login_limits authsvc_limits(const struct cw_config *config)
                    cw_config_int(&root, "authsvc.throttle.tenant.per-minute")},
         .mfa = {cw_config_int(&root, "authsvc.throttle.mfa.burst"),
                 cw_config_int(&root, "authsvc.throttle.mfa.per-minute")},
+        .mfa_failures = cw_config_int(&root, "authsvc.mfa.failures-max"),
     };
 }
 

@@ -125,6 +125,13 @@ enum cw_err store_totp_get(struct store *store, struct cw_str tenant, struct cw_
     return read.found ? CW_OK : CW_NOT_FOUND;
 }
 
+enum cw_err store_totp_attempt(struct store *store, struct cw_str tenant, struct cw_str subject,
+                               int64_t max)
+{
+    const struct db_value args[] = {db_text(tenant), db_text(subject), db_int(max)};
+    return change_one(store, DB_TOTP_ATTEMPT, args, CW_ARRAY_SIZE(args), CW_CONFLICT);
+}
+
 enum cw_err store_totp_use(struct store *store, struct cw_str tenant, struct cw_str subject,
                            struct cw_str sealed, int64_t step)
 {
@@ -187,12 +194,20 @@ enum cw_err store_recovery_replace(struct store *store, struct cw_str tenant, st
                              replace_codes(tx, tenant, subject, code_hashes, n));
 }
 
+static enum cw_err recover_in(struct db_tx *tx, const struct db_value *args, size_t n)
+{
+    int64_t changes = 0;
+    TRY(db_run(tx, DB_RECOVERY_USE, args, n, NULL, NULL, &changes));
+    ENSURE(changes == 1, CW_NOT_FOUND);
+    return db_run(tx, DB_TOTP_FORGIVE, args, 2, NULL, NULL, NULL);
+}
+
 enum cw_err store_recovery_use(struct store *store, struct cw_str tenant, struct cw_str subject,
                                const uint8_t *code_hash)
 {
     const struct db_value args[] = {db_text(tenant), db_text(subject),
                                     db_bytes(code_hash, STORE_HASH_SIZE)};
-    return change_one(store, DB_RECOVERY_USE, args, CW_ARRAY_SIZE(args), CW_NOT_FOUND);
+    return STORE_TRANSACTION(store->db, DB_DURABLE, tx, recover_in(tx, args, CW_ARRAY_SIZE(args)));
 }
 
 static enum cw_err read_count(void *ctx, const struct db_value *columns, size_t n)

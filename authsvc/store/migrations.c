@@ -214,6 +214,8 @@ static const struct migration migrations[] = {
 
      "ALTER TABLE tenant ADD COLUMN keys_version BIGINT NOT NULL DEFAULT 0;" /* of the counter */
      "INSERT INTO counter (name, value) VALUES ('key', 0);"},
+    {9, "one-time codes that were wrong in a row",
+     "ALTER TABLE user_totp ADD COLUMN failures BIGINT NOT NULL DEFAULT 0;"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

@@ -485,6 +485,10 @@ CW_MUST_USE enum cw_err store_totp_start(struct store *store, struct cw_str tena
 CW_MUST_USE enum cw_err store_totp_get(struct store *store, struct cw_str tenant,
                                        struct cw_str subject, struct cw_arena *arena,
                                        struct store_totp *ret_totp);
+/* Counts an attempt at a code, before it is looked at. CW_CONFLICT: `max` of them were wrong in a
+ * row; store_totp_use, store_recovery_use and a new secret begin anew. */
+CW_MUST_USE enum cw_err store_totp_attempt(struct store *store, struct cw_str tenant,
+                                           struct cw_str subject, int64_t max);
 /* Takes the time step of a secret in use. CW_CONFLICT: it or a later one was used, or the secret is
  * another by now. */
 CW_MUST_USE enum cw_err store_totp_use(struct store *store, struct cw_str tenant,
@@ -522,9 +526,10 @@ struct store_bucket {
 CW_MUST_USE enum cw_err store_throttle_take(struct store *store, struct cw_str tenant,
                                             const struct store_bucket *buckets, size_t n,
                                             int64_t *ret_wait_ms);
-/* The attempt was a good one: takes it out of the buckets again; the first one is emptied. */
+/* Takes the attempt out of the buckets again; after a good one the first is emptied. */
 CW_MUST_USE enum cw_err store_throttle_give(struct store *store, struct cw_str tenant,
-                                            const struct store_bucket *buckets, size_t n);
+                                            const struct store_bucket *buckets, size_t n,
+                                            bool good);
 
 /* --- housekeeping ----------------------------------------------------------------------- */
 

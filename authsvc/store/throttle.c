@@ -73,7 +73,7 @@ enum cw_err store_throttle_take(struct store *store, struct cw_str tenant,
 }
 
 static enum cw_err give_in(struct db_tx *tx, struct cw_str tenant,
-                           const struct store_bucket *buckets, size_t n)
+                           const struct store_bucket *buckets, size_t n, bool good)
 {
     for (size_t i = 0; i < n; i++) {
         const struct db_value args[] = {
@@ -82,7 +82,7 @@ static enum cw_err give_in(struct db_tx *tx, struct cw_str tenant,
             db_bytes(buckets[i].key, STORE_HASH_SIZE),
             db_int(UNIT),
         };
-        if (i == 0) {
+        if (i == 0 && good) {
             TRY(db_run(tx, DB_THROTTLE_CLEAR, args, 3, NULL, NULL, NULL));
         } else {
             TRY(db_run(tx, DB_THROTTLE_GIVE, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL));
@@ -92,7 +92,7 @@ static enum cw_err give_in(struct db_tx *tx, struct cw_str tenant,
 }
 
 enum cw_err store_throttle_give(struct store *store, struct cw_str tenant,
-                                const struct store_bucket *buckets, size_t n)
+                                const struct store_bucket *buckets, size_t n, bool good)
 {
-    return STORE_TRANSACTION(store->db, DB_LAZY, tx, give_in(tx, tenant, buckets, n));
+    return STORE_TRANSACTION(store->db, DB_LAZY, tx, give_in(tx, tenant, buckets, n, good));
 }

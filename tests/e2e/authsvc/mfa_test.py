@@ -181,6 +181,80 @@ def test_a_right_code_forgets_the_wrong_ones(start):
         assert door.mfa_verify(asked(door).mfa_token, recovery_code=code).reason is None
 
 
+@pytest.mark.parametrize("show", [{"oob_code": "x", "binding_code": "1"}, {"otp": "123456", "recovery_code": "x"}], ids=["another kind", "two at once"])
+def test_what_is_no_attempt_forgets_no_wrong_one(start, show):
+    door = Rest(start(authsvc={"throttle": {"mfa": {"burst": 3, "per-minute": 1}}}))
+    app, _ = enrol(door)
+    for _ in range(3):
+        assert door.mfa_verify(asked(door).mfa_token, otp=app.wrong()).reason == "mfa_invalid"
+        assert door.mfa_verify(asked(door).mfa_token, **show).reason in ("mfa_method_unsupported", "request_malformed", "throttled")
+    assert door.mfa_verify(asked(door).mfa_token, otp=app.wrong()).reason == "throttled"
+
+
+FEW = {"throttle": {"mfa": {"burst": 100, "per-minute": 1000}}, "mfa": {"failures-max": 5}}
+
+
+def block(door, app):
+    """Five wrong codes in a row."""
+    for i in range(5):
+        assert door.mfa_verify(asked(door).mfa_token, otp=app.wrong(), address=f"198.51.100.{i}").reason == "mfa_invalid"
+
+
+@pytest.mark.parametrize("name", sorted(DOORS))
+def test_after_too_many_wrong_codes_in_a_row_none_is_looked_at(start, name):
+    """NIST SP 800-63B section 5.2.2: a limit, not only a delay."""
+    authsvc = start(authsvc=FEW)
+    door = DOORS[name](authsvc)
+    app, codes = enrol(door)
+    session = door.mfa_verify(asked(door).mfa_token, recovery_code=codes[0]).tokens["access_token"]
+    block(door, app)
+    code = app.code()
+    assert door.mfa_verify(asked(door).mfa_token, otp=code, address="203.0.113.9").reason == "mfa_blocked"
+    assert door.login(otp=code).reason == "mfa_blocked"
+    assert door.login(password="wrong", otp=code).reason == "credentials_invalid"  # told to nobody else
+    assert door.totp_remove(session, PASSWORD, otp=code).reason == "mfa_blocked"
+    assert door.recovery_codes(session, code).reason == "mfa_blocked"
+    authsvc.stop()
+    authsvc.start()  # nor is it forgotten
+    door = DOORS[name](authsvc)
+    assert door.mfa_verify(asked(door).mfa_token, otp=code).reason == "mfa_blocked"
+    assert door.mfa_verify(asked(door).mfa_token, recovery_code=codes[0]).reason == "mfa_invalid"  # used before: lifts nothing
+    assert door.mfa_verify(asked(door).mfa_token, otp=code).reason == "mfa_blocked"
+    assert door.mfa_verify(asked(door).mfa_token, recovery_code=codes[1]).reason is None
+    assert door.mfa_verify(asked(door).mfa_token, otp=app.code()).reason is None
+
+
+def test_an_administrator_lifts_it(start):
+    authsvc = start(authsvc=FEW)
+    app, _ = enrol(Rest(authsvc))
+    block(Rest(authsvc), app)
+    assert Rest(authsvc).mfa_verify(asked(Rest(authsvc)).mfa_token, otp=app.code()).reason == "mfa_blocked"
+    authsvc.stop()
+    assert authsvc.user("reset-mfa", "clinicwave", ANNA).returncode == 0
+    door = Rest(authsvc.start())
+    app, _ = enrol(door)
+    assert door.mfa_verify(asked(door).mfa_token, otp=app.wrong()).reason == "mfa_invalid"
+    assert door.mfa_verify(asked(door).mfa_token, otp=app.code()).reason is None
+
+
+def test_only_wrong_codes_in_a_row_count(start):
+    door = Rest(start(authsvc=FEW))
+    app, _ = enrol(door)
+    for _ in range(2):
+        for _ in range(4):
+            assert door.mfa_verify(asked(door).mfa_token, otp=app.wrong()).reason == "mfa_invalid"
+        assert door.mfa_verify(asked(door).mfa_token, otp=app.code()).reason is None
+
+
+def test_many_wrong_codes_at_once_are_no_more(start):
+    door = Rest(start(authsvc=FEW))
+    app, codes = enrol(door)
+    tokens = [asked(door).mfa_token for _ in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        reasons = list(pool.map(lambda t: door.mfa_verify(t, otp=app.wrong()).reason, tokens))
+    assert reasons.count("mfa_invalid") == 5 and reasons.count("mfa_blocked") == 7, reasons
+
+
 def test_a_tenant_may_require_it_and_who_has_none_enrols_at_login(start):
     authsvc = start(mfa="required")
     for name, d in sorted(DOORS.items()):

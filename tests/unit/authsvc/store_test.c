@@ -349,7 +349,11 @@ static void a_bucket_fills_leaks_and_is_emptied_by_success(void **state)
     fake_now_ms += 60000;
     assert_int_equal(store_throttle_take(*state, TENANT, buckets, 2, &wait), CW_OK);
     assert_int_equal(store_throttle_take(*state, TENANT, buckets, 2, &wait), CW_THROTTLED);
-    assert_int_equal(store_throttle_give(*state, TENANT, buckets, 2), CW_OK);
+    /* One that was neither right nor wrong is taken out, and nothing else with it. */
+    assert_int_equal(store_throttle_give(*state, TENANT, buckets, 2, false), CW_OK);
+    assert_int_equal(store_throttle_take(*state, TENANT, buckets, 2, &wait), CW_OK);
+    assert_int_equal(store_throttle_take(*state, TENANT, buckets, 2, &wait), CW_THROTTLED);
+    assert_int_equal(store_throttle_give(*state, TENANT, buckets, 2, true), CW_OK);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(store_throttle_take(*state, TENANT, buckets, 2, &wait), CW_OK);
     }

@@ -72,6 +72,7 @@ const SENTENCES: Record<string, string> = {
   login_denied: 'Your organisation does not let you sign in here. Please contact your administrator.',
   verification_required: 'Your organisation wants to verify this login first. Please check your e-mail, or contact your administrator.',
   mfa_required: 'A code is needed to sign in.',
+  mfa_blocked: 'Too many codes were wrong. Please use a recovery code, or ask your administrator.',
   mfa_invalid: 'The code is not right, or it is too old. Please try the next one.',
   mfa_token_invalid: 'That took too long. Please enter your password again.',
   mfa_pending: 'The login was not confirmed yet. Please confirm it on your device, then continue.',
