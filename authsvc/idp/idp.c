@@ -109,69 +109,91 @@ void idp_free(struct idp *idp)
         cw_key_store_stop(idp->keys);
     }
     cw_http_client_free(idp->http); /* runs the callbacks of what was under way */
-    while (idp->upstreams != NULL) {
-        struct upstream *u = idp->upstreams;
-        idp->upstreams = u->next;
-        upstream_unref(u);
+    while (idp->n_upstreams > 0) {
+        upstream_unref(idp->upstreams[--idp->n_upstreams]);
     }
+    free(idp->upstreams);
     cw_key_store_free(idp->keys);
     pthread_cond_destroy(&idp->wake);
     pthread_mutex_destroy(&idp->lock);
     free(idp);
 }
 
-static bool in_set(const struct tenant_set *set, const char *tenant)
+static bool in_set(const struct tenant_set *set, const char *name)
 {
-    for (size_t i = 0; i < set->n; i++) {
-        if (set->tenants[i]->login == TENANT_LOGIN_IDP &&
-            cw_str_is(set->tenants[i]->name, tenant)) {
-            return true;
-        }
-    }
-    return false;
+    const struct tenant *tenant = tenant_set_by_name(set, cw_str(name));
+    return tenant != NULL && tenant->login == TENANT_LOGIN_IDP;
 }
 
 void idp_warm(struct idp *idp, const struct tenant_set *set)
 {
-    struct upstream *gone = NULL;
     for (size_t i = 0; i < set->n; i++) {
         if (set->tenants[i]->login == TENANT_LOGIN_IDP) {
             upstream_unref(upstream_get(idp, set->tenants[i]));
         }
     }
     pthread_mutex_lock(&idp->lock);
-    for (struct upstream **at = &idp->upstreams; *at != NULL;) {
-        struct upstream *u = *at;
+    /* Those that are gone come behind those that stay. */
+    size_t n = idp->n_upstreams, kept = 0;
+    struct upstream **gone = calloc(n + 1, sizeof(struct upstream *));
+    size_t n_gone = 0;
+    for (size_t i = 0; i < n && gone != NULL; i++) {
+        struct upstream *u = idp->upstreams[i];
         if (in_set(set, u->tenant)) {
-            at = &u->next;
+            idp->upstreams[kept++] = u;
         } else {
-            *at = u->next;
-            u->next = gone;
-            gone = u;
+            gone[n_gone++] = u;
         }
     }
+    idp->n_upstreams = gone != NULL ? kept : n; /* without memory they stay for the next time */
     pthread_mutex_unlock(&idp->lock);
-    while (gone != NULL) {
-        struct upstream *u = gone;
-        gone = u->next;
-        u->next = NULL;
-        upstream_unref(u);
+    for (size_t i = 0; i < n_gone; i++) {
+        upstream_unref(gone[i]);
     }
+    free(gone);
 }
 
-void idp_describe(struct idp *idp, const struct tenant *tenant, struct idp_state *ret_state)
+/* --- for the health page ---------------------------------------------------------------- */
+
+struct walk {
+    struct idp *idp;
+    void (*each)(void *ctx, const struct idp_state *state);
+    void *ctx;
+};
+
+static void describe(void *ctx, struct cw_key_source *source, const struct cw_key_source_info *info)
 {
-    *ret_state = (struct idp_state){0};
-    struct upstream *u = upstream_get(idp, tenant);
-    if (u == NULL) {
+    static const char *const breakers[] = {
+        [GATE_CLOSED] = "closed", [GATE_OPEN] = "open", [GATE_PROBING] = "probing"};
+    const struct walk *walk = ctx;
+    struct idp *idp = walk->idp;
+    bool found = false;
+    struct idp_state state = {.tenant = info->tenant, .keys_age_s = -1};
+    pthread_mutex_lock(&idp->lock);
+    size_t at = upstream_place(idp, cw_str(info->tenant), &found);
+    if (found && idp->upstreams[at]->keys == source) { /* else of a provider that was replaced */
+        struct upstream *u = idp->upstreams[at];
+        state.breaker = breakers[gate_state(&u->gate)];
+        pthread_mutex_lock(&u->lock);
+        state.known = u->metadata != NULL;
+        snprintf(state.why, sizeof(state.why), "%s", u->why);
+        pthread_mutex_unlock(&u->lock);
+    }
+    pthread_mutex_unlock(&idp->lock);
+    if (state.breaker == NULL) {
         return;
     }
-    pthread_mutex_lock(&u->lock);
-    ret_state->known = u->metadata != NULL;
-    snprintf(ret_state->why, sizeof(ret_state->why), "%s", u->why);
-    pthread_mutex_unlock(&u->lock);
-    ret_state->open = gate_state(&u->gate) != GATE_CLOSED;
-    upstream_unref(u);
+    if (info->fetched_at > 0) {
+        state.keys_age_s = CW_MAX(cw_clock_wall_s(idp->options.clock) - info->fetched_at, 0);
+    }
+    state.usable = state.known && strcmp(state.breaker, "closed") == 0 && info->set != NULL;
+    walk->each(walk->ctx, &state);
+}
+
+void idp_each(struct idp *idp, void (*each)(void *ctx, const struct idp_state *state), void *ctx)
+{
+    struct walk walk = {.idp = idp, .each = each, .ctx = ctx};
+    cw_key_store_each(idp->keys, describe, &walk);
 }
 
 void idp_tokens_done(struct idp_tokens *t)

@@ -154,10 +154,14 @@ void idp_check(struct idp *idp, const struct tenant *tenant, struct cw_str usern
 
 /* How a tenant's provider is, for the health page. */
 struct idp_state {
-    bool known;    /* its metadata has been read */
-    bool open;     /* the breaker keeps calls away */
-    char why[160]; /* the last failure to read metadata; "" for none */
+    const char *tenant;
+    bool usable;         /* all of what follows is well */
+    bool known;          /* its metadata has been read */
+    const char *breaker; /* "closed", "open", "probing" */
+    int64_t keys_age_s;  /* since its keys were fetched; -1: never */
+    char why[160];       /* the last failure to read metadata; "" for none */
 };
-void idp_describe(struct idp *idp, const struct tenant *tenant, struct idp_state *ret_state);
+/* Each provider, in no order; the state is the call's. Not on a poller. */
+void idp_each(struct idp *idp, void (*each)(void *ctx, const struct idp_state *state), void *ctx);
 
 #endif

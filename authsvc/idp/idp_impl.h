@@ -20,7 +20,6 @@ enum {
 
 /* One provider of one tenant. What a call needs beyond it comes with the tenant. */
 struct upstream {
-    struct upstream *next; /* of idp; its lock */
     struct idp *idp;
     unsigned refs; /* idp's lock */
     char *tenant;
@@ -49,7 +48,9 @@ struct idp {
     struct cw_key_store *keys;
     pthread_mutex_t lock; /* all below */
     pthread_cond_t wake;
-    struct upstream *upstreams;
+    struct upstream **upstreams; /* one a tenant, sorted by its name */
+    size_t n_upstreams;
+    size_t room;
     unsigned fetching; /* metadata */
     pthread_t thread;
     bool started;
@@ -60,6 +61,8 @@ struct idp {
  * memory. */
 struct upstream *upstream_get(struct idp *idp, const struct tenant *tenant);
 void upstream_unref(struct upstream *upstream);
+/* With idp's lock held: where the tenant's is, or belongs. */
+size_t upstream_place(const struct idp *idp, struct cw_str tenant, bool *ret_found);
 /* Its metadata; waits for the first look, at most as long as a call may take. One reference;
  * CW_IDP_UNAVAILABLE, CW_IDP_MISCONFIGURED. */
 CW_MUST_USE enum cw_err upstream_metadata(struct upstream *upstream, struct metadata **ret);

@@ -102,42 +102,70 @@ static bool fits(const struct upstream *u, const struct tenant *tenant)
     return same;
 }
 
-/* With idp's lock held: takes it out of the list; who still has a reference frees it. */
-static struct upstream *unlink_at(struct upstream **at)
+size_t upstream_place(const struct idp *idp, struct cw_str tenant, bool *ret_found)
 {
-    struct upstream *u = *at;
-    *at = u->next;
-    u->next = NULL;
-    return --u->refs == 0 ? u : NULL;
+    size_t low = 0, high = idp->n_upstreams;
+    *ret_found = false;
+    while (low < high && !*ret_found) {
+        size_t middle = low + (high - low) / 2;
+        int order = cw_str_order(cw_str(idp->upstreams[middle]->tenant), tenant);
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            *ret_found = order == 0;
+            high = middle;
+        }
+    }
+    return high;
+}
+
+/* With idp's lock held: room for one more, or false. */
+static bool make_room(struct idp *idp)
+{
+    if (idp->n_upstreams < idp->room) {
+        return true;
+    }
+    size_t room = idp->room > 0 ? 2 * idp->room : 16;
+    struct upstream **larger = reallocarray(idp->upstreams, room, sizeof(struct upstream *));
+    if (larger == NULL) {
+        return false;
+    }
+    idp->upstreams = larger;
+    idp->room = room;
+    return true;
+}
+
+/* With idp's lock held: a new one at its place, in that of the old one where there is one.
+ * *ret_old is what nobody has a reference to any more. */
+static struct upstream *put_new(struct idp *idp, const struct tenant *tenant, size_t at, bool found,
+                                struct upstream **ret_old)
+{
+    struct upstream *u = found || make_room(idp) ? upstream_new(idp, tenant) : NULL;
+    if (u == NULL) {
+        return NULL;
+    }
+    if (found) {
+        struct upstream *old = idp->upstreams[at];
+        *ret_old = --old->refs == 0 ? old : NULL;
+    } else {
+        memmove(idp->upstreams + at + 1, idp->upstreams + at,
+                (idp->n_upstreams - at) * sizeof(struct upstream *));
+        idp->n_upstreams++;
+    }
+    idp->upstreams[at] = u;
+    pthread_cond_signal(&idp->wake);
+    return u;
 }
 
 struct upstream *upstream_get(struct idp *idp, const struct tenant *tenant)
 {
     struct upstream *old = NULL;
-    bool made = false;
+    bool found = false;
     pthread_mutex_lock(&idp->lock);
-    struct upstream **at = &idp->upstreams;
-    while (*at != NULL && !cw_str_is(tenant->name, (*at)->tenant)) {
-        at = &(*at)->next;
-    }
-    if (*at != NULL && !fits(*at, tenant)) {
-        old = unlink_at(at);
-        at = &idp->upstreams;
-        made = true;
-    } else if (*at == NULL) {
-        at = &idp->upstreams;
-        made = true;
-    }
-    if (made) {
-        struct upstream *u = upstream_new(idp, tenant);
-        if (u != NULL) {
-            u->next = idp->upstreams;
-            idp->upstreams = u;
-        }
-        at = u != NULL ? &idp->upstreams : NULL;
-        pthread_cond_signal(&idp->wake);
-    }
-    struct upstream *u = at != NULL ? *at : NULL;
+    size_t at = upstream_place(idp, tenant->name, &found);
+    struct upstream *u = found && fits(idp->upstreams[at], tenant)
+                             ? idp->upstreams[at]
+                             : put_new(idp, tenant, at, found, &old);
     if (u != NULL) {
         u->refs++;
         pthread_mutex_lock(&u->lock);
@@ -259,7 +287,8 @@ int64_t upstream_tick(struct idp *idp)
     int64_t now = idp_now_ms(idp);
     int64_t next = now + TICK_MAX_MS;
     pthread_mutex_lock(&idp->lock);
-    for (struct upstream *u = idp->upstreams; u != NULL; u = u->next) {
+    for (size_t i = 0; i < idp->n_upstreams; i++) {
+        struct upstream *u = idp->upstreams[i];
         pthread_mutex_lock(&u->lock);
         bool begin =
             !idp->stopping && !u->fetching && u->due_ms <= now && idp->fetching + n < FETCHES_MAX;

@@ -9,6 +9,7 @@
 
 #include "authsvc/admin/keeper.h"
 #include "authsvc/main/events.h"
+#include "authsvc/main/idp_health.h"
 #include "authsvc/main/registration.h"
 #include "authsvc/rest/rest.h"
 #include "authsvc/rpc/admin.h"
@@ -62,7 +63,7 @@ struct app {
     struct cw_rpc_server *rpc_server;
     bool rpc_started;
     struct registration *_Atomic registration; /* NULL: none is configured, or not yet */
-    struct cw_health_component health[4];
+    struct cw_health_component health[5];
     struct cw_actuator *actuator;
     struct cw_http_server *management;
 };
@@ -391,8 +392,10 @@ static enum cw_err start_management(struct app *app, struct cw_buf *message)
     app->health[1] =
         (struct cw_health_component){"tenants", CW_HEALTH_READINESS, false, check_tenants, app};
     app->health[2] = (struct cw_health_component){"logins", 0, true, check_logins, app};
+    app->health[3] =
+        (struct cw_health_component){"identityProviders", 0, true, idp_health_check, app->idp};
     /* who is not found by others can log in all the same */
-    app->health[3] = (struct cw_health_component){"registration", 0, true, check_registration, app};
+    app->health[4] = (struct cw_health_component){"registration", 0, true, check_registration, app};
     bool registers = cw_config_string(&root, "authsvc.registry.socket") != NULL;
     const struct cw_actuator_options actuator = {
         .application = "cw-authsvc",

@@ -1,8 +1,12 @@
 """A provider that refuses, errs, lies, hangs or is not there: each answer is clear, none is a wrong password, nothing is lost."""
+import json
+import signal
 import threading
 import time
 
+import httpx
 import pytest
+import yaml
 
 from tests.e2e.authsvc.idp_errors import LOGIN, error
 from tests.e2e.authsvc.idp_world import ABOTT, abott, claims, one_idp, start  # noqa: F401 (fixtures)
@@ -267,3 +271,48 @@ def test_a_session_that_ends_while_it_is_refreshed_stays_ended(directory, ending
     outcome = type(world.door)(world.authsvc).refresh(t["refresh_token"], domain=ABOTT)
     assert outcome.reason == "refresh_invalid"
     until("what came of it is given back", lambda: len(one_idp.revoked) >= 1)
+
+
+def providers(world):
+    """The health page's component, and the page as text."""
+    page = httpx.get(f"http://127.0.0.1:{world.authsvc.management}/actuator/health", timeout=20)
+    return page.json()["components"]["identityProviders"], page
+
+
+def test_the_health_page_tells_how_a_provider_is(directory, ending, one_idp):  # noqa: F811
+    world = start(directory, ending, one_idp, breaker={"failures": 2, "open": "60s"})
+    assert world.login().reason is None
+    part, _ = providers(world)
+    assert part["status"] == "UP" and (part["details"]["providers"], part["details"]["troubled"]) == (1, 0)
+    abotts = part["details"]["tenants"]["abott"]
+    assert abotts["metadata"] is True and abotts["breaker"] == "closed" and 0 <= abotts["keysAgeSeconds"] < 300
+    one_idp.answer_with(500, {"error": "server_error"})
+    for _ in range(2):
+        assert world.login().reason == "idp_unavailable"
+    part, page = providers(world)
+    assert part["status"] == "DOWN" and part["details"]["tenants"]["abott"]["breaker"] == "open"
+    assert page.json()["status"] == "UP", "clinicwave's users can log in all the same"
+    assert one_idp.secret not in page.text
+
+
+def test_the_health_page_names_those_in_trouble_first_and_not_all(directory, ending, one_idp):  # noqa: F811
+    world = start(directory, ending, one_idp)
+    config = yaml.safe_load(world.authsvc.config.read_text())
+    nobody = [{**config["tenants"][-1], "name": f"{'zyxw'[i % 4]}{i}", "domains": [f"t{i}.localhost"], "issuer": f"http://127.0.0.1:1/{i}/"} for i in range(30)]
+
+    def reload(tenants):
+        world.authsvc.config.write_text(json.dumps({**config, "tenants": tenants}))  # without the anchors of YAML
+        world.authsvc.process.signal(signal.SIGHUP)
+        until("the health page has them", lambda: providers(world)[0]["details"]["providers"] == len(tenants) - 2, 60)
+
+    reload(config["tenants"] + nobody)
+    part = until("all were tried", lambda: (p := providers(world)[0])["details"]["troubled"] == 30 and p, 60)
+    assert part["status"] == "UNKNOWN" and len(part["details"]["tenants"]) == 20 and "abott" not in part["details"]["tenants"]
+    assert all(t["metadata"] is False and "keysAgeSeconds" not in t for t in part["details"]["tenants"].values())
+    assert world.login().reason is None
+    reload(config["tenants"] + nobody[:3])
+    part, _ = providers(world)
+    assert set(part["details"]["tenants"]) == {"abott", "z0", "y1", "x2"} and part["details"]["troubled"] == 3
+    assert world.login().reason is None
+    reload(config["tenants"])
+    assert providers(world)[0]["status"] == "UP"
