@@ -1,5 +1,58 @@
-/* Bodies for handlers, by their media type. */
+/* Bodies: as they come in, and for handlers by their media type. */
 #include "common/http/internal.h"
+
+enum {
+    DRAIN_MAX = 1 << 20, /* bytes of a refused body that are read, for the answer to arrive */
+};
+
+/* A refusal waits for the end of a small body: a client that is still sending (a proxy, most) would
+ * see a reset instead of the answer. */
+bool http_body_drains(const struct cw_http_request *request)
+{
+    struct cw_str length;
+    uint64_t n = 0;
+    if (cw_http_header_count(request, "Expect") > 0) {
+        return false; /* it waits for our word before it sends (RFC 9110 §10.1.1) */
+    }
+    if (cw_http_header(request, "Content-Length", &length)) {
+        return cw_str_to_u64(length, DRAIN_MAX, &n) == CW_OK && n > 0;
+    }
+    return cw_http_header_count(request, "Transfer-Encoding") > 0;
+}
+
+/* Milliseconds since the first line. A streamed body may take its time. */
+static bool took_longer(const struct cw_http_request *request, unsigned ms)
+{
+    return (request->route == NULL || request->route->chunk == NULL) &&
+           http_now_ns() - request->started_ns > ms * 1000000LL;
+}
+
+bool http_body_take(struct cw_http_request *request, struct cw_str bytes)
+{
+    size_t max = request->route ? request->route->max_body : 0;
+    request->n_body += bytes.n;
+    unsigned receive_ms = request->server->options.receive_ms;
+    if (request->response) {
+        return request->n_body <= request->drain_from + DRAIN_MAX &&
+               !took_longer(request, 2 * receive_ms);
+    }
+    enum cw_err err = CW_OK;
+    if (took_longer(request, receive_ms)) {
+        err = CW_REQUEST_TIMEOUT;
+    } else if (request->n_body > max) {
+        err = CW_REQUEST_TOO_LARGE;
+    } else if (request->route->chunk) {
+        err = request->route->chunk(request, bytes, request->ctx);
+    } else {
+        cw_buf_add_str(&request->body, bytes);
+        err = cw_buf_check(&request->body);
+    }
+    if (err != CW_OK) {
+        cw_http_problem(request, err, NULL);
+        request->drain_from = request->n_body;
+    }
+    return true;
+}
 
 enum cw_err cw_http_json(const struct cw_http_request *request, json_t **ret_object)
 {

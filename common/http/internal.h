@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "common/base/buf.h"
 #include "common/http/parse.h"
@@ -61,6 +62,20 @@ struct cw_http_server {
     unsigned active;        /* requests between their first line and their end */
     unsigned deferred;
 };
+
+static inline int64_t http_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* ---- body.c ---- */
+
+/* Whether an answer that is there already waits for the body. */
+bool http_body_drains(const struct cw_http_request *request);
+/* Keeps the bytes, hands them on, or refuses them. False ends the connection. */
+bool http_body_take(struct cw_http_request *request, struct cw_str bytes);
 
 /* ---- answer.c ---- */
 

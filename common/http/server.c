@@ -20,16 +20,9 @@ enum {
     DEFAULT_CONNECTIONS = 256,
     DEFAULT_IDLE_MS = 10000,
     DEFAULT_HEADER = 64 << 10,
-    DRAIN_MAX = 1 << 20, /* bytes of a refused body that are read, for the answer to arrive */
+    DEFAULT_RECEIVE_MS = 30000,
     BACKLOG = 128,
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
 
 /* ---- a request ---- */
 
@@ -42,7 +35,7 @@ static void *on_first_line(void *cls, const char *uri, struct MHD_Connection *co
     }
     request->server = server;
     request->connection = connection;
-    request->started_ns = now_ns();
+    request->started_ns = http_now_ns();
     request->arena.max = HTTP_ARENA_MAX;
     request->uri = cw_arena_dup(&request->arena, cw_str(uri));
     pthread_mutex_lock(&server->lock);
@@ -68,7 +61,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
         struct cw_http_done done = {.method = request->method,
                                     .route = request->route ? request->route->path : NULL,
                                     .status = request->queued ? request->status : 0,
-                                    .duration_ns = now_ns() - request->started_ns,
+                                    .duration_ns = http_now_ns() - request->started_ns,
                                     .trace_id = cw_http_trace_id(request)};
         server->options.done(server->options.done_ctx, &done);
     }
@@ -180,45 +173,6 @@ static void begin(struct cw_http_request *request, const char *method)
     request->body.max = request->route ? request->route->max_body : 0;
 }
 
-/* A refusal waits for the end of a small body: a client that is still sending (a proxy, most) would
- * see a reset instead of the answer. */
-static bool drain_first(const struct cw_http_request *request)
-{
-    struct cw_str length;
-    uint64_t n = 0;
-    if (cw_http_header_count(request, "Expect") > 0) {
-        return false; /* it waits for our word before it sends (RFC 9110 §10.1.1) */
-    }
-    if (cw_http_header(request, "Content-Length", &length)) {
-        return cw_str_to_u64(length, DRAIN_MAX, &n) == CW_OK && n > 0;
-    }
-    return cw_http_header_count(request, "Transfer-Encoding") > 0;
-}
-
-/* False ends the connection. */
-static bool take_body(struct cw_http_request *request, struct cw_str bytes)
-{
-    size_t max = request->route ? request->route->max_body : 0;
-    request->n_body += bytes.n;
-    if (request->response) {
-        return request->n_body <= request->drain_from + DRAIN_MAX;
-    }
-    enum cw_err err = CW_OK;
-    if (request->n_body > max) {
-        err = CW_REQUEST_TOO_LARGE;
-    } else if (request->route->chunk) {
-        err = request->route->chunk(request, bytes, request->ctx);
-    } else {
-        cw_buf_add_str(&request->body, bytes);
-        err = cw_buf_check(&request->body);
-    }
-    if (err != CW_OK) {
-        cw_http_problem(request, err, NULL);
-        request->drain_from = request->n_body;
-    }
-    return true;
-}
-
 /* With a thread per connection a deferred request holds its thread; else libmicrohttpd calls again.
  */
 static enum MHD_Result handle(struct cw_http_request *request)
@@ -267,14 +221,14 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     if (!request->begun) {
         request->begun = true;
         begin(request, method);
-        if (request->response && !drain_first(request)) {
+        if (request->response && !http_body_drains(request)) {
             return http_answer_queue(request);
         }
         acknowledge_header(connection);
         return MHD_YES;
     }
     if (*data_size > 0) {
-        bool go_on = take_body(request, (struct cw_str){data, *data_size});
+        bool go_on = http_body_take(request, (struct cw_str){data, *data_size});
         *data_size = 0;
         return go_on ? MHD_YES : MHD_NO;
     }
@@ -419,6 +373,9 @@ static struct cw_http_server *new_server(const struct cw_http_server_options *op
     }
     if (server->options.idle_ms == 0) {
         server->options.idle_ms = DEFAULT_IDLE_MS;
+    }
+    if (server->options.receive_ms == 0) {
+        server->options.receive_ms = DEFAULT_RECEIVE_MS;
     }
     if (server->options.max_header == 0) {
         server->options.max_header = DEFAULT_HEADER;

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Grpc, Rest
+from tests.support import openapi
 
 BODY = {"username": ANNA, "password": PASSWORD}
 
@@ -42,6 +43,76 @@ def test_a_malformed_body_is_malformed(rest, body):
 @pytest.mark.parametrize("field, size", [("username", 257), ("password", 1025), ("client_id", 5000)])
 def test_an_oversize_field_is_refused(rest, field, size):
     assert rest.outcome(rest.post("/auth/v1/login", {**BODY, field: "x" * size})).reason == "request_malformed"
+
+
+# Every door that takes a body, with each member of it.
+BODIES = [(path, list(about["requestBody"]["content"]["application/json"]["schema"]["properties"]))
+          for _, path, _, about in openapi.operations() if "requestBody" in about]
+
+
+def test_every_body_is_one_readable_object_without_duplicates(rest):
+    """The same broken ones at each door: malformed, whoever asks, and nothing about users."""
+    token = rest.login().tokens["access_token"]
+    for path, members in BODIES:
+        right = json.dumps({m: "x" for m in members}).encode()
+        broken = [b"{", b"[]", b"null", b'"x"', right + b"x", right[:-1], b"\xef\xbb\xbf" + right, right.replace(b'"x"', b'"\xff"'),
+                  right.replace(b'"x"', b'"\xed\xa0\x80"'), right.replace(b'"x"', b'"\\ud800"'), right.replace(b'"x"', b'"\\u0000"'), b"[" * 5000]
+        broken += [right[:-1] + b', "%s": "x"}' % m.encode() for m in members]
+        broken += [right[:-1] + b', "\\u%04x%s": "x"}' % (ord(m[0]), m[1:].encode()) for m in members]  # the same name, spelled otherwise
+        for body in broken:
+            answer = rest.post(path, body, Authorization=f"Bearer {token}")
+            assert (answer.status_code, rest.outcome(answer).reason) == (400, "request_malformed"), (path, body[:80])
+
+
+def test_every_body_is_json_by_its_type_and_not_large(rest):
+    token = rest.login().tokens["access_token"]
+    for path, members in BODIES:
+        body = json.dumps({m: "x" for m in members}).encode()
+        for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/json-seq", "text/json", "", None):
+            answer = rest.post(path, body, Content_Type=media_type, Authorization=f"Bearer {token}")
+            assert (answer.status_code, rest.outcome(answer).reason) == (415, "media_type_unsupported"), (path, media_type)
+        answer = rest.post(path, body[:-1] + b" " * (16 << 10) + b"}", Authorization=f"Bearer {token}")
+        assert (answer.status_code, rest.outcome(answer).reason) == (413, "request_too_large"), path
+        try:
+            answer = rest.post(path, b" " * (10 << 20), Authorization=f"Bearer {token}")
+            assert (answer.status_code, rest.outcome(answer).reason) == (413, "request_too_large"), path
+        except (httpx.WriteError, httpx.ReadError):
+            pass  # the connection was closed while the body was still on its way
+    assert rest.login().reason is None
+
+
+def test_a_header_that_comes_twice_is_chosen_from_by_nobody(rest):
+    token = rest.login().tokens["access_token"]
+
+    def ask(method, path, *headers, content=None):
+        return rest.client.request(method, path, headers=[("Host", HOST), *headers], content=content)
+    bearer, body = ("Authorization", f"Bearer {token}"), json.dumps(BODY).encode()
+    as_json = ("Content-Type", "application/json")
+    for answer, status, reason in (
+            (ask("GET", "/auth/v1/userinfo", bearer, bearer), 400, "token_multiple"),
+            (ask("GET", "/auth/v1/userinfo", bearer, ("Authorization", "Basic eDp5")), 400, "token_multiple"),
+            (ask("GET", "/auth/v1/userinfo", bearer, ("Origin", "https://portal.clinicwave.com"), ("Origin", "https://evil.example")), 403, "origin_forbidden"),
+            (ask("POST", "/auth/v1/login", as_json, ("Origin", "https://portal.clinicwave.com"), ("Origin", "https://portal.clinicwave.com"), content=body), 403, "origin_forbidden"),
+            (ask("POST", "/auth/v1/login", as_json, ("X-Forwarded-Host", HOST), ("X-Forwarded-Host", "other.localhost"), content=body), 421, "tenant_unknown"),
+            (ask("GET", "/auth/v1/userinfo?a=1&a=2", bearer), 400, "request_malformed"),
+            (ask("GET", "/auth/v1/userinfo?a=%ff", bearer), 400, "request_malformed")):
+        assert (answer.status_code, answer.json()["reason"]) == (status, reason), answer.text
+
+
+def test_slow_bodies_hold_up_nobody_and_are_ended(rest):
+    """Many that stop in the middle of their body: everybody else is served all the while, and after ten idle seconds they are gone."""
+    begun = b"POST /auth/v1/login HTTP/1.1\r\nHost: clinicwave.localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    slow = [socket.create_connection(("127.0.0.1", rest.authsvc.rest), timeout=60) for _ in range(100)]
+    try:
+        for s in slow:
+            s.sendall(begun)
+        assert rest.login().reason is None
+        for s in slow:
+            assert s.recv(100) == b"", "closed without an answer: there was no whole request"
+        assert rest.login().reason is None
+    finally:
+        for s in slow:
+            s.close()
 
 
 def test_a_password_of_the_greatest_length_is_a_password(rest):

@@ -373,6 +373,45 @@ static void a_guess_at_a_family_ends_nothing(void **state)
     assert_int_equal(refresh(w, token, NULL), CW_OK);
 }
 
+static enum cw_err show(struct world *w, const char *access_token)
+{
+    struct login_mfa_status status;
+    const struct login_bearer bearer = {.domain = HOST, .access_token = cw_str(access_token)};
+    return login_mfa_status(w->login, &bearer, &status);
+}
+
+/* A step of the clock, back and forth again: sessions go on, and no token is redeemed twice. */
+static void a_clock_that_steps_ends_no_session(void **state)
+{
+    enum { STEP_MS = 1800 * 1000 };
+    struct world *w = *state;
+    char second[REFRESH_TEXT_SIZE], again[REFRESH_TEXT_SIZE], third[REFRESH_TEXT_SIZE];
+    struct login_request r = request(PASSWORD, CW_STR("192.0.2.1"));
+    struct login_answer first = {0}, later = {0};
+    assert_int_equal(login_run(w->login, &r, &first), CW_OK);
+    assert_int_equal(show(w, first.access_token), CW_OK);
+
+    fake_now_ms -= STEP_MS; /* the session began in the future */
+    assert_int_equal(show(w, first.access_token), CW_TOKEN_NOT_YET_VALID);
+    assert_int_equal(refresh(w, first.refresh_token, second), CW_OK);
+    assert_int_equal(refresh(w, first.refresh_token, again), CW_OK); /* a lost answer */
+    assert_string_equal(second, again);
+    assert_int_equal(try_login(w, CW_STR("wrong"), "192.0.2.1"), CW_CREDENTIALS_INVALID);
+    assert_int_equal(login_run(w->login, &r, &later), CW_OK);
+    assert_int_equal(show(w, later.access_token), CW_OK);
+
+    fake_now_ms += STEP_MS;
+    assert_int_equal(show(w, first.access_token), CW_OK);
+    assert_int_equal(show(w, later.access_token), CW_TOKEN_EXPIRED);
+    assert_int_equal(refresh(w, second, third), CW_OK);
+    assert_int_equal(refresh(w, first.refresh_token, NULL),
+                     CW_REFRESH_INVALID); /* long ago: reuse */
+    assert_int_equal(refresh(w, third, NULL), CW_REFRESH_INVALID);
+    assert_int_equal(refresh(w, later.refresh_token, NULL), CW_OK); /* the other session goes on */
+    login_answer_done(&first);
+    login_answer_done(&later);
+}
+
 static void a_session_ends_when_idle_and_at_its_absolute_end(void **state)
 {
     struct world *w = *state;
@@ -589,6 +628,7 @@ int main(void)
         CASE(a_crowd_with_the_right_password_is_let_in),
         CASE(a_refresh_token_from_long_ago_ends_the_session),
         CASE(a_guess_at_a_family_ends_nothing),
+        CASE(a_clock_that_steps_ends_no_session),
         CASE(a_session_ends_when_idle_and_at_its_absolute_end),
         CASE(a_user_has_only_so_many_sessions),
         CASE(an_mfa_token_lives_five_minutes),

@@ -566,6 +566,78 @@ static void a_body_that_is_written_apart_is_not_waited_for(void **state)
     stop(&world);
 }
 
+static void send_text(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static void a_body_that_comes_too_late_is_408(void **state)
+{
+    (void)state;
+    struct world world;
+    start_with(&world, (struct cw_http_server_options){.receive_ms = 200});
+    int fd = wire_connect(world.port);
+    send_text(fd, "POST /json HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                  "Content-Length: 9\r\nConnection: close\r\nExpect: 100-continue\r\n\r\n");
+    char out[2048] = "";
+    assert_true(recv(fd, out, sizeof(out) - 1, 0) > 0); /* the header has been read */
+    assert_memory_equal(out, "HTTP/1.1 100", 12);
+    usleep(400000);
+    send_text(fd, "{\"a\": 1 }");
+    size_t n = 0;
+    for (ssize_t got = 1; got > 0 && n + 1 < sizeof(out); n += (size_t)got) {
+        got = recv(fd, out + n, sizeof(out) - 1 - n, 0);
+        assert_true(got >= 0);
+    }
+    assert_memory_equal(out, "HTTP/1.1 408", 12);
+    assert_non_null(strstr(out, "\"reason\":\"request_timeout\""));
+    close(fd);
+    stop(&world);
+}
+
+/* No answer can be given in the middle of a body. */
+static void a_body_that_trickles_in_for_ever_ends_the_connection(void **state)
+{
+    (void)state;
+    struct world world;
+    start_with(&world, (struct cw_http_server_options){.receive_ms = 200});
+    int fd = wire_connect(world.port);
+    send_text(fd, "POST /json HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                  "Content-Length: 1000\r\n\r\n");
+    char byte;
+    ssize_t got = -1;
+    for (int i = 0; i < 900 && got != 0; i++) {
+        if (send(fd, " ", 1, MSG_NOSIGNAL) != 1) {
+            got = 0;
+        } else if (recv(fd, &byte, 1, MSG_DONTWAIT) == 0) {
+            got = 0;
+        }
+        usleep(50000);
+    }
+    assert_int_equal(got, 0);
+    close(fd);
+    stop(&world);
+    assert_int_equal(world.last_status, 0);
+}
+
+static void a_streamed_body_may_take_its_time(void **state)
+{
+    (void)state;
+    struct world world;
+    start_with(&world, (struct cw_http_server_options){.receive_ms = 100});
+    int fd = wire_connect(world.port);
+    send_text(fd, "PUT /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
+    for (int i = 0; i < 5; i++) {
+        usleep(100000);
+        send_text(fd, "x");
+    }
+    char out[256] = "";
+    assert_true(recv(fd, out, sizeof(out) - 1, 0) > 0);
+    assert_memory_equal(out, "HTTP/1.1 201", 12);
+    close(fd);
+    stop(&world);
+}
+
 static void stop_ends_idle_connections_and_leaves_the_port(void **state)
 {
     (void)state;
@@ -596,6 +668,9 @@ int main(void)
         cmocka_unit_test(a_connection_on_which_nothing_moves_is_closed),
         cmocka_unit_test(connections_past_the_bound_do_not_get_in),
         cmocka_unit_test(a_body_that_is_written_apart_is_not_waited_for),
+        cmocka_unit_test(a_body_that_comes_too_late_is_408),
+        cmocka_unit_test(a_body_that_trickles_in_for_ever_ends_the_connection),
+        cmocka_unit_test(a_streamed_body_may_take_its_time),
         cmocka_unit_test(stop_ends_idle_connections_and_leaves_the_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
