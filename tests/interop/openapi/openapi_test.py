@@ -83,11 +83,9 @@ def test_without_a_token_every_answer_is_as_documented(authsvc):
 def test_with_a_token_every_answer_is_as_documented(authsvc):
     """Somebody who may log in, and goes on with what is answered: refresh, logout, the end of a session."""
     described = served(authsvc)
-    members = described["paths"]["/auth/v1/login"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    members["username"] = {"type": "string", "enum": [ANNA]}
-    members["password"] = {"type": "string", "enum": [PASSWORD]}
-    for optional in ("otp", "client_id", "scope"):
-        del members[optional]
+    login, totp = (described["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"] for path in ("/auth/v1/login", "/auth/v1/mfa/totp"))
+    login["properties"] = {"username": {"type": "string", "enum": [ANNA]}, "password": {"type": "string", "enum": [PASSWORD]}}
+    totp["properties"], totp["required"] = {"password": {"type": "string", "enum": [PASSWORD]}}, ["password"]
     ask(authsvc, described, "coverage,fuzzing,stateful", SCHEMATHESIS_HOOKS=str(HOOKS), LOGIN_URL=f"http://127.0.0.1:{authsvc.rest}/auth/v1/login",
         LOGIN_HOST=HOST, LOGIN_USERNAME=ANNA, LOGIN_PASSWORD=PASSWORD)
     metrics = httpx.get(f"http://127.0.0.1:{authsvc.management}/actuator/prometheus", timeout=60).text
