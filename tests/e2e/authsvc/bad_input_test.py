@@ -6,15 +6,19 @@ import grpc
 import httpx
 import pytest
 
-from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Grpc, Rest
+from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Grpc, Rest, document
 from tests.support import openapi
+from tests.support.stack import Authsvc
 
 BODY = {"username": ANNA, "password": PASSWORD}
 
 
-@pytest.fixture
-def rest(authsvc):
-    return Rest(authsvc)
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory):
+    """One authsvc for all: what is refused leaves nothing behind."""
+    authsvc = Authsvc(tmp_path_factory.mktemp("bad"), document()).add_user("clinicwave", ANNA, PASSWORD).start()
+    yield Rest(authsvc)
+    authsvc.stop()
 
 
 @pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "application/jsonx", None])
@@ -176,8 +180,8 @@ def test_without_a_trusted_proxy_forwarded_headers_are_ignored(start):
     assert rest.login(password="wrong", address="198.51.100.7").reason == "throttled"
 
 
-def test_two_hosts_are_no_host(authsvc):
-    with socket.create_connection(("127.0.0.1", authsvc.rest), timeout=5) as s:
+def test_two_hosts_are_no_host(rest):
+    with socket.create_connection(("127.0.0.1", rest.authsvc.rest), timeout=5) as s:
         body = json.dumps(BODY).encode()
         s.sendall(b"POST /auth/v1/login HTTP/1.1\r\nHost: clinicwave.localhost\r\nHost: other.localhost\r\n"
                   b"Content-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
@@ -196,15 +200,15 @@ def test_a_header_flood_is_refused(rest):
 @pytest.mark.parametrize("fields", [
     {"username": b"a\0b"}, {"username": b"\xff"}, {"username": b"x" * 257}, {"password": b"a\0b"}, {"password": b"\xff\xfe"}, {"password": b"x" * 1025},
     {"client_id": "x" * 5000}, {"scopes": ["x" * 5000]}], ids=lambda f: repr(f)[:40])
-def test_grpc_refuses_the_same(authsvc, fields):
-    door = Grpc(authsvc)
+def test_grpc_refuses_the_same(rest, fields):
+    door = Grpc(rest.authsvc)
     request = {"domain": HOST, "username": ANNA.encode(), "password": PASSWORD.encode(), **fields}
     outcome = door.outcome(lambda: door.stub.Login(**request))
     assert outcome.reason == "request_malformed" and outcome.status == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_a_grpc_message_of_a_mebibyte_is_refused(authsvc):
-    door = Grpc(authsvc)
+def test_a_grpc_message_of_a_mebibyte_is_refused(rest):
+    door = Grpc(rest.authsvc)
     with pytest.raises(grpc.RpcError) as e:
         door.stub.Login(domain=HOST, username=ANNA.encode(), password=b"x" * (1 << 20))
     assert e.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from tests.e2e.authsvc.doors import HOST, Rest
+from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Rest, document
 from tests.support import openapi
 from tests.support.programs import source
+from tests.support.stack import Authsvc
 
 PATH = "/auth/openapi.json"
 ROUTES = [(method, path, about) for method, path, _, about in openapi.operations()]
@@ -17,9 +18,11 @@ def schema(body):
     return body["content"]["application/json"]["schema"]
 
 
-@pytest.fixture
-def rest(authsvc):
-    return Rest(authsvc)
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory):
+    authsvc = Authsvc(tmp_path_factory.mktemp("openapi"), document()).add_user("clinicwave", ANNA, PASSWORD).start()
+    yield Rest(authsvc)
+    authsvc.stop()
 
 
 def get(rest, host=HOST, method="GET", **headers):
