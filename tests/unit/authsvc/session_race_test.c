@@ -4,6 +4,7 @@
  * with two writers at once. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -64,9 +65,10 @@ static int64_t password_now(struct store *store)
 
 static enum cw_err start_session(struct store *store, int64_t password)
 {
-    static int number;
+    static _Atomic int numbers; /* several threads start sessions */
+    int number = atomic_fetch_add(&numbers, 1) + 1;
     CW_CLEANUP(cw_buf_done) struct cw_buf id = CW_BUF_INIT(32);
-    cw_buf_addf(&id, "sid-%d", ++number);
+    cw_buf_addf(&id, "sid-%d", number);
     const struct store_session session = {
         .id = cw_buf_str(&id),
         .subject = SUBJECT,
@@ -83,7 +85,7 @@ static enum cw_err start_session(struct store *store, int64_t password)
 
 static enum cw_err wait_for_factor(struct store *store, int64_t password)
 {
-    static uint8_t number;
+    static uint8_t number; /* of one thread at a time */
     const struct store_challenge challenge = {
         .id = {++number},
         .kind = CW_STR("database"),
