@@ -92,8 +92,12 @@ class PostgreSQL:
     def limit_files(self, n_bytes):
         """No file may grow beyond N_BYTES, as if the disk were full; "unlimited" ends it. Segments of the log have 1 MiB."""
         other = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
-        for pid in [self.postmaster(), *self.children()]:
+
+        def limit(pid):
             subprocess.run([*other, "prlimit", "--pid", str(pid), f"--fsize={n_bytes}:unlimited"], check=False)
+        limit(self.postmaster())  # first: who is born from now on has it from there
+        for pid in self.children():
+            limit(pid)
 
     def kill(self):
         """As a crash: the postmaster and all its children."""

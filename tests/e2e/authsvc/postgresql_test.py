@@ -244,8 +244,13 @@ def test_a_full_disk_is_an_error_of_ours_and_passes(authsvc, server):
     # A table that must grow soon, and is beyond the limit.
     server.psql("SET session_replication_role = replica; INSERT INTO refresh_family SELECT 'x', decode(md5(i::text), 'hex'), 'x', 0, repeat('x', 32)::bytea, NULL,"
                 " 0, 0, 0 FROM generate_series(1, 10000) AS i; CHECKPOINT", "t0")
-    server.limit_files(1024 * 1024)
+    # Somebody still looks at the old rows: there is no room where they are.
+    reader = subprocess.Popen(["psql", "-XAtq", server.url("t0")], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
+        reader.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM refresh_family;\n")
+        reader.stdin.flush()
+        until("the rows are looked at", lambda: server.psql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'") == "1")
+        server.limit_files(1024 * 1024)
         for _ in range(300):
             outcome = door.refresh(token)
             if outcome.reason is not None:
@@ -256,6 +261,8 @@ def test_a_full_disk_is_an_error_of_ours_and_passes(authsvc, server):
         assert unavailable(door, token)
         assert database(authsvc) == "UP"  # it answers, and what it can do it does
     finally:
+        reader.kill()
+        reader.wait()
         server.limit_files("unlimited")
     successor = refreshed(door, token)
     assert door.refresh(token).tokens["refresh_token"] == successor
