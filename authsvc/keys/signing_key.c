@@ -20,13 +20,14 @@ struct signing_key {
     char *public_jwk;
     char *pem; /* sodium_malloc: locked, guarded, left out of core dumps */
     size_t pem_size;
+    EVP_PKEY *parsed;
     /* Until it is opened. */
     const struct kek *kek;
     char *tenant;
     char *sealed;
     size_t sealed_n;
     pthread_mutex_t opening;
-    atomic_bool open; /* pem is there, and stays */
+    atomic_bool open; /* pem and parsed are there, and stay */
 };
 
 static bool supported(const char *algorithm)
@@ -128,7 +129,7 @@ static bool fits(const EVP_PKEY *pkey, const char *algorithm)
            EVP_PKEY_get_bits(pkey) <= 8192;
 }
 
-static enum cw_err make(const char *algorithm, const EVP_PKEY *pkey, struct cw_str pem,
+static enum cw_err make(const char *algorithm, EVP_PKEY *pkey, struct cw_str pem,
                         struct signing_key **ret_key)
 {
     ENSURE(fits(pkey, algorithm), CW_CONFIG_INVALID);
@@ -142,9 +143,12 @@ static enum cw_err make(const char *algorithm, const EVP_PKEY *pkey, struct cw_s
     if (err == CW_OK) {
         err = set_pem(key, pem);
     }
-    if (err != CW_OK) {
+    if (err == CW_OK && EVP_PKEY_up_ref(pkey) == 1) {
+        key->parsed = pkey;
+    }
+    if (err != CW_OK || key->parsed == NULL) {
         signing_key_unref(key);
-        return err;
+        return err != CW_OK ? err : CW_INTERNAL;
     }
     *ret_key = key;
     return CW_OK;
@@ -298,10 +302,12 @@ enum cw_err signing_key_open(struct signing_key *key)
         const struct cw_str sealed = {key->sealed, key->sealed_n};
         err = signing_key_unseal(key->kek, cw_str(key->tenant), cw_str(key->kid),
                                  cw_str(key->algorithm), sealed, &opened);
-        if (err == CW_OK) { /* its PEM moves over */
+        if (err == CW_OK) { /* what it opened moves over */
             key->pem = opened->pem;
             key->pem_size = opened->pem_size;
+            key->parsed = opened->parsed;
             opened->pem = NULL;
+            opened->parsed = NULL;
             signing_key_unref(opened);
             atomic_store_explicit(&key->open, true, memory_order_release);
         }
@@ -320,7 +326,8 @@ void signing_key_unref(struct signing_key *key)
 {
     if (key != NULL && atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) == 1) {
         free(key->public_jwk);
-        sodium_free(key->pem); /* wipes */
+        sodium_free(key->pem);      /* wipes */
+        EVP_PKEY_free(key->parsed); /* its private numbers, too */
         free(key->tenant);
         free(key->sealed);
         pthread_mutex_destroy(&key->opening);
@@ -346,4 +353,9 @@ const char *signing_key_public_jwk(const struct signing_key *key)
 struct cw_str signing_key_pem(const struct signing_key *key)
 {
     return (struct cw_str){key->pem, key->pem_size};
+}
+
+EVP_PKEY *signing_key_parsed(const struct signing_key *key)
+{
+    return key->parsed;
 }

@@ -2,6 +2,8 @@
 #ifndef AUTHSVC_KEYS_SIGNING_KEY_H
 #define AUTHSVC_KEYS_SIGNING_KEY_H
 
+#include <openssl/types.h>
+
 #include "authsvc/keys/seal.h"
 
 enum { SIGNING_KEY_KID_SIZE = 44 }; /* RFC 7638 thumbprint in base64url, with the NUL */
@@ -44,5 +46,7 @@ const char *signing_key_algorithm(const struct signing_key *key);
 const char *signing_key_public_jwk(const struct signing_key *key);
 /* NUL-terminated behind the end, in memory that no core dump holds. Empty before it is open. */
 struct cw_str signing_key_pem(const struct signing_key *key);
+/* The same, parsed; may sign on several threads at once. NULL before it is open. */
+EVP_PKEY *signing_key_parsed(const struct signing_key *key);
 
 #endif

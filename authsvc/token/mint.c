@@ -1,4 +1,5 @@
-/* Writes header and payload, and has libjwt sign them.
+/* Writes header and payload, and has them signed: with a key that signs all day by OpenSSL, with
+ * one that is needed now and then (a client's assertion to its provider) by libjwt.
  *
  * jwt_encode_str() cannot mint an access token: libjwt 1.10 deletes whatever `typ` was set and
  * writes "JWT" (seen: the header of every encoded token), while RFC 9068 §2.1 demands `at+jwt`. So
@@ -8,6 +9,8 @@
 #include "authsvc/token/mint.h"
 
 #include <jwt.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,25 +22,31 @@
 extern int jwt_sign_sha_pem(jwt_t *jwt, char **ret_signature, unsigned int *ret_n,
                             const char *text);
 
-enum { TOKEN_MAX = 64 * 1024 }; /* bytes; what is minted is far below */
-
-/* Minted algorithms, with libjwt's names for them. */
-static const struct {
-    const char *name;
-    jwt_alg_t alg;
-} algorithms[] = {
-    {"RS256", JWT_ALG_RS256},
-    {"ES256", JWT_ALG_ES256},
+enum {
+    TOKEN_MAX = 64 * 1024, /* bytes; what is minted is far below */
+    SIGNATURE_MAX = 1024,  /* bytes; RSA of 8192 bits */
+    ES256_HALF = 32,       /* bytes; RFC 7518 §3.4 */
 };
 
-static jwt_alg_t algorithm_of(const char *name)
+/* Minted algorithms, with libjwt's and OpenSSL's names for them. */
+static const struct algorithm {
+    const char *name;
+    jwt_alg_t alg;
+    const char *type;
+} algorithms[] = {
+    {"RS256", JWT_ALG_RS256, "RSA"},
+    {"ES256", JWT_ALG_ES256, "EC"},
+};
+
+/* NULL: none of ours; nothing is signed by `none`. */
+static const struct algorithm *algorithm_of(const char *name)
 {
     for (size_t i = 0; i < CW_ARRAY_SIZE(algorithms); i++) {
         if (strcmp(algorithms[i].name, name) == 0) {
-            return algorithms[i].alg;
+            return &algorithms[i];
         }
     }
-    return JWT_ALG_NONE;
+    return NULL;
 }
 
 static void add_base64url(struct cw_buf *out, const void *bytes, size_t n)
@@ -69,7 +78,41 @@ static enum cw_err signing_input(const struct mint_key *key, const char *typ, co
     return cw_buf_check(out);
 }
 
-static enum cw_err sign(const struct mint_key *key, jwt_alg_t alg, struct cw_buf *token)
+/* DER to the two numbers side by side (RFC 7518 §3.4). */
+static bool flatten(uint8_t signature[SIGNATURE_MAX], size_t *n)
+{
+    const uint8_t *der = signature;
+    ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)*n);
+    if (pair == NULL) {
+        return false;
+    }
+    bool ok =
+        BN_bn2binpad(ECDSA_SIG_get0_r(pair), signature, ES256_HALF) == ES256_HALF &&
+        BN_bn2binpad(ECDSA_SIG_get0_s(pair), signature + ES256_HALF, ES256_HALF) == ES256_HALF;
+    ECDSA_SIG_free(pair);
+    *n = (size_t)2 * ES256_HALF;
+    return ok;
+}
+
+static enum cw_err sign_by_openssl(const struct mint_key *key, const struct algorithm *algorithm,
+                                   struct cw_buf *token)
+{
+    uint8_t signature[SIGNATURE_MAX];
+    size_t n = sizeof(signature);
+    ENSURE(EVP_PKEY_is_a(key->parsed, algorithm->type), CW_INTERNAL);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    ENSURE(ctx != NULL, CW_NO_MEMORY);
+    bool ok = EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key->parsed) == 1 &&
+              EVP_DigestSign(ctx, signature, &n, (const uint8_t *)token->p, token->n) == 1 &&
+              (algorithm->alg != JWT_ALG_ES256 || flatten(signature, &n));
+    EVP_MD_CTX_free(ctx);
+    ENSURE(ok, CW_INTERNAL);
+    cw_buf_add_char(token, '.');
+    add_base64url(token, signature, n);
+    return cw_buf_check(token);
+}
+
+static enum cw_err sign_by_libjwt(const struct mint_key *key, jwt_alg_t alg, struct cw_buf *token)
 {
     jwt_t *jwt = NULL;
     ENSURE(jwt_new(&jwt) == 0, CW_NO_MEMORY);
@@ -96,12 +139,13 @@ static enum cw_err sign(const struct mint_key *key, jwt_alg_t alg, struct cw_buf
 enum cw_err mint_sign(const struct mint_key *key, const char *typ, const char *claims,
                       char **ret_token)
 {
-    /* JWT_ALG_NONE here would be an unsigned token. */
-    jwt_alg_t alg = algorithm_of(key->algorithm);
-    ENSURE(alg != JWT_ALG_NONE && key->pem.n > 0 && key->pem.n <= 64 * 1024, CW_INTERNAL);
+    const struct algorithm *algorithm = algorithm_of(key->algorithm);
+    ENSURE(algorithm != NULL, CW_INTERNAL);
+    ENSURE(key->parsed != NULL || (key->pem.n > 0 && key->pem.n <= 64 * 1024), CW_INTERNAL);
     CW_CLEANUP(cw_buf_done) struct cw_buf token = CW_BUF_INIT(TOKEN_MAX);
     TRY(signing_input(key, typ, claims, &token));
-    TRY(sign(key, alg, &token));
+    TRY(key->parsed != NULL ? sign_by_openssl(key, algorithm, &token)
+                            : sign_by_libjwt(key, algorithm->alg, &token));
     char *text = cw_buf_take(&token);
     ENSURE(text != NULL, CW_NO_MEMORY);
     *ret_token = text;

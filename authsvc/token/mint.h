@@ -1,14 +1,18 @@
-/* Signs JWTs. The only place that knows libjwt, and it never verifies with it
- * (docs/decisions/0002). */
+/* Signs JWTs: by OpenSSL with a key that is parsed already, else by libjwt, which parses its key at
+ * each signature. The only place that knows libjwt, and it never verifies with it
+ * (docs/decisions/0002, 0014). */
 #ifndef AUTHSVC_TOKEN_MINT_H
 #define AUTHSVC_TOKEN_MINT_H
+
+#include <openssl/types.h>
 
 #include "common/base/str.h"
 
 struct mint_key {
     const char *algorithm; /* RS256 or ES256 */
     const char *kid;       /* "": none */
-    struct cw_str pem;     /* private key, PKCS #8 */
+    struct cw_str pem;     /* private key, PKCS #8; not read where it is parsed */
+    EVP_PKEY *parsed;      /* the same, RSA or P-256; NULL: libjwt signs with `pem` */
 };
 
 /* A compact JWS of `claims` (a JSON object) with header alg, kid and typ, in that key's name. The

@@ -2,7 +2,7 @@
  * loop on so many threads, without a door.
  *
  *   authsvc_loop login ALGORITHM THREADS MILLISECONDS MEMORY_KIB ITERATIONS
- *     one argon2id hash, and the two signatures through libjwt
+ *     one argon2id hash, and the two signatures through libjwt (docs/decisions/0014)
  *   authsvc_loop refresh ALGORITHM THREADS MILLISECONDS STORE_URL
  *     the statements of a refresh, and the two signatures; the store must be empty
  *

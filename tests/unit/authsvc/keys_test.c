@@ -178,12 +178,16 @@ static struct token_facts facts(void)
     };
 }
 
-static struct mint_key mint_key_of(const struct signing_key *key)
+/* How the tokens are signed. */
+enum signer { BY_OPENSSL, BY_LIBJWT };
+
+static struct mint_key mint_key_of(const struct signing_key *key, enum signer signer)
 {
     return (struct mint_key){
         .algorithm = signing_key_algorithm(key),
         .kid = signing_key_kid(key),
-        .pem = signing_key_pem(key),
+        .pem = signer == BY_LIBJWT ? signing_key_pem(key) : (struct cw_str){0},
+        .parsed = signer == BY_OPENSSL ? signing_key_parsed(key) : NULL,
     };
 }
 
@@ -192,11 +196,11 @@ static void assert_text(json_t *object, const char *name, const char *want)
     assert_string_equal(json_string_value(json_object_get(object, name)), want);
 }
 
-static void check_tokens(struct world *w)
+static void check_tokens(struct world *w, enum signer signer)
 {
     struct signing_key *key = NULL;
     assert_int_equal(keyring_signer(w->ring, TENANT, &key), CW_OK);
-    struct mint_key mint = mint_key_of(key);
+    struct mint_key mint = mint_key_of(key, signer);
     struct token_facts f = facts();
     char *access = NULL;
     char *id = NULL;
@@ -245,13 +249,15 @@ static void check_tokens(struct world *w)
 static void rs256_tokens_verify_and_say_what_the_contract_says(void **state)
 {
     assert_int_equal(load(*state, TENANT, "RS256"), CW_OK);
-    check_tokens(*state);
+    check_tokens(*state, BY_OPENSSL);
+    check_tokens(*state, BY_LIBJWT);
 }
 
 static void es256_tokens_verify_and_say_what_the_contract_says(void **state)
 {
     assert_int_equal(load(*state, TENANT, "ES256"), CW_OK);
-    check_tokens(*state);
+    check_tokens(*state, BY_OPENSSL);
+    check_tokens(*state, BY_LIBJWT);
 }
 
 static void claims_that_were_not_asked_for_stay_away(void **state)
@@ -260,7 +266,7 @@ static void claims_that_were_not_asked_for_stay_away(void **state)
     assert_int_equal(load(w, TENANT, "ES256"), CW_OK);
     struct signing_key *key = NULL;
     assert_int_equal(keyring_signer(w->ring, TENANT, &key), CW_OK);
-    struct mint_key mint = mint_key_of(key);
+    struct mint_key mint = mint_key_of(key, BY_OPENSSL);
     struct token_facts f = facts();
     f.scope = CW_STR("openid profiles emails");
     char *id = NULL;
@@ -288,6 +294,26 @@ static void nothing_is_minted_unsigned_or_with_a_shared_secret(void **state)
     }
 }
 
+static void a_key_of_another_kind_signs_nothing(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"RS256", "ES256"};
+    struct signing_key *keys[2] = {0};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(signing_key_generate(names[i], 2048, &keys[i]), CW_OK);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        char *token = NULL;
+        const struct mint_key mint = {
+            .algorithm = names[i / 2], .kid = "k", .parsed = signing_key_parsed(keys[i % 2])};
+        assert_int_equal(mint_sign(&mint, "at+jwt", "{}", &token),
+                         i / 2 == i % 2 ? CW_OK : CW_INTERNAL);
+        free(token);
+    }
+    signing_key_unref(keys[0]);
+    signing_key_unref(keys[1]);
+}
+
 static void keys_survive_a_restart_under_the_same_names(void **state)
 {
     struct world *w = *state;
@@ -302,7 +328,8 @@ static void keys_survive_a_restart_under_the_same_names(void **state)
     assert_int_equal(load(w, TENANT, "ES256"), CW_OK);
     assert_int_equal(keyring_jwks(w->ring, TENANT, &after), CW_OK);
     assert_true(cw_str_eq(cw_buf_str(&before), cw_buf_str(&after)));
-    check_tokens(w);
+    check_tokens(w, BY_OPENSSL);
+    check_tokens(w, BY_LIBJWT);
 }
 
 static void assert_signs(struct world *w, const char *algorithm)
@@ -472,9 +499,11 @@ static void a_stored_key_is_genuine_or_refused_before_it_is_opened(void **state)
     assert_int_equal(signing_key_stored(kek, TENANT, kid, alg, jwk, cw_buf_str(&sealed), &stored),
                      CW_OK);
     assert_int_equal(signing_key_pem(stored).n, 0);
+    assert_null(signing_key_parsed(stored));
     assert_int_equal(signing_key_open(stored), CW_OK);
     assert_int_equal(signing_key_open(stored), CW_OK);
     assert_true(cw_str_eq(signing_key_pem(stored), signing_key_pem(key)));
+    assert_int_equal(EVP_PKEY_eq(signing_key_parsed(stored), signing_key_parsed(key)), 1);
     signing_key_unref(stored);
     /* Whoever writes the database could put a public key of his own beside the kid. */
     cw_buf_add_str(&other, jwk);
@@ -500,6 +529,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(claims_that_were_not_asked_for_stay_away, setup, teardown),
         cmocka_unit_test(nothing_is_minted_unsigned_or_with_a_shared_secret),
+        cmocka_unit_test(a_key_of_another_kind_signs_nothing),
         cmocka_unit_test_setup_teardown(keys_survive_a_restart_under_the_same_names, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
