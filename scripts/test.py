@@ -37,7 +37,7 @@ from house import BIN, ROOT, RUN, Failure, say, step
 # result: passed, flaky, failed, skipped; log: on one failed case of a target, what its programs wrote
 Case = collections.namedtuple("Case", "suite name result detail log", defaults=[""])
 FUZZ_SECONDS = 5
-# End-to-end tests wait more than they work: three at once on two cores.
+# End-to-end tests wait more than they work, but under sanitizers: three at once on two cores.
 WAITING = ["--local_cpu_resources=HOST_CPUS*1.5", "--jobs=HOST_CPUS*1.5"]
 LOG_LINES, REPORT_LINES, LOGS_SHOWN = 100, 60, 30  # of a failed target's log: its end, a sanitizer's report; targets
 SECOND_RUNS = 3  # targets of a call that get a second run; more than that is no flicker
@@ -220,7 +220,7 @@ def sanitize():
     """The tag `nosan` keeps a test out of it, with the reason in its BUILD file; `sanitize` takes an end-to-end test in."""
     return (bazel_tests("asan-ubsan", ["//tests/unit/...", "//tests/attack/...", "//tests/fuzz/..."],
                         "--config=asan-ubsan", "--test_tag_filters=-nosan")
-            + bazel_tests("asan-ubsan, end to end", ["//tests/e2e/..."], "--config=asan-ubsan", "--test_tag_filters=sanitize", *WAITING)
+            + bazel_tests("asan-ubsan, end to end", ["//tests/e2e/..."], "--config=asan-ubsan", "--test_tag_filters=sanitize")
             + bazel_tests("tsan", ["//tests/unit/..."], "--config=tsan", "--test_tag_filters=-nosan"))
 
 
