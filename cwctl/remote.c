@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/user.h"
@@ -29,22 +28,6 @@ static size_t socket_owners(uid_t uids[OWNERS_MAX])
         n += whole && cw_user_find(name, &uids[n]) == CW_OK;
     }
     return n;
-}
-
-static bool owner_is_fine(const char *path, uid_t *ret_uid)
-{
-    struct stat st;
-    uid_t uids[OWNERS_MAX];
-    size_t n = socket_owners(uids);
-    if (lstat(path, &st) != 0) {
-        return true; /* not there: another message */
-    }
-    bool known = st.st_uid == 0 || st.st_uid == geteuid();
-    for (size_t i = 0; i < n; i++) {
-        known |= st.st_uid == uids[i];
-    }
-    *ret_uid = st.st_uid;
-    return known;
 }
 
 static bool has_sockets(const char *dir)
@@ -145,12 +128,13 @@ int remote_failed(const struct command *command, const char *run_dir, const char
         return command_failed(command, COMMAND_UNDECIDED,
                               "%s is not there: is the program running? (--run-dir DIR)", path);
     }
-    uid_t owner = 0;
-    if (!owner_is_fine(path, &owner)) {
-        return command_failed(command, COMMAND_UNDECIDED,
-                              "%s belongs to user %u: not asked; believed are root, this user, "
-                              "%s, %s and whom CW_SOCKET_OWNERS names",
-                              path, (unsigned)owner, packaged[0], packaged[1]);
+    uid_t uids[OWNERS_MAX], owner;
+    if (cw_rpc_socket_owner(path, uids, socket_owners(uids), &owner) == CW_RPC_OWNER_STRANGER) {
+        return command_failed(
+            command, COMMAND_UNDECIDED,
+            "%s belongs to user %u, or is no socket: not asked; believed are root, this "
+            "user, %s, %s and whom CW_SOCKET_OWNERS names",
+            path, (unsigned)owner, packaged[0], packaged[1]);
     }
     if (access(path, W_OK) != 0) {
         return command_failed(command, COMMAND_UNDECIDED,

@@ -110,20 +110,28 @@ enum cw_err cw_rpc_channel_guard(struct cw_rpc_channel *channel, const char *pat
     return CW_OK;
 }
 
-enum cw_rpc_owner cw_rpc_channel_owner(const struct cw_rpc_channel *channel)
+enum cw_rpc_owner cw_rpc_socket_owner(const char *path, const uid_t *uids, size_t n,
+                                      uid_t *ret_owner)
 {
     struct stat st;
-    if (!channel->guarded) {
-        return CW_RPC_OWNER_FINE;
-    }
-    if (lstat(channel->guarded, &st) != 0) {
+    if (lstat(path, &st) != 0) {
         return CW_RPC_OWNER_ABSENT;
     }
     bool known = st.st_uid == 0 || st.st_uid == geteuid();
-    for (size_t i = 0; i < channel->n_owners; i++) {
-        known |= st.st_uid == channel->owners[i];
+    for (size_t i = 0; i < n; i++) {
+        known |= st.st_uid == uids[i];
+    }
+    if (ret_owner) {
+        *ret_owner = st.st_uid;
     }
     return known && S_ISSOCK(st.st_mode) ? CW_RPC_OWNER_FINE : CW_RPC_OWNER_STRANGER;
+}
+
+enum cw_rpc_owner cw_rpc_channel_owner(const struct cw_rpc_channel *channel)
+{
+    return channel->guarded
+               ? cw_rpc_socket_owner(channel->guarded, channel->owners, channel->n_owners, NULL)
+               : CW_RPC_OWNER_FINE;
 }
 
 void cw_rpc_channel_free(struct cw_rpc_channel *channel)

@@ -16,6 +16,12 @@ struct cw_rpc_channel;
  * bytes; 0: 4 MiB. The channel may be used by any thread. */
 CW_MUST_USE enum cw_err cw_rpc_channel_new(const char *target, uint32_t max_message,
                                            struct cw_rpc_channel **ret_channel);
+enum cw_rpc_owner { CW_RPC_OWNER_FINE, CW_RPC_OWNER_ABSENT, CW_RPC_OWNER_STRANGER };
+/* Whose socket lies at `path` now: of root, of this process's own user or of one of `uids`,
+ * nobody's, or a stranger's, which also is what is no socket. ret_owner may be NULL; set unless
+ * ABSENT. Any thread. */
+enum cw_rpc_owner cw_rpc_socket_owner(const char *path, const uid_t *uids, size_t n,
+                                      uid_t *ret_owner);
 /* From now on calls go only to a socket at `path` (the target's) that root, this process's own user
  * or one of `uids` owns: somebody else's, made while the server was away, is CW_UNAVAILABLE, and
  * streams wait. The kernel gives a socket's file to whoever binds it. Before the first call. */

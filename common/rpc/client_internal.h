@@ -13,8 +13,7 @@ struct cw_rpc_channel {
     size_t n_owners;
 };
 
-/* Whose socket lies at the path now. Any thread. */
-enum cw_rpc_owner { CW_RPC_OWNER_FINE, CW_RPC_OWNER_ABSENT, CW_RPC_OWNER_STRANGER };
+/* Whose socket lies at the guarded path now; FINE where none is guarded. Any thread. */
 enum cw_rpc_owner cw_rpc_channel_owner(const struct cw_rpc_channel *channel);
 #define CW_RPC_STRANGER_TEXT "the socket belongs to a user that is not trusted"
 

@@ -4,13 +4,12 @@ counts what the worker used for a request, theirs to ours. What nginx's own leav
 without `zone` each of its workers chooses and remembers failures alone; `nginx-zone` shares that among workers, as ours always does.
 """
 # build: //tests/bench:mint_tokens //sidecar:cw-sidecar //edge-gateway:ngx_http_cw_module.so
-import os
 import re
-import socket
 import subprocess
 import time
 
-from tests.bench.measure import BIN, DOMAIN, QUICK, Directory, alternate, duration, report, runs, say
+from tests.bench.measure import BIN, DOMAIN, NGINX_HEAD, QUICK, Directory, alternate, duration, report, runs, say
+from tests.support.programs import free_port
 
 CONNECTIONS = (1, 32, 128)
 SERVICES = 4
@@ -20,41 +19,12 @@ KEEPALIVE = "keepalive 256; keepalive_requests 100000000;"
 POLICIES = {"round_robin": ("", ""), "least_conn": ("cw_balance least_conn;", "least_conn;"),
             "hash": ("cw_balance hash $arg_key;", "hash $arg_key consistent;")}
 
-NGINX = """
-%(user)s
-worker_processes 1;
-daemon off;
-pid %(home)s/nginx.pid;
-error_log stderr error;
-%(main)s
-events { worker_connections 2048; }
-http {
-    access_log off;
-    client_body_temp_path %(home)s/body; proxy_temp_path %(home)s/proxy;
-    fastcgi_temp_path %(home)s/fastcgi; uwsgi_temp_path %(home)s/uwsgi; scgi_temp_path %(home)s/scgi;
-    keepalive_requests 100000000;
+NGINX = NGINX_HEAD + """
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     %(http)s
 }
 """
-
-
-def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-def nginx(directory, name, http, main=""):
-    home = directory.path / name
-    home.mkdir()
-    (home / "nginx.conf").write_text(NGINX % {"user": "user root;" if os.geteuid() == 0 else "", "home": home, "main": main, "http": http})
-    return directory.start(name, "/usr/sbin/nginx", "-p", home, "-e", "stderr", "-c", home / "nginx.conf")
 
 
 def get(port, path):
@@ -65,7 +35,7 @@ class Door:
     """The nginx that is measured: a location for each upstream."""
 
     def __init__(self, directory, sidecar, services):
-        self.port, servers = free_ports(1)[0], "".join(f"server 127.0.0.1:{port}; " for port in services)
+        self.port, servers = free_port(), "".join(f"server 127.0.0.1:{port}; " for port in services)
         upstreams, locations = "", ""
         for name, (ours, theirs) in POLICIES.items():
             upstreams += f"upstream ours_{name} {{ cw_application service; {ours} {KEEPALIVE} }}\n"
@@ -73,8 +43,8 @@ class Door:
         upstreams += f"upstream nginx_zone {{ zone nginx_zone 256k; {servers} {KEEPALIVE} }}\n"
         for name in [f"{whose}_{name}" for whose in ("ours", "nginx") for name in POLICIES] + ["nginx_zone"]:
             locations += f"location /{name}/ {{ cw_auth off; proxy_pass http://{name}; }}\n"
-        self.process = nginx(directory, "door", f"cw_sidecar unix:{sidecar};\n{upstreams}\nserver {{ listen 127.0.0.1:{self.port}; {locations} }}",
-                             f"load_module {BIN}/edge-gateway/ngx_http_cw_module.so;")
+        self.process = directory.nginx("door", NGINX, {"http": f"cw_sidecar unix:{sidecar};\n{upstreams}\nserver {{ listen 127.0.0.1:{self.port}; {locations} }}",
+                                                       "main": f"load_module {BIN}/edge-gateway/ngx_http_cw_module.so;"})
         end = time.monotonic() + 20
         while get(self.port, "/ours_round_robin/") != "200":
             if time.monotonic() > end:
@@ -112,9 +82,9 @@ def compare(door, case, connections, ours, theirs, peer):
 
 
 with Directory() as d:
-    services = free_ports(SERVICES)
-    nginx(d, "service", "server { " + "".join(f"listen 127.0.0.1:{port}; " for port in services) +
-          'location / { default_type text/plain; return 200 "stored\\n"; } }')
+    services = [free_port() for _ in range(SERVICES)]
+    d.nginx("service", NGINX, {"http": "server { " + "".join(f"listen 127.0.0.1:{port}; " for port in services) +
+                                       'location / { default_type text/plain; return 200 "stored\\n"; } }'})
     jwks, _ = d.tokens("RS256", 1)
     _, gateway_socket, _ = d.sidecar(jwks, ["RS256"], spins=False,
                                      static=[{"application": "service", "address": "127.0.0.1", "port": port} for port in services])

@@ -13,7 +13,7 @@ A line of wrk carries only requests that were answered 200.
 Requests/s need a machine that does nothing else. The lines cpu-N do not: they are the CPU time of all processes between client and
 service, the service included, for each request (of our sidecar at one connection what its poller spends waiting, docs/decisions/0010).
 """
-# packages: bench eureka interop
+# packages: eureka interop
 # deps: peers
 # build: //tests/bench:echo_server //tests/bench:mint_tokens //sidecar:cw-sidecar //edge-gateway:ngx_http_cw_module.so
 import base64
@@ -27,26 +27,15 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from tests.bench.measure import AUDIENCE, BIN, DOMAIN, ISSUER, QUICK, Directory, alternate, answers, duration, report, runs, say
+from tests.bench.measure import AUDIENCE, BIN, DOMAIN, ISSUER, NGINX_HEAD, QUICK, Directory, alternate, answers, duration, report, runs, say
+from tests.support.programs import free_port
 
 CONNECTIONS = (1, 8, 32, 128)
 PEERS = pathlib.Path(os.environ["CW_DEPS"]) / "peers"
 
-# %(main)s before, %(http)s in http, %(server)s in the server, %(location)s in the location that is measured
-NGINX = """
-%(user)s
-worker_processes 1;
-daemon off;
-pid %(home)s/nginx.pid;
-error_log stderr error;
-%(main)s
-events { worker_connections 2048; }
-http {
-    access_log off;
-    client_body_temp_path %(home)s/body; proxy_temp_path %(home)s/proxy;
-    fastcgi_temp_path %(home)s/fastcgi; uwsgi_temp_path %(home)s/uwsgi; scgi_temp_path %(home)s/scgi;
+# %(http)s in http, %(server)s in the server, %(location)s in the location that is measured
+NGINX = NGINX_HEAD + """
     large_client_header_buffers 4 32k;
-    keepalive_requests 100000000;
     upstream service { server 127.0.0.1:%(service)s; keepalive 256; keepalive_requests 100000000; }
     %(http)s
     server {
@@ -126,12 +115,6 @@ IDENTITY = {"Tenant": "clinicwave", "Subject": "user|00000000", "Issuer": ISSUER
 PROXY = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://service;'
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def cpu_ns(processes):
     """CPU time that the programs and their workers have used until now; doors that nobody asks use next to none."""
     pids = [p.pid for p in processes]
@@ -161,12 +144,9 @@ class Bench:
 
     def nginx(self, name, listen=None, **parts):
         """An nginx of its own; the port it listens on."""
-        home, port = self.directory.path / name, free_port()
-        home.mkdir()
-        values = {"user": "user root;" if os.geteuid() == 0 else "", "home": home, "service": self.service, "main": "", "http": "",
-                  "server": "", "location": PROXY, "listen": listen or f"127.0.0.1:{port}", **parts}
-        (home / "nginx.conf").write_text(NGINX % values)
-        process = self.directory.start(name, "/usr/sbin/nginx", "-p", home, "-e", "stderr", "-c", home / "nginx.conf")
+        port = free_port()
+        values = {"service": self.service, "http": "", "server": "", "location": PROXY, "listen": listen or f"127.0.0.1:{port}", **parts}
+        process = self.directory.nginx(name, NGINX, values)
         if listen:
             answers(listen.removeprefix("unix:"), process)
         else:

@@ -14,6 +14,22 @@ BIN = pathlib.Path(os.environ["CW_BIN"]).resolve()
 AS_JSON, QUICK = "--json" in sys.argv, "--quick" in sys.argv
 AUDIENCE, ISSUER, DOMAIN = "https://api.clinicwave.com", "https://bench.example/", "clinicwave.localhost"
 
+# An nginx of one worker that writes no log of requests; %(main)s before, what follows in http.
+NGINX_HEAD = """
+%(user)s
+worker_processes 1;
+daemon off;
+pid %(home)s/nginx.pid;
+error_log stderr error;
+%(main)s
+events { worker_connections 2048; }
+http {
+    access_log off;
+    client_body_temp_path %(home)s/body; proxy_temp_path %(home)s/proxy;
+    fastcgi_temp_path %(home)s/fastcgi; uwsgi_temp_path %(home)s/uwsgi; scgi_temp_path %(home)s/scgi;
+    keepalive_requests 100000000;
+"""
+
 
 def runs(full):
     return 1 if QUICK else full
@@ -74,6 +90,13 @@ class Directory:
         process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=self.path)
         self.processes.append(process)
         return process
+
+    def nginx(self, name, configuration, values):
+        """An nginx in a home of its own, with CONFIGURATION (NGINX_HEAD and what the bench adds) filled in from VALUES."""
+        home = self.path / name
+        home.mkdir()
+        (home / "nginx.conf").write_text(configuration % {"user": "user root;" if os.geteuid() == 0 else "", "home": home, "main": "", **values})
+        return self.start(name, "/usr/sbin/nginx", "-p", home, "-e", "stderr", "-c", home / "nginx.conf")
 
     def stop(self, process):
         self.processes.remove(process)
