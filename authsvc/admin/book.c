@@ -161,6 +161,16 @@ static enum cw_err read_row(void *ctx, const struct store_tenant *t)
     return put_row(book, &row);
 }
 
+/* A tenant that another process removed: its private keys go out of memory, too. */
+static void drop_row(struct book *book, struct book_row *row)
+{
+    struct cw_str name = cw_str(row->name);
+    if (book->configured == NULL || tenant_set_by_name(book->configured, name) == NULL) {
+        keyring_forget(book->deps.keys, name);
+    }
+    row_done(row);
+}
+
 struct names {
     struct book *book;
     size_t kept; /* rows before it are in the database */
@@ -176,7 +186,7 @@ static enum cw_err keep_row(void *ctx, struct cw_str name)
         at++;
     }
     for (size_t i = names->kept; i < at; i++) {
-        row_done(&book->rows[i]);
+        drop_row(book, &book->rows[i]);
     }
     memmove(&book->rows[names->kept], &book->rows[at], (book->n - at) * sizeof(struct book_row));
     book->n -= at - names->kept;
@@ -196,7 +206,7 @@ enum cw_err book_read(struct book *book)
     TRY(store_tenant_since(book->deps.store, book->seen, read_row, book));
     TRY(store_tenant_names(book->deps.store, keep_row, &names));
     for (size_t i = names.kept; i < book->n; i++) {
-        row_done(&book->rows[i]);
+        drop_row(book, &book->rows[i]);
     }
     book->n = names.kept;
     book->seen = version; /* a change since then is read once more */

@@ -108,8 +108,8 @@ static enum cw_err publish(struct keyring *ring, struct key_set *set)
     bool found = false;
     pthread_rwlock_wrlock(&ring->lock);
     size_t at = keyring_position(ring, cw_str(set->tenant), &found);
-    if (found && ring->sets[at]->version > set->version) {
-        old = set;
+    if (found && ring->sets[at]->version >= set->version) {
+        old = set; /* the same, or older: each change of a key numbers its tenant anew */
     } else if (found) {
         old = ring->sets[at];
         ring->sets[at] = set;

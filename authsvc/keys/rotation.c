@@ -132,6 +132,9 @@ static enum cw_err change_algorithm(struct keyring *ring, struct cw_str tenant,
     if (strcmp(view->algorithms[view->n - 1], want->algorithm) == 0) {
         return CW_OK;
     }
+    if (view->n == STORE_KEYS_MAX && !pending(view, now_of(ring))) {
+        return CW_OK; /* the old one signs on; keyring_advance makes the next when there is room */
+    }
     if (!pending(view, now_of(ring)) ||
         strcmp(view->algorithms[view->n - 2], want->algorithm) != 0) {
         return make_next(ring, tenant, want, view, message);
@@ -251,10 +254,12 @@ static enum cw_err follow(struct keyring *ring, bool *ret_changed, struct cw_buf
     }
     struct changed changed = {.ring = ring, .names = CW_BUF_INIT(NAMES_MAX)};
     enum cw_err err = store_key_since(ring->store, ring->seen, note_changed, &changed);
-    for (size_t at = 0; err == CW_OK && at < changed.names.n;) {
+    bool listed = err == CW_OK;
+    for (size_t at = 0; listed && at < changed.names.n;) {
         struct cw_str tenant = cw_str(changed.names.p + at);
         size_t n = 0;
-        err = keyring_read(ring, tenant, message, &n);
+        enum cw_err one = keyring_read(ring, tenant, message, &n);
+        err = err == CW_OK ? one : err; /* one that cannot be read does not stop the others */
         *ret_changed = true;
         at += tenant.n + 1;
     }
@@ -303,6 +308,14 @@ bool keyring_due(struct keyring *ring, struct cw_str after, bool remove, struct 
     return due;
 }
 
+/* The newest key signs, with another algorithm than the tenant's: there was no room when that was
+ * changed. */
+static bool algorithm_due(const struct keyring_view *view, const struct keyring_want *want,
+                          int64_t now)
+{
+    return !pending(view, now) && strcmp(view->algorithms[view->n - 1], want->algorithm) != 0;
+}
+
 enum cw_err keyring_advance(struct keyring *ring, struct cw_str tenant,
                             const struct keyring_want *want, bool remove, bool *ret_changed,
                             struct cw_buf *ret_message)
@@ -318,7 +331,8 @@ enum cw_err keyring_advance(struct keyring *ring, struct cw_str tenant,
     *ret_changed = keyring_stamp(ring, tenant) != before;
     keyring_look(ring, tenant, &view);
     if (view.n > 0 && view.n < STORE_KEYS_MAX &&
-        key_rotation_due(view.times, view.n, policy, now_of(ring))) {
+        (key_rotation_due(view.times, view.n, policy, now_of(ring)) ||
+         algorithm_due(&view, want, now_of(ring)))) {
         TRY(make_next(ring, tenant, want, &view, ret_message));
         *ret_changed = true;
     }

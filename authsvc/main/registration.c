@@ -88,10 +88,14 @@ bool registration_stands(const struct registration *registration)
 
 void registration_drain(struct registration *registration)
 {
-    if (!registration_stands(registration)) {
+    if (registration == NULL) {
         return;
     }
-    cw_registration_drain(registration->entry);
+    bool stands = registration_stands(registration);
+    cw_registration_drain(registration->entry); /* also for a stream that comes back meanwhile */
+    if (!stands) {
+        return; /* nobody to wait for */
+    }
     struct timespec left = {.tv_sec = registration->delay_ms / 1000,
                             .tv_nsec = registration->delay_ms % 1000 * 1000000};
     while (nanosleep(&left, &left) != 0) {

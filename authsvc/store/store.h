@@ -405,7 +405,7 @@ CW_MUST_USE enum cw_err store_key_add_first(struct store *store, struct cw_str t
                                             const struct store_key *key);
 /* The key after `after`, active in ahead_ms; with `instead` it takes the place of one that is not
  * active yet. CW_CONFLICT: `after` is not the newest key any more, or waits for its turn itself and
- * shall not be replaced. CW_PRECONDITION_FAILED: there are STORE_KEYS_MAX - 1 keys. */
+ * shall not be replaced. CW_PRECONDITION_FAILED: there are STORE_KEYS_MAX keys. */
 CW_MUST_USE enum cw_err store_key_add_next(struct store *store, struct cw_str tenant,
                                            const struct store_key *key, struct cw_str after,
                                            int64_t ahead_ms, bool instead);

@@ -35,6 +35,7 @@ static void say(struct cw_registration *registration, struct cw_rpc_subscription
     Clinicwave__Discovery__V1__RegisterRequest request =
         CLINICWAVE__DISCOVERY__V1__REGISTER_REQUEST__INIT;
     char number[8];
+    const bool draining = registration->draining;
     snprintf(number, sizeof(number), "%u", o->management_port);
     port.key = text("management.port");
     port.value = number;
@@ -43,15 +44,17 @@ static void say(struct cw_registration *registration, struct cw_rpc_subscription
     instance.port = o->port;
     instance.health_path = text(o->health_path);
     instance.status =
-        registration->draining
-            ? CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_OUT_OF_SERVICE
-            : CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_UP;
+        draining ? CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_OUT_OF_SERVICE
+                 : CLINICWAVE__DISCOVERY__V1__INSTANCE_STATUS__INSTANCE_STATUS_UP;
     instance.n_metadata = o->management_port != 0;
     instance.metadata = metadata;
     request.instance = &instance;
     /* where it cannot be sent the call is about to end, and the next one says it */
     enum cw_err err = cw_rpc_subscription_send(subscription, &request.base);
     (void)err;
+    if (draining != registration->draining) { /* it never goes back: once more at most */
+        say(registration, subscription);
+    }
 }
 
 static void on_start(struct cw_rpc_subscription *subscription, void *ctx)

@@ -224,7 +224,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         if (request->response && !http_body_drains(request)) {
             return http_answer_queue(request);
         }
-        acknowledge_header(connection);
+        if (request->route && request->route->max_body > 0) {
+            acknowledge_header(connection);
+        }
         return MHD_YES;
     }
     if (*data_size > 0) {

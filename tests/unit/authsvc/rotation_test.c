@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -275,11 +276,10 @@ static void of_another_tenant_nothing_changes(void **state)
     assert_int_equal(keyring_stamp(w->rings[1], OTHER), 0);
 }
 
-static void so_many_keys_and_no_more(void **state)
+static const struct keyring_want day = {.algorithm = "ES256", .life_ms = 48LL * AHEAD};
+
+static void fill(struct keyring *ring)
 {
-    struct world *w = *state;
-    struct keyring *ring = w->rings[0];
-    const struct keyring_want day = {.algorithm = "ES256", .life_ms = 48LL * AHEAD};
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
     assert_int_equal(keyring_load(ring, TENANT, &day, &message), CW_OK);
     for (int i = 1; i < STORE_KEYS_MAX; i++) {
@@ -287,6 +287,36 @@ static void so_many_keys_and_no_more(void **state)
         fake_now_ms += AHEAD;
     }
     assert_int_equal(list(ring).n, STORE_KEYS_MAX);
+}
+
+static void another_algorithm_waits_for_room_and_stops_nobody(void **state)
+{
+    struct world *w = *state;
+    struct keyring *ring = w->rings[0];
+    const struct keyring_want other = {.algorithm = "RS256", .life_ms = day.life_ms};
+    CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
+    bool changed = false;
+    fill(ring);
+    assert_int_equal(keyring_load(ring, TENANT, &other, &message), CW_OK);
+    assert_int_equal(message.n, 0);
+    assert_false(publishes(ring, "RS256"));
+    assert_int_equal(keyring_advance(ring, TENANT, &other, true, &changed, &message), CW_OK);
+    assert_false(publishes(ring, "RS256")); /* nothing is over yet */
+    fake_now_ms += day.life_ms;
+    assert_int_equal(keyring_advance(ring, TENANT, &other, true, &changed, &message), CW_OK);
+    assert_true(changed && publishes(ring, "RS256"));
+    size_t n = list(ring).n;
+    assert_int_equal(keyring_advance(ring, TENANT, &other, true, &changed, &message), CW_OK);
+    assert_int_equal(list(ring).n, n); /* one is enough */
+    assert_false(changed);
+}
+
+static void so_many_keys_and_no_more(void **state)
+{
+    struct world *w = *state;
+    struct keyring *ring = w->rings[0];
+    CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
+    fill(ring);
     assert_int_equal(keyring_rotate(ring, TENANT, &day, &message), CW_CONFLICT);
     assert_true(message.n > 0);
     assert_int_equal(keyring_load(w->rings[1], TENANT, &day, &message), CW_OK);
@@ -294,6 +324,41 @@ static void so_many_keys_and_no_more(void **state)
     assert_int_equal(keyring_withdraw(ring, TENANT, &day, &withdrawn, &message), CW_OK);
     assert_int_equal(withdrawn, STORE_KEYS_MAX);
     assert_states(ring, "active");
+}
+
+static void one_tenant_that_cannot_be_read_does_not_stop_the_others(void **state)
+{
+    struct world *w = *state;
+    const struct keyring_options options = {.policy = {AHEAD, ROTATE, MARGIN}, .rsa_bits = 2048};
+    CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
+    for (size_t i = 0; i < RINGS; i++) {
+        assert_int_equal(keyring_load(w->rings[i], OTHER, &es256, &message), CW_OK);
+    }
+    struct signing_key *key = NULL;
+    assert_int_equal(keyring_signer(w->rings[0], OTHER, &key), CW_OK);
+    /* A process with another key-encryption key puts a key in place of the first tenant's. */
+    char path[72];
+    snprintf(path, sizeof(path), "%s/other", w->dir);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite("0123456789abcdef0123456789abcdef", 1, 32, file), 32);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0400), 0);
+    struct keyring *stranger = NULL;
+    int64_t withdrawn = 0;
+    assert_int_equal(keyring_open(w->stores[1], path, &options, &message, &stranger), CW_OK);
+    assert_int_equal(keyring_withdraw(stranger, TENANT, &es256, &withdrawn, &message), CW_OK);
+    keyring_free(stranger);
+    assert_int_equal(keyring_withdraw(w->rings[1], OTHER, &es256, &withdrawn, &message), CW_OK);
+    bool followed = false;
+    assert_int_not_equal(keyring_follow(w->rings[0], &followed, &message), CW_OK);
+    assert_true(followed);
+    struct signing_key *now = NULL;
+    assert_int_equal(keyring_signer(w->rings[0], OTHER, &now), CW_OK);
+    assert_string_not_equal(signing_key_kid(now), signing_key_kid(key));
+    signing_key_unref(key);
+    signing_key_unref(now);
+    unlink(path);
 }
 
 /* --- clocks ------------------------------------------------------------------------------- */
@@ -450,7 +515,9 @@ int main(void)
         CASE(another_algorithm_takes_the_place_of_the_key_that_waits),
         CASE(a_key_that_has_served_its_time_is_replaced_in_time),
         CASE(of_another_tenant_nothing_changes),
+        CASE(another_algorithm_waits_for_room_and_stops_nobody),
         CASE(so_many_keys_and_no_more),
+        CASE(one_tenant_that_cannot_be_read_does_not_stop_the_others),
         CASE(a_clock_that_is_set_back_signs_with_a_key_that_is_published),
         CASE(a_clock_that_has_jumped_deletes_nothing_for_a_while),
         CASE(all_processes_switch_at_the_same_instant),
