@@ -31,8 +31,8 @@ typedef struct {
     ngx_uint_t                     index;    /* where it was */
 
     ngx_sockaddr_t                 addr;
-    ngx_str_t                      name;
-    u_char                         text[NGX_SOCKADDR_STRLEN];
+    ngx_str_t                      name;     /* of the upstream */
+    ngx_str_t                     *told;     /* of the peer in use */
 
     unsigned                       sent:1;   /* to an instance before */
     unsigned                       stale:1;  /* … which did not get it */
@@ -159,6 +159,15 @@ ngx_http_cw_balancer_want(ngx_http_request_t *r, ngx_http_cw_peer_data_t *pd)
     pick = &pd->pick;
 
     pick->policy = conf->policy;
+
+    if (pick->policy == NGX_HTTP_CW_PICK_LEAST_CONN
+        && ngx_http_cw_seat() >= conf->app->app->seats)
+    {
+        /* what nobody counts must not be compared */
+
+        pick->policy = NGX_HTTP_CW_PICK_ROUND_ROBIN;
+    }
+
     pick->slow_start = conf->slow_start;
     pick->tried = pd->first;
     pd->room = NGX_HTTP_CW_BALANCER_TRIED;
@@ -200,6 +209,7 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_cw_peer_data_t *pd = data;
 
+    ngx_str_t            *told;
     ngx_http_cw_app_t    *app;
     ngx_http_cw_peer_t   *peer;
     ngx_http_cw_peers_t  *peers;
@@ -210,6 +220,16 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
     if (ngx_http_cw_balancer_room(pd) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    /* $upstream_addr names each try: nginx keeps a pointer for each */
+
+    told = ngx_palloc(pd->request->pool,
+                      sizeof(ngx_str_t) + NGX_SOCKADDR_STRLEN);
+    if (told == NULL) {
+        return NGX_ERROR;
+    }
+
+    told->data = (u_char *) (told + 1);
 
     app = pd->conf->app->app;
     pd->pick.now = ngx_current_msec;
@@ -237,8 +257,8 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
     pc->socklen = peer->socklen;
     ngx_memcpy(&pd->addr, &peer->addr, peer->socklen);
 
-    pd->name.len = peer->text_len;
-    ngx_memcpy(pd->text, peer->text, peer->text_len);
+    told->len = peer->text_len;
+    ngx_memcpy(told->data, peer->text, peer->text_len);
 
     ngx_http_cw_pick_hold(peers, pd->index, ngx_http_cw_seat());
 
@@ -255,15 +275,14 @@ ngx_http_cw_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ngx_http_cw_balancer_count(pd);
 
-    pd->name.data = pd->text;
-
-    if (pd->name.len == 0) {
-        pd->name.len = ngx_sock_ntop(&pd->addr.sockaddr, pc->socklen, pd->text,
-                                     NGX_SOCKADDR_STRLEN, 1);
+    if (told->len == 0) {
+        told->len = ngx_sock_ntop(&pd->addr.sockaddr, pc->socklen, told->data,
+                                  NGX_SOCKADDR_STRLEN, 1);
     }
 
+    pd->told = told;
     pc->sockaddr = &pd->addr.sockaddr;
-    pc->name = &pd->name;
+    pc->name = told;
 
     return NGX_OK;
 }
@@ -331,6 +350,12 @@ ngx_http_cw_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 
     if (pd->stale) {
         pd->pick.ntried--;
+
+    } else {
+
+        /* nginx gives back the try of a kept connection; this one counts */
+
+        pc->cached = 0;
     }
 
     ngx_shmtx_lock(&pd->shpool->mutex);
@@ -463,7 +488,7 @@ ngx_http_cw_balancer_learn(ngx_peer_connection_t *pc,
 
             ngx_log_error(NGX_LOG_WARN, pc->log, 0,
                           "instance %V of \"%V\" is passed over for %M ms",
-                          &pd->name, &pd->conf->app->name, peer->pause);
+                          pd->told, &pd->conf->app->name, peer->pause);
         }
 
         return;
@@ -477,7 +502,7 @@ ngx_http_cw_balancer_learn(ngx_peer_connection_t *pc,
 
     if (ngx_http_cw_pick_answered(peer, &pd->pick, ngx_current_msec)) {
         ngx_log_error(NGX_LOG_NOTICE, pc->log, 0,
-                      "instance %V of \"%V\" answers again", &pd->name,
+                      "instance %V of \"%V\" answers again", pd->told,
                       &pd->conf->app->name);
     }
 }

@@ -205,15 +205,18 @@ ngx_http_cw_pick_load(ngx_http_cw_peer_t *a, ngx_http_cw_peer_t *b,
 ngx_int_t
 ngx_http_cw_pick_weight(ngx_http_cw_peer_t *peer, ngx_http_cw_pick_t *pick)
 {
-    ngx_msec_t  age;
+    ngx_msec_int_t  age;
 
     if (pick->slow_start == 0 || !peer->fresh) {
         return peer->weight * NGX_HTTP_CW_PICK_SCALE;
     }
 
-    age = pick->now - peer->since;
+    /* what another worker wrote may be of later than this one's now */
 
-    if (age >= pick->slow_start) {
+    age = (ngx_msec_int_t) (pick->now - peer->since);
+    age = ngx_max(age, 0);
+
+    if (age >= (ngx_msec_int_t) pick->slow_start) {
         return peer->weight * NGX_HTTP_CW_PICK_SCALE;
     }
 
@@ -332,7 +335,10 @@ ngx_http_cw_pick_failed(ngx_http_cw_peer_t *peer, ngx_http_cw_pick_t *pick,
 
     } else {
 
-        if (peer->fails && now - peer->first_fail > fails->fail_timeout) {
+        if (peer->fails
+            && (ngx_msec_int_t) (now - peer->first_fail)
+               > (ngx_msec_int_t) fails->fail_timeout)
+        {
             peer->fails = 0;
         }
 
@@ -346,7 +352,8 @@ ngx_http_cw_pick_failed(ngx_http_cw_peer_t *peer, ngx_http_cw_pick_t *pick,
 
         /* well for shorter than it was passed over: it goes on failing */
 
-        peer->pause = (peer->pause && now - peer->since < peer->pause)
+        peer->pause = (peer->pause && (ngx_msec_int_t) (now - peer->since)
+                                      < (ngx_msec_int_t) peer->pause)
                       ? peer->pause * 2 : fails->fail_timeout;
     }
 
@@ -410,13 +417,19 @@ ngx_http_cw_pick_release(ngx_http_cw_peers_t *peers, ngx_uint_t i,
 void
 ngx_http_cw_pick_vacate(ngx_http_cw_peers_t *peers, ngx_uint_t seat)
 {
-    uint32_t    *held;
-    ngx_uint_t   i;
+    uint32_t    *held, sum;
+    ngx_uint_t   i, k;
+
+    /* added up anew: the worker may have died between the two counts */
 
     for (i = 0; seat < peers->seats && i < peers->n; i++) {
-        held = &peers->held[i * peers->seats + seat];
+        held = &peers->held[i * peers->seats];
+        held[seat] = 0;
 
-        peers->peers[i].held -= *held;
-        *held = 0;
+        for (k = 0, sum = 0; k < peers->seats; k++) {
+            sum += held[k];
+        }
+
+        peers->peers[i].held = sum;
     }
 }

@@ -70,6 +70,12 @@ ngx_http_cw_seats_start(ngx_cycle_t *cycle, ngx_http_cw_discovery_conf_t *conf)
     ngx_http_cw_seats_sweep(conf);
 
     for (i = 0; i < NGX_HTTP_CW_SEATS_MAX; i++) {
+        if (sh->seats[i] == ngx_pid) {
+            ngx_http_cw_seats_vacate(sh, i); /* of one before with this pid */
+        }
+    }
+
+    for (i = 0; i < NGX_HTTP_CW_SEATS_MAX; i++) {
         if (sh->seats[i] == 0) {
             sh->seats[i] = ngx_pid;
             ngx_http_cw_seats_own = i;

@@ -63,6 +63,20 @@ def test_weights_are_shares(gateway, registry, ending):
     assert collections.Counter(who(gateway) for _ in range(40)) == {"a": 30, "b": 10}
 
 
+@pytest.mark.parametrize("order", [("old", "young"), ("young", "old")])
+def test_one_place_under_two_names_is_what_the_one_that_is_up_says(gateway, registry, ending, order):
+    """A service that was restarted under another id, whose old entry is still there and down."""
+    a, b = named("a", ending), named("b", ending)
+    registry.add("b", b.port)
+    until_served(gateway, "b")
+    for id in order:
+        registry.add(id, a.port, status="UP" if id == "young" else "DOWN", metadata={"weight": "3" if id == "young" else "1"})
+    until_served(gateway, "a", "b")
+    assert collections.Counter(who(gateway) for _ in range(40)) == {"a": 30, "b": 10}
+    registry.override("young", "OUT_OF_SERVICE")
+    until_served(gateway, "b")
+
+
 def test_only_those_that_are_up_get_requests(gateway, registry, ending):
     a, b = named("a", ending), named("b", ending)
     registry.add("a", a.port)

@@ -15,6 +15,7 @@ MORE = """
     location /unbuffered/ { cw_auth off; proxy_request_buffering off; proxy_pass http://x; }
     location /busy/ { cw_auth off; proxy_next_upstream error timeout http_503; proxy_pass http://x; }
     location /patient/ { cw_auth off; proxy_read_timeout 3s; proxy_pass http://x; }
+    location /told/ { cw_auth off; proxy_pass http://x; add_header X-Tries $upstream_addr always; }
     location /once/ { cw_auth off; proxy_next_upstream off; proxy_pass http://x; }
 """
 PROXY = 'proxy_http_version 1.1; proxy_set_header Connection "";'
@@ -48,6 +49,23 @@ class Dying:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Half(Dying):
+    """An instance that answers and keeps the connection until it is `broken`: then it closes in the middle of a header."""
+
+    def __init__(self):
+        super().__init__()
+        self.broken = False
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(handler):
+                while handler.request.recv(65536):
+                    if self.broken:
+                        handler.request.sendall(b"HTTP/1.1 200 OK\r\nX-Inst")
+                        return
+                    handler.request.sendall(b"HTTP/1.1 200 OK\r\nX-Instance: half\r\nContent-Length: 0\r\n\r\n")
+        self.server.RequestHandlerClass = Handler
 
 
 class Frozen:
@@ -157,6 +175,29 @@ def test_an_answer_on_a_kept_connection_is_the_instances_own(start, registry, en
     busy["is"] = True
     assert [gateway.get("/busy/").headers.get("x-instance") for _ in range(12)] == ["a"] * 12
     assert "is passed over" in gateway.process.log()
+
+
+def test_half_an_answer_on_a_kept_connection_is_within_the_budget(start, registry, ending):
+    gateway = start("cw_retry_budget 0% min=0;")
+    half = ending(Half())
+    registry.add("half", half.port)
+    until_served(gateway, "half")
+    for _ in range(8):
+        assert who(gateway) == "half"  # connections are kept, by both workers
+    registry.add("a", named("a", ending).port)
+    until_served(gateway, "a", "half")
+    half.broken = True
+    statuses, sent, over = asked(gateway, 20)
+    assert (statuses.count(502), sent, over) == (10, 0, 10)
+
+
+def test_the_log_names_each_instance_that_was_tried(start, both, dying):
+    gateway = start("cw_retry_budget off;")
+    both(gateway)
+    tries = [gateway.get("/told/").headers["x-tries"].split(", ") for _ in range(10)]
+    assert {len(t) for t in tries} == {1, 2}
+    for last in [t for t in tries if len(t) == 2]:
+        assert last[0] == f"127.0.0.1:{dying.port}" != last[1]
 
 
 def test_a_frozen_instance_costs_one_wait(start, registry, ending):

@@ -240,6 +240,11 @@ static void what_a_dead_worker_held_is_given_back_and_no_more(void **state)
     ngx_http_cw_pick_vacate(peers, 2);
     ngx_http_cw_pick_release(peers, 0, 2); /* late: it is back already */
     assert_int_equal(peers->peers[0].held, 2 * (SEATS - 1));
+    peers->held[3]++; /* a worker died in the middle of it */
+    ngx_http_cw_pick_vacate(peers, 3);
+    assert_int_equal(peers->peers[0].held, 2 * (SEATS - 2));
+    ngx_http_cw_pick_hold(peers, 0, 3);
+    ngx_http_cw_pick_hold(peers, 0, 3);
     peers->seats = 0; /* nobody counts */
     ngx_http_cw_pick_hold(peers, 0, 0);
     ngx_http_cw_pick_vacate(peers, 0);
@@ -330,6 +335,15 @@ static void only_failures_close_together_count(void **state)
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         assert_int_equal(ngx_http_cw_pick_failed(peer, &pick, &fails, times[i]), i == 4);
     }
+    peers->peers[1] = peers->peers[0];
+    peers->peers[1].marked = 0;
+    peers->peers[1].fails = 0;
+    peers->peers[1].pause = 0;
+    ngx_msec_t two_clocks[] = {100, 98, 99}; /* workers, each with the time that it has cached */
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(ngx_http_cw_pick_failed(&peers->peers[1], &pick, &fails, two_clocks[i]),
+                         i == 2);
+    }
     fails.max_fails = 0;
     assert_int_equal(ngx_http_cw_pick_failed(&peers->peers[1], &pick, &fails, 100), 0);
 }
@@ -344,6 +358,7 @@ static void the_weight_grows_from_a_tenth(void **state)
         int weight;
     } rows[] = {
         {"just appeared", 1000, 0, true, 40},
+        {"appeared a moment later, by another worker's clock", 1000, (ngx_msec_t)-5, true, 40},
         {"a tenth of the time", 1000, 100, true, 40},
         {"half the time", 1000, 500, true, 200},
         {"nearly over", 1000, 999, true, 396},
