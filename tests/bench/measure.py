@@ -44,9 +44,22 @@ def say(text=""):
         print(text, flush=True)
 
 
+class Median(float):
+    """The median of what each round measured, with the rounds: what disturbs a machine for a while disturbs both sides of the same round."""
+
+    def __new__(cls, rounds):
+        self = super().__new__(cls, statistics.median(rounds))
+        self.rounds = list(rounds)
+        return self
+
+    def over(self, other):
+        """The median of the ratios of each round."""
+        return statistics.median(a / b for a, b in zip(self.rounds, other.rounds, strict=True))
+
+
 def report(bench, case, ours, peer, theirs, unit, n, ratio=None):
-    """One line: OURS and THEIRS are medians; RATIO above 1 means that ours does better, unless the caller gives another."""
-    ratio = ours / theirs if ratio is None and theirs else ratio
+    """One line: OURS and THEIRS are medians of the same rounds; their ratio, above 1 where ours does better, unless the caller gives another."""
+    ratio = ours.over(theirs) if ratio is None else ratio
     if AS_JSON:
         print(json.dumps({"bench": bench, "case": case, "ours": round(ours, 2), "peer": peer, "theirs": round(theirs, 2),
                           "ratio": round(ratio, 3), "unit": unit, "runs": n}), flush=True)
@@ -55,12 +68,12 @@ def report(bench, case, ours, peer, theirs, unit, n, ratio=None):
 
 
 def alternate(n, *measurements):
-    """Runs the measurements one after the other, N rounds, and gives the median of each."""
+    """Runs the measurements one after the other, N rounds, and gives the Median of each."""
     results = [[] for _ in measurements]
     for _ in range(n):
         for result, measure in zip(results, measurements):
             result.append(measure())
-    return [statistics.median(r) for r in results]
+    return [Median(r) for r in results]
 
 
 class Directory:
