@@ -153,7 +153,6 @@ static enum cw_err judge(struct cw_str bytes, const struct offline *settings, st
         if (!err) {
             put_identity(verdict, &claims);
         }
-        cw_token_done(&token);
     }
     cw_arena_done(&arena);
     return err;

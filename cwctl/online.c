@@ -29,9 +29,6 @@ static bool domain_of(struct cw_str bytes,
     if (domain) {
         snprintf(ret_domain, size, "%s", domain);
     }
-    if (parsed) {
-        cw_token_done(&token);
-    }
     cw_arena_done(&arena);
     return domain != NULL;
 }

@@ -132,14 +132,13 @@ enum cw_err idp_token_name(struct cw_str access_token, char ret_name[IDP_TOKEN_N
     struct cw_str jti;
     enum cw_err err = CW_OK;
     char digest[CW_TOKEN_DIGEST_SIZE];
-    if (cw_json_get_str(token.json, "jti", &jti) && jti.n > 0) {
+    if (cw_doc_get_str(token.claims, CW_STR("jti"), &jti) && jti.n > 0) {
         err = jti.n < IDP_TOKEN_NAME_SIZE ? CW_OK : CW_CLAIM_INVALID;
         snprintf(ret_name, IDP_TOKEN_NAME_SIZE, "%.*s", CW_STR_ARG(jti));
     } else {
         err = cw_token_digest(&token.jws, digest);
         snprintf(ret_name, IDP_TOKEN_NAME_SIZE, "%s", digest);
     }
-    cw_token_done(&token);
     return err;
 }
 
@@ -189,7 +188,6 @@ enum cw_err idp_check_access(struct idp *idp, const struct tenant *tenant,
     enum cw_err err = cw_token_parse(access_token, &arena, NULL, &token);
     if (err == CW_OK) {
         err = check_parsed(idp, tenant, upstream, &token, &arena);
-        cw_token_done(&token);
     }
     upstream_unref(upstream);
     return err;
@@ -207,11 +205,10 @@ static enum cw_err read_access(const struct idp_call *call, const json_t *body,
     bool other = false;
     if (cw_token_parse(cw_str(t->access_token), &arena, NULL, &token) == CW_OK) {
         struct cw_str sub;
-        other = cw_json_get_str(token.json, "sub", &sub) && !cw_str_eq(sub, subject);
-        const json_t *exp = json_object_get(token.json, "exp");
+        other = cw_doc_get_str(token.claims, CW_STR("sub"), &sub) && !cw_str_eq(sub, subject);
+        const struct cw_doc_value *exp = cw_doc_get(token.claims, CW_STR("exp"));
         /* What counts is the token's own word. */
-        seconds = json_is_integer(exp) ? json_integer_value(exp) - now : seconds;
-        cw_token_done(&token);
+        seconds = cw_doc_is(exp, CW_DOC_INTEGER) ? cw_doc_integer(exp) - now : seconds;
     }
     ENSURE(!other, CW_IDP_UNAVAILABLE);
     seconds = seconds > 0 ? CW_MIN(seconds, LIFE_MAX_S) : LIFE_UNKNOWN_S;

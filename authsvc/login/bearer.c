@@ -85,7 +85,6 @@ static enum cw_err verify(struct login_owner *o)
     enum cw_err err = cw_token_parse(o->bearer->access_token, &arena, NULL, &token);
     if (err == CW_OK) {
         err = verify_parsed(o, &token, keys, &arena);
-        cw_token_done(&token);
     }
     cw_jwks_unref(keys);
     return err;

@@ -41,11 +41,12 @@ enum cw_err cw_claim_path_parse(struct cw_str text, struct cw_claim_path *ret_pa
     return CW_OK;
 }
 
-const json_t *cw_claim_path_find(const struct cw_claim_path *path, const json_t *claims)
+const struct cw_doc_value *cw_claim_path_find(const struct cw_claim_path *path,
+                                              const struct cw_doc_value *claims)
 {
-    const json_t *at = claims;
+    const struct cw_doc_value *at = claims;
     for (size_t i = 0; i < path->n && at; i++) {
-        at = json_object_getn(at, path->names[i].p, path->names[i].n);
+        at = cw_doc_get(at, path->names[i]);
     }
     return path->n ? at : NULL;
 }

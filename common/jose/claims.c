@@ -12,16 +12,16 @@ static const int64_t date_max = 253402300799;
 enum rounding { DOWN, UP };
 
 /* RFC 7519 §2: a number of seconds, fractions allowed. Never saturates. */
-static enum cw_err read_date(const json_t *claims, const char *name, enum rounding rounding,
-                             int64_t *ret_seconds)
+static enum cw_err read_date(const struct cw_doc_value *claims, struct cw_str name,
+                             enum rounding rounding, int64_t *ret_seconds)
 {
-    const json_t *value = json_object_get(claims, name);
+    const struct cw_doc_value *value = cw_doc_get(claims, name);
     ENSURE(value, CW_CLAIM_MISSING);
     int64_t seconds = 0;
-    if (json_is_integer(value)) {
-        seconds = json_integer_value(value);
-    } else if (json_is_real(value)) {
-        double real = json_real_value(value);
+    if (cw_doc_is(value, CW_DOC_INTEGER)) {
+        seconds = cw_doc_integer(value);
+    } else if (cw_doc_is(value, CW_DOC_REAL)) {
+        double real = cw_doc_real(value);
         ENSURE(real > 0 && real <= (double)date_max, CW_CLAIM_INVALID);
         seconds = (int64_t)(rounding == DOWN ? floor(real) : ceil(real));
     }
@@ -30,21 +30,25 @@ static enum cw_err read_date(const json_t *claims, const char *name, enum roundi
     return CW_OK;
 }
 
-static enum cw_err read_optional_date(const json_t *claims, const char *name, int64_t *ret_seconds)
+static enum cw_err read_optional_date(const struct cw_doc_value *claims, struct cw_str name,
+                                      int64_t *ret_seconds)
 {
     enum cw_err err = read_date(claims, name, UP, ret_seconds);
     return err == CW_CLAIM_MISSING ? CW_OK : err;
 }
 
-enum cw_err cw_claims_check_times(const json_t *claims, const struct cw_claims_policy *policy,
-                                  int64_t now, const struct cw_checks *checks,
-                                  struct cw_claims *ret_claims)
+enum cw_err cw_claims_check_times(const struct cw_doc_value *claims,
+                                  const struct cw_claims_policy *policy, int64_t now,
+                                  const struct cw_checks *checks, struct cw_claims *ret_claims)
 {
     int64_t exp = 0, nbf = 0, iat = 0;
     int64_t leeway = CW_MAX(0, CW_MIN(policy->leeway, CW_CLAIMS_LEEWAY_MAX));
-    CW_CHECK_TRY(checks, "exp", read_date(claims, "exp", DOWN, &exp), "a number of seconds");
-    CW_CHECK_TRY(checks, "nbf", read_optional_date(claims, "nbf", &nbf), "absent or seconds");
-    CW_CHECK_TRY(checks, "iat", read_optional_date(claims, "iat", &iat), "absent or seconds");
+    CW_CHECK_TRY(checks, "exp", read_date(claims, CW_STR("exp"), DOWN, &exp),
+                 "a number of seconds");
+    CW_CHECK_TRY(checks, "nbf", read_optional_date(claims, CW_STR("nbf"), &nbf),
+                 "absent or seconds");
+    CW_CHECK_TRY(checks, "iat", read_optional_date(claims, CW_STR("iat"), &iat),
+                 "absent or seconds");
     /* RFC 7519 §4.1.4: "on or after" exp is too late */
     CW_CHECK(checks, "expiry", now < exp + leeway, CW_TOKEN_EXPIRED,
              "now %lld before exp %lld + leeway %lld", (long long)now, (long long)exp,
@@ -80,26 +84,27 @@ static bool is_clean(struct cw_str s)
     return true;
 }
 
-static enum cw_err read_text(const json_t *value, struct cw_str *ret_text)
+static enum cw_err read_text(const struct cw_doc_value *value, struct cw_str *ret_text)
 {
     *ret_text = (struct cw_str){"", 0};
     if (!value) {
         return CW_OK;
     }
-    ENSURE(json_is_string(value), CW_CLAIM_INVALID);
-    *ret_text = cw_json_str(value);
+    ENSURE(cw_doc_is(value, CW_DOC_STRING), CW_CLAIM_INVALID);
+    *ret_text = cw_doc_str(value);
     return is_clean(*ret_text) ? CW_OK : CW_CLAIM_INVALID;
 }
 
-static enum cw_err read_array(const json_t *array, struct cw_arena *arena,
+static enum cw_err read_array(const struct cw_doc_value *array, struct cw_arena *arena,
                               struct cw_str_list *ret_list)
 {
-    size_t n = json_array_size(array);
+    size_t n = array->n;
     ENSURE(n <= CW_CLAIM_VALUES_MAX, CW_CLAIM_INVALID);
     struct cw_str *items = cw_arena_alloc(arena, n * sizeof *items);
     ENSURE(items, CW_NO_MEMORY);
-    for (size_t i = 0; i < n; i++) {
-        TRY(read_text(json_array_get(array, i), &items[i]));
+    const struct cw_doc_value *at = cw_doc_first(array);
+    for (size_t i = 0; i < n; i++, at = cw_doc_next(at)) {
+        TRY(read_text(at, &items[i]));
     }
     *ret_list = (struct cw_str_list){items, n};
     return CW_OK;
@@ -124,14 +129,14 @@ static enum cw_err read_words(struct cw_str text, struct cw_arena *arena,
 }
 
 /* An array of strings, or one string of words; absent and null are the empty list. */
-static enum cw_err read_list(const json_t *value, struct cw_arena *arena,
+static enum cw_err read_list(const struct cw_doc_value *value, struct cw_arena *arena,
                              struct cw_str_list *ret_list)
 {
     *ret_list = (struct cw_str_list){NULL, 0};
-    if (!value || json_is_null(value)) {
+    if (!value || cw_doc_is(value, CW_DOC_NULL)) {
         return CW_OK;
     }
-    if (json_is_array(value)) {
+    if (cw_doc_is(value, CW_DOC_ARRAY)) {
         return read_array(value, arena, ret_list);
     }
     struct cw_str text;
@@ -140,15 +145,15 @@ static enum cw_err read_list(const json_t *value, struct cw_arena *arena,
 }
 
 /* `aud` is a string as it stands, not words (RFC 7519 §4.1.3). */
-static enum cw_err read_audiences(const json_t *claims, struct cw_arena *arena,
+static enum cw_err read_audiences(const struct cw_doc_value *claims, struct cw_arena *arena,
                                   struct cw_str_list *ret_list)
 {
-    const json_t *value = json_object_get(claims, "aud");
+    const struct cw_doc_value *value = cw_doc_get(claims, CW_STR("aud"));
     *ret_list = (struct cw_str_list){NULL, 0};
     if (!value) {
         return CW_OK;
     }
-    if (json_is_array(value)) {
+    if (cw_doc_is(value, CW_DOC_ARRAY)) {
         return read_array(value, arena, ret_list);
     }
     struct cw_str *item = cw_arena_alloc(arena, sizeof *item);
@@ -184,53 +189,57 @@ static bool audience_matches(const struct cw_claims_policy *policy, const struct
 }
 
 /* The mapped claim, else the first of the usual names that is there. */
-static const json_t *mapped(const json_t *claims, const struct cw_claim_path *path,
-                            const char *const usual[])
+static const struct cw_doc_value *mapped(const struct cw_doc_value *claims,
+                                         const struct cw_claim_path *path,
+                                         const struct cw_str usual[])
 {
     if (path->n) {
         return cw_claim_path_find(path, claims);
     }
-    const json_t *value = NULL;
-    for (size_t i = 0; usual[i] && !value; i++) {
-        value = json_object_get(claims, usual[i]);
+    const struct cw_doc_value *value = NULL;
+    for (size_t i = 0; usual[i].n && !value; i++) {
+        value = cw_doc_get(claims, usual[i]);
     }
     return value;
 }
 
-#define USUAL(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define USUAL(...) ((const struct cw_str[]){__VA_ARGS__, {0}})
 
 /* RFC 8725 §3.12: ID, logout and security event tokens of the same issuer are no access tokens,
  * even where `typ` does not tell. NULL, or the claim that gives it away. */
-static const char *other_kind(const json_t *claims, const struct cw_claims *kept)
+static const char *other_kind(const struct cw_doc_value *claims, const struct cw_claims *kept)
 {
-    static const char *const telling[] = {"at_hash", "c_hash", "s_hash", "events", "toe"};
+    static const struct cw_str telling[] = {CW_STR_INIT("at_hash"), CW_STR_INIT("c_hash"),
+                                            CW_STR_INIT("s_hash"), CW_STR_INIT("events"),
+                                            CW_STR_INIT("toe")};
     for (size_t i = 0; i < CW_ARRAY_SIZE(telling); i++) {
-        if (json_object_get(claims, telling[i])) {
-            return telling[i];
+        if (cw_doc_get(claims, telling[i])) {
+            return telling[i].p;
         }
     }
-    if (json_object_get(claims, "nonce") && !kept->scopes.n && !kept->client_id.n) {
+    if (cw_doc_get(claims, CW_STR("nonce")) && !kept->scopes.n && !kept->client_id.n) {
         return "nonce";
     }
     struct cw_str kind;
-    if (cw_json_get_str(claims, "typ", &kind) &&
+    if (cw_doc_get_str(claims, CW_STR("typ"), &kind) &&
         (cw_str_is(kind, "ID") || cw_str_is(kind, "Refresh") || cw_str_is(kind, "Offline") ||
          cw_str_is(kind, "Logout"))) {
         return "typ"; /* Keycloak */
     }
-    if (cw_json_get_str(claims, "token_use", &kind) && !cw_str_is(kind, "access")) {
+    if (cw_doc_get_str(claims, CW_STR("token_use"), &kind) && !cw_str_is(kind, "access")) {
         return "token_use"; /* Cognito */
     }
     return NULL;
 }
 
-static enum cw_err check_required(const json_t *claims, const struct cw_claims_policy *policy,
+static enum cw_err check_required(const struct cw_doc_value *claims,
+                                  const struct cw_claims_policy *policy,
                                   const struct cw_checks *checks)
 {
     for (size_t i = 0; i < policy->required_count; i++) {
         struct cw_str name = policy->required[i];
-        const json_t *value = json_object_getn(claims, name.p, name.n);
-        CW_CHECK(checks, "required", value && !json_is_null(value), CW_CLAIM_MISSING,
+        const struct cw_doc_value *value = cw_doc_get(claims, name);
+        CW_CHECK(checks, "required", value && !cw_doc_is(value, CW_DOC_NULL), CW_CLAIM_MISSING,
                  "claim %s is there", CW_QUOTE(name));
     }
     return CW_OK;
@@ -241,31 +250,45 @@ static bool is_scope_token(struct cw_str s)
     return s.n > 0 && cw_str_find(s, ' ') == s.n; /* RFC 6749 §3.3 */
 }
 
-static enum cw_err read_lists(const json_t *claims, const struct cw_claim_map *map,
+static enum cw_err read_lists(const struct cw_doc_value *claims, const struct cw_claim_map *map,
                               struct cw_arena *arena, struct cw_claims *kept)
 {
-    TRY(read_list(mapped(claims, &map->scopes, USUAL("scope", "scp")), arena, &kept->scopes));
+    TRY(read_list(mapped(claims, &map->scopes, USUAL(CW_STR("scope"), CW_STR("scp"))), arena,
+                  &kept->scopes));
     for (size_t i = 0; i < kept->scopes.n; i++) {
         ENSURE(is_scope_token(kept->scopes.items[i]), CW_CLAIM_INVALID);
     }
-    TRY(read_list(mapped(claims, &map->roles, USUAL("roles")), arena, &kept->roles));
-    return read_list(mapped(claims, &map->permissions, USUAL("permissions")), arena,
+    TRY(read_list(mapped(claims, &map->roles, USUAL(CW_STR("roles"))), arena, &kept->roles));
+    return read_list(mapped(claims, &map->permissions, USUAL(CW_STR("permissions"))), arena,
                      &kept->permissions);
 }
 
-static enum cw_err read_texts(const json_t *claims, const struct cw_claim_map *map,
+static enum cw_err read_texts(const struct cw_doc_value *claims, const struct cw_claim_map *map,
                               struct cw_claims *kept)
 {
-    TRY(read_text(json_object_get(claims, "iss"), &kept->issuer));
-    TRY(read_text(json_object_get(claims, "sub"), &kept->subject));
-    TRY(read_text(json_object_get(claims, "jti"), &kept->token_id));
-    TRY(read_text(mapped(claims, &map->client, USUAL("client_id", "azp", "cid")),
-                  &kept->client_id));
-    TRY(read_text(mapped(claims, &map->session, USUAL("sid")), &kept->session_id));
-    return read_text(mapped(claims, &map->tenant, USUAL("tenant")), &kept->tenant);
+    TRY(read_text(cw_doc_get(claims, CW_STR("iss")), &kept->issuer));
+    TRY(read_text(cw_doc_get(claims, CW_STR("sub")), &kept->subject));
+    TRY(read_text(cw_doc_get(claims, CW_STR("jti")), &kept->token_id));
+    TRY(read_text(
+        mapped(claims, &map->client, USUAL(CW_STR("client_id"), CW_STR("azp"), CW_STR("cid"))),
+        &kept->client_id));
+    TRY(read_text(mapped(claims, &map->session, USUAL(CW_STR("sid"))), &kept->session_id));
+    return read_text(mapped(claims, &map->tenant, USUAL(CW_STR("tenant"))), &kept->tenant);
 }
 
-static enum cw_err keep_more(const json_t *claims, const struct cw_claim_map *map,
+static enum cw_err write_json(const struct cw_doc_value *value, struct cw_arena *arena,
+                              struct cw_str *ret_json)
+{
+    struct cw_buf text CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(CW_DOC_TEXT_MAX);
+    cw_doc_write(value, &text);
+    TRY(cw_buf_check(&text));
+    char *copy = cw_arena_dup(arena, cw_buf_str(&text));
+    ENSURE(copy, CW_NO_MEMORY);
+    *ret_json = (struct cw_str){copy, text.n};
+    return CW_OK;
+}
+
+static enum cw_err keep_more(const struct cw_doc_value *claims, const struct cw_claim_map *map,
                              struct cw_arena *arena, struct cw_claims *kept)
 {
     kept->kept = NULL;
@@ -276,26 +299,22 @@ static enum cw_err keep_more(const json_t *claims, const struct cw_claim_map *ma
     kept->kept = cw_arena_alloc(arena, map->kept_count * sizeof *kept->kept);
     ENSURE(kept->kept, CW_NO_MEMORY);
     for (size_t i = 0; i < map->kept_count; i++) {
-        const json_t *value = cw_claim_path_find(&map->kept[i].path, claims);
-        if (!value) {
-            continue;
+        const struct cw_doc_value *value = cw_claim_path_find(&map->kept[i].path, claims);
+        if (value) {
+            struct cw_claim *claim = &kept->kept[kept->kept_count++];
+            claim->name = map->kept[i].name;
+            TRY(write_json(value, arena, &claim->json));
         }
-        size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
-        size_t n = json_dumpb(value, NULL, 0, flags);
-        char *text = n ? cw_arena_alloc(arena, n) : NULL;
-        ENSURE(text && json_dumpb(value, text, n, flags) == n, CW_NO_MEMORY);
-        kept->kept[kept->kept_count++] =
-            (struct cw_claim){.name = map->kept[i].name, .json = {text, n}};
     }
     return CW_OK;
 }
 
 /* RFC 9068 §5: a client's own token must not be taken for a user's. */
-static bool is_own_subject(const json_t *claims, const struct cw_claims *kept)
+static bool is_own_subject(const struct cw_doc_value *claims, const struct cw_claims *kept)
 {
     static const struct cw_str suffix = CW_STR_INIT("@clients");
     struct cw_str grant, subject = kept->subject;
-    if (cw_json_get_str(claims, "gty", &grant) && cw_str_is(grant, "client-credentials")) {
+    if (cw_doc_get_str(claims, CW_STR("gty"), &grant) && cw_str_is(grant, "client-credentials")) {
         return true; /* Auth0 */
     }
     if (cw_str_ends(subject, suffix)) {
@@ -317,12 +336,12 @@ static enum cw_err check_audience(const struct cw_claims_policy *policy,
     return CW_OK;
 }
 
-enum cw_err cw_claims_check(const json_t *claims, const struct cw_claims_policy *policy,
-                            const struct cw_checks *checks, struct cw_arena *arena,
-                            struct cw_claims *ret_claims)
+enum cw_err cw_claims_check(const struct cw_doc_value *claims,
+                            const struct cw_claims_policy *policy, const struct cw_checks *checks,
+                            struct cw_arena *arena, struct cw_claims *ret_claims)
 {
     struct cw_claims *kept = ret_claims;
-    CW_CHECK(checks, "sub", json_object_get(claims, "sub"), CW_CLAIM_MISSING, "is there");
+    CW_CHECK(checks, "sub", cw_doc_get(claims, CW_STR("sub")), CW_CLAIM_MISSING, "is there");
     CW_CHECK_TRY(checks, "types", read_texts(claims, &policy->map, kept),
                  "sub, jti, client, session and tenant are strings without control characters");
     CW_CHECK(checks, "subject", kept->subject.n, CW_CLAIM_INVALID, "sub %s is not empty",
@@ -339,7 +358,7 @@ enum cw_err cw_claims_check(const json_t *claims, const struct cw_claims_policy 
              !policy->party_count || one_of(kept->client_id, policy->parties, policy->party_count),
              CW_AUTHORIZED_PARTY_MISMATCH, "client %s is accepted", CW_QUOTE(kept->client_id));
     /* RFC 7800, RFC 9449, RFC 8705: a bound token without its proof is a stolen one */
-    CW_CHECK(checks, "cnf", !json_object_get(claims, "cnf"), CW_CONFIRMATION_UNSUPPORTED,
+    CW_CHECK(checks, "cnf", !cw_doc_get(claims, CW_STR("cnf")), CW_CONFIRMATION_UNSUPPORTED,
              "not bound to a key");
     TRY(check_required(claims, policy, checks));
     kept->subject_is_client = is_own_subject(claims, kept);

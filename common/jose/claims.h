@@ -4,7 +4,7 @@
 #define CW_JOSE_CLAIMS_H
 
 #include "common/base/arena.h"
-#include "common/jose/json.h"
+#include "common/jose/doc.h"
 
 enum {
     CW_CLAIM_PATH_MAX = 8,      /* names in a path */
@@ -24,7 +24,8 @@ struct cw_claim_path {
 CW_MUST_USE enum cw_err cw_claim_path_parse(struct cw_str text, struct cw_claim_path *ret_path);
 
 /* NULL where any name on the way is absent. Borrowed. */
-const json_t *cw_claim_path_find(const struct cw_claim_path *path, const json_t *claims);
+const struct cw_doc_value *cw_claim_path_find(const struct cw_claim_path *path,
+                                              const struct cw_doc_value *claims);
 
 /* A further claim that is kept, under the name that callers ask for. */
 struct cw_claim_kept {
@@ -70,7 +71,8 @@ struct cw_claim {
     struct cw_str json;
 };
 
-/* What was kept. Strings are borrowed from the parsed claims, lists and JSON from the arena. */
+/* What was kept. Strings are borrowed from the claims that were read, lists and JSON from the
+ * arena. */
 struct cw_claims {
     struct cw_str issuer;
     struct cw_str subject;
@@ -100,14 +102,15 @@ struct cw_checks {
 /* exp, nbf, iat, lifetime: cheap and independent of keys. `now` is Unix seconds. CW_CLAIM_MISSING,
  * CW_CLAIM_INVALID, CW_TOKEN_EXPIRED, CW_TOKEN_NOT_YET_VALID, CW_LIFETIME_EXCESSIVE. Fills the
  * three times. `checks` may be NULL. Any thread. */
-CW_MUST_USE enum cw_err cw_claims_check_times(const json_t *claims,
+CW_MUST_USE enum cw_err cw_claims_check_times(const struct cw_doc_value *claims,
                                               const struct cw_claims_policy *policy, int64_t now,
                                               const struct cw_checks *checks,
                                               struct cw_claims *ret_claims);
 
 /* All that is left: subject, audience, party, cnf, required claims, tokens of another kind (RFC
  * 8725 §3.12); fills everything but the times. CW_NO_MEMORY past the arena's bound. */
-CW_MUST_USE enum cw_err cw_claims_check(const json_t *claims, const struct cw_claims_policy *policy,
+CW_MUST_USE enum cw_err cw_claims_check(const struct cw_doc_value *claims,
+                                        const struct cw_claims_policy *policy,
                                         const struct cw_checks *checks, struct cw_arena *arena,
                                         struct cw_claims *ret_claims);
 

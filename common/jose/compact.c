@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "common/jose/b64url.h"
-#include "common/jose/json.h"
+#include "common/jose/doc.h"
 
-enum { MEMO_MAX = 512 }; /* characters of an encoded header that is remembered */
+enum {
+    MEMO_MAX = 512,             /* characters of an encoded header that is remembered */
+    HEADER_MEMORY = 256 * 1024, /* bytes that reading one may take: any fits */
+};
 
 enum cw_err cw_jws_split(struct cw_str token, struct cw_jws *ret_jws)
 {
@@ -53,23 +56,22 @@ static const struct {
     {"apv", CW_HEADER_FORBIDDEN},      {"p2c", CW_HEADER_FORBIDDEN}, {"p2s", CW_HEADER_FORBIDDEN},
 };
 
-static enum cw_err check_names(json_t *json)
+static enum cw_err check_names(const struct cw_doc_value *json)
 {
-    const char *name;
-    json_t *value;
-    json_object_foreach(json, name, value)
-    {
+    const struct cw_doc_value *name = cw_doc_first(json);
+    for (uint32_t member = 0; member < json->n; member++) {
         for (size_t i = 0; i < CW_ARRAY_SIZE(refused); i++) {
-            ENSURE(strcmp(name, refused[i].name) != 0, refused[i].err);
+            ENSURE(!cw_str_is(cw_doc_str(name), refused[i].name), refused[i].err);
         }
+        name = cw_doc_next(name + 1);
     }
     return CW_OK;
 }
 
-static enum cw_err read_alg(const json_t *json, struct cw_jws_header *header)
+static enum cw_err read_alg(const struct cw_doc_value *json, struct cw_jws_header *header)
 {
     struct cw_str name;
-    ENSURE(cw_json_get_str(json, "alg", &name), CW_ALGORITHM_MISSING); /* RFC 7515 §4.1.1 */
+    ENSURE(cw_doc_get_str(json, CW_STR("alg"), &name), CW_ALGORITHM_MISSING); /* RFC 7515 §4.1.1 */
     header->alg = cw_alg_find(name);
     size_t n = CW_MIN(name.n, sizeof header->alg_name - 1);
     memcpy(header->alg_name, name.p, n);
@@ -77,14 +79,14 @@ static enum cw_err read_alg(const json_t *json, struct cw_jws_header *header)
     return CW_OK;
 }
 
-static enum cw_err read_kid(const json_t *json, struct cw_jws_header *header)
+static enum cw_err read_kid(const struct cw_doc_value *json, struct cw_jws_header *header)
 {
-    if (!json_object_get(json, "kid")) {
+    if (!cw_doc_get(json, CW_STR("kid"))) {
         return CW_OK;
     }
     struct cw_str kid;
     /* RFC 7515 §4.1.4: a string; opaque here, only ever compared */
-    ENSURE(cw_json_get_str(json, "kid", &kid) && kid.n >= 1 && kid.n <= CW_JWS_KID_MAX,
+    ENSURE(cw_doc_get_str(json, CW_STR("kid"), &kid) && kid.n >= 1 && kid.n <= CW_JWS_KID_MAX,
            CW_KID_INVALID);
     header->has_kid = true;
     header->kid_n = kid.n;
@@ -102,12 +104,12 @@ static void copy_lower(char *to, struct cw_str from)
     to[from.n] = '\0';
 }
 
-static enum cw_err read_typ(const json_t *json, struct cw_jws_header *header)
+static enum cw_err read_typ(const struct cw_doc_value *json, struct cw_jws_header *header)
 {
     static const struct cw_str application = CW_STR_INIT("application/");
-    if (json_object_get(json, "typ")) {
+    if (cw_doc_get(json, CW_STR("typ"))) {
         struct cw_str typ;
-        ENSURE(cw_json_get_str(json, "typ", &typ), CW_TYPE_MISMATCH);
+        ENSURE(cw_doc_get_str(json, CW_STR("typ"), &typ), CW_TYPE_MISMATCH);
         /* RFC 7515 §4.1.9: media types compare without case, and "application/" may be left out */
         if (typ.n > application.n &&
             cw_str_eq_nocase(cw_str_slice(typ, 0, application.n), application)) {
@@ -119,15 +121,15 @@ static enum cw_err read_typ(const json_t *json, struct cw_jws_header *header)
     }
     struct cw_str cty;
     header->nested =
-        cw_json_get_str(json, "cty", &cty) &&
+        cw_doc_get_str(json, CW_STR("cty"), &cty) &&
         (cw_str_eq_nocase(cty, CW_STR("jwt")) || cw_str_eq_nocase(cty, CW_STR("application/jwt")));
     return CW_OK;
 }
 
-static enum cw_err read_members(json_t *json, struct cw_jws_header *header)
+static enum cw_err read_members(const struct cw_doc_value *json, struct cw_jws_header *header)
 {
     TRY(check_names(json));
-    header->thumbprint = json_object_get(json, "x5t") || json_object_get(json, "x5t#S256");
+    header->thumbprint = cw_doc_get(json, CW_STR("x5t")) || cw_doc_get(json, CW_STR("x5t#S256"));
     TRY(read_alg(json, header));
     TRY(read_kid(json, header));
     return read_typ(json, header);
@@ -153,21 +155,19 @@ static void remember(struct cw_str encoded, const struct cw_jws_header *header)
 static enum cw_err parse_header(struct cw_str encoded, struct cw_jws_header *ret_header)
 {
     unsigned char bytes[CW_JWS_HEADER_MAX];
+    struct cw_arena arena CW_CLEANUP(cw_arena_done) = CW_ARENA_INIT(HEADER_MEMORY);
     size_t n = cw_b64url_decoded_size(encoded.n);
     ENSURE(n <= sizeof bytes, CW_HEADER_MALFORMED);
     TRY(cw_b64url_decode(encoded, bytes));
-    json_t *json;
-    TRY(cw_json_parse_object((struct cw_str){(char *)bytes, n}, CW_HEADER_MALFORMED, &json));
+    const struct cw_doc_value *json;
+    TRY(cw_doc_parse((char *)bytes, n, CW_HEADER_MALFORMED, &arena, &json));
     struct cw_jws_header header;
     header.has_kid = header.has_typ = header.nested = false;
     header.kid_n = 0;
     header.kid[0] = header.typ[0] = '\0';
-    enum cw_err err = read_members(json, &header);
-    json_decref(json);
-    if (!err) {
-        *ret_header = header;
-    }
-    return err;
+    TRY(read_members(json, &header));
+    *ret_header = header;
+    return CW_OK;
 }
 
 enum cw_err cw_jws_header_parse(struct cw_str encoded, struct cw_jws_header *ret_header)

@@ -22,34 +22,36 @@ static bool type_ok(const struct cw_jws_header *header)
     return !header->has_typ || strcmp(header->typ, "jwt") == 0;
 }
 
-static enum cw_err check_audience(const json_t *claims, struct cw_str client_id)
+static enum cw_err check_audience(const struct cw_doc_value *claims, struct cw_str client_id)
 {
-    const json_t *aud = json_object_get(claims, "aud");
+    const struct cw_doc_value *aud = cw_doc_get(claims, CW_STR("aud"));
     ENSURE(aud != NULL, CW_CLAIM_MISSING);
-    bool found = json_is_string(aud) && cw_str_eq(cw_json_str(aud), client_id);
-    for (size_t i = 0; json_is_array(aud) && i < json_array_size(aud); i++) {
-        const json_t *one = json_array_get(aud, i);
-        ENSURE(json_is_string(one), CW_CLAIM_INVALID);
-        found = found || cw_str_eq(cw_json_str(one), client_id);
+    bool found = cw_doc_is(aud, CW_DOC_STRING) && cw_str_eq(cw_doc_str(aud), client_id);
+    size_t n = cw_doc_is(aud, CW_DOC_ARRAY) ? aud->n : 0;
+    const struct cw_doc_value *one = cw_doc_first(aud);
+    for (size_t i = 0; i < n; i++, one = cw_doc_next(one)) {
+        ENSURE(cw_doc_is(one, CW_DOC_STRING), CW_CLAIM_INVALID);
+        found = found || cw_str_eq(cw_doc_str(one), client_id);
     }
     ENSURE(found, CW_AUDIENCE_MISMATCH);
-    const json_t *azp = json_object_get(claims, "azp");
-    bool several = json_array_size(aud) > 1;
-    ENSURE(azp != NULL || !several, CW_AUTHORIZED_PARTY_MISMATCH);
-    ENSURE(azp == NULL || (json_is_string(azp) && cw_str_eq(cw_json_str(azp), client_id)),
+    struct cw_str azp;
+    bool told = cw_doc_get(claims, CW_STR("azp")) != NULL;
+    ENSURE(told || n <= 1, CW_AUTHORIZED_PARTY_MISMATCH);
+    ENSURE(!told || (cw_doc_get_str(claims, CW_STR("azp"), &azp) && cw_str_eq(azp, client_id)),
            CW_AUTHORIZED_PARTY_MISMATCH);
     return CW_OK;
 }
 
 /* OpenID Connect Core §3.1.3.6: the left half of the hash that the signature uses. */
-static enum cw_err check_hash(const json_t *claims, const struct cw_alg *alg, struct cw_str token)
+static enum cw_err check_hash(const struct cw_doc_value *claims, const struct cw_alg *alg,
+                              struct cw_str token)
 {
     struct cw_str told;
-    const json_t *at_hash = json_object_get(claims, "at_hash");
+    const struct cw_doc_value *at_hash = cw_doc_get(claims, CW_STR("at_hash"));
     if (at_hash == NULL) {
         return CW_OK; /* optional where no front channel was used */
     }
-    ENSURE(cw_json_get_str(claims, "at_hash", &told), CW_CLAIM_INVALID);
+    ENSURE(cw_doc_get_str(claims, CW_STR("at_hash"), &told), CW_CLAIM_INVALID);
     const char *name = alg->digest != NULL ? alg->digest : "SHA512"; /* EdDSA over Ed25519 */
     unsigned char digest[EVP_MAX_MD_SIZE];
     size_t n = 0;
@@ -62,11 +64,11 @@ static enum cw_err check_hash(const json_t *claims, const struct cw_alg *alg, st
 }
 
 /* An optional claim about the user: of another type or with control bytes it is not there. */
-static enum cw_err optional(const json_t *claims, const char *name, struct cw_arena *arena,
-                            struct cw_str *ret)
+static enum cw_err optional(const struct cw_doc_value *claims, struct cw_str name,
+                            struct cw_arena *arena, struct cw_str *ret)
 {
     struct cw_str s = {"", 0};
-    if (cw_json_get_str(claims, name, &s)) {
+    if (cw_doc_get_str(claims, name, &s)) {
         for (size_t i = 0; i < s.n; i++) {
             if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f) {
                 s = CW_STR("");
@@ -78,16 +80,17 @@ static enum cw_err optional(const json_t *claims, const char *name, struct cw_ar
     return keep(arena, s, ret);
 }
 
-static enum cw_err read_user(const json_t *claims, struct cw_arena *arena, struct cw_id_token *ret)
+static enum cw_err read_user(const struct cw_doc_value *claims, struct cw_arena *arena,
+                             struct cw_id_token *ret)
 {
-    TRY(optional(claims, "sub", arena, &ret->subject));
-    ENSURE(json_object_get(claims, "sub") != NULL, CW_CLAIM_MISSING);
+    TRY(optional(claims, CW_STR("sub"), arena, &ret->subject));
+    ENSURE(cw_doc_get(claims, CW_STR("sub")) != NULL, CW_CLAIM_MISSING);
     ENSURE(ret->subject.n > 0 && ret->subject.n <= CW_SUBJECT_MAX, CW_CLAIM_INVALID);
-    TRY(optional(claims, "name", arena, &ret->name));
-    TRY(optional(claims, "email", arena, &ret->email));
-    ret->email_verified = json_is_true(json_object_get(claims, "email_verified"));
-    const json_t *auth_time = json_object_get(claims, "auth_time");
-    ret->auth_time = json_is_integer(auth_time) ? json_integer_value(auth_time) : 0;
+    TRY(optional(claims, CW_STR("name"), arena, &ret->name));
+    TRY(optional(claims, CW_STR("email"), arena, &ret->email));
+    ret->email_verified = cw_doc_is(cw_doc_get(claims, CW_STR("email_verified")), CW_DOC_TRUE);
+    const struct cw_doc_value *auth_time = cw_doc_get(claims, CW_STR("auth_time"));
+    ret->auth_time = cw_doc_is(auth_time, CW_DOC_INTEGER) ? cw_doc_integer(auth_time) : 0;
     return CW_OK;
 }
 
@@ -102,14 +105,14 @@ static enum cw_err check(const struct cw_token *token, const struct cw_id_token_
     ENSURE(cw_str_eq(token->issuer, policy->issuer), CW_ISSUER_UNKNOWN);
     const struct cw_claims_policy times = {.leeway = policy->leeway};
     struct cw_claims claims;
-    TRY(cw_claims_check_times(token->json, &times, now, NULL, &claims));
+    TRY(cw_claims_check_times(token->claims, &times, now, NULL, &claims));
     ENSURE(claims.issued_at != 0, CW_CLAIM_MISSING);
     ENSURE(set != NULL, CW_KEYS_UNAVAILABLE);
     TRY(cw_jws_verify_parsed(&token->jws, header, token->signature, set, NULL, NULL));
-    TRY(check_audience(token->json, policy->client_id));
-    TRY(check_hash(token->json, header->alg, policy->access_token));
+    TRY(check_audience(token->claims, policy->client_id));
+    TRY(check_hash(token->claims, header->alg, policy->access_token));
     ret->expires_at = claims.expires_at;
-    return read_user(token->json, arena, ret);
+    return read_user(token->claims, arena, ret);
 }
 
 enum cw_err cw_id_token_verify(struct cw_str bytes, const struct cw_id_token_policy *policy,
@@ -126,7 +129,6 @@ enum cw_err cw_id_token_verify(struct cw_str bytes, const struct cw_id_token_pol
     if (err == CW_OK) {
         err = check(&token, policy, set, now, arena, &read);
     }
-    cw_token_done(&token);
     TRY(err);
     *ret_token = read;
     return CW_OK;

@@ -4,12 +4,10 @@
 
 #include <jansson.h>
 
-#include "common/base/str.h"
+#include "common/jose/doc.h"
 
-enum {
-    CW_JSON_DEPTH_MAX = 16,    /* nested arrays and objects */
-    CW_JSON_VALUES_MAX = 2048, /* commas of a document: bounds its members and elements */
-};
+/* The bounds of a token's texts hold for documents too. */
+enum { CW_JSON_DEPTH_MAX = CW_DOC_DEPTH_MAX, CW_JSON_VALUES_MAX = CW_DOC_VALUES_MAX };
 
 /* One JSON object (RFC 8259) in UTF-8, owned by the caller (json_decref). `bad` for anything else:
  * another value, duplicate names at any depth, a raw control byte, \u0000, bad UTF-8, too deep, too

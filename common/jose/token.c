@@ -8,23 +8,23 @@
 #include "common/jose/checks.h"
 #include "common/jose/verify.h"
 
-static enum cw_err decode(struct cw_str encoded, struct cw_arena *arena, struct cw_str *ret)
+/* cw_b64url_decoded_size(encoded.n) bytes. */
+static enum cw_err decode(struct cw_str encoded, struct cw_arena *arena, char **ret_bytes)
 {
-    size_t n = cw_b64url_decoded_size(encoded.n);
-    unsigned char *bytes = cw_arena_alloc(arena, n);
+    unsigned char *bytes = cw_arena_alloc(arena, cw_b64url_decoded_size(encoded.n));
     ENSURE(bytes, CW_NO_MEMORY);
-    TRY(cw_b64url_decode(encoded, bytes));
-    *ret = (struct cw_str){(char *)bytes, n};
-    return CW_OK;
+    *ret_bytes = (char *)bytes;
+    return cw_b64url_decode(encoded, bytes);
 }
 
-static enum cw_err read_issuer(const json_t *claims, const struct cw_checks *checks,
+static enum cw_err read_issuer(const struct cw_doc_value *claims, const struct cw_checks *checks,
                                struct cw_str *ret_issuer)
 {
-    const json_t *iss = json_object_get(claims, "iss");
+    const struct cw_doc_value *iss = cw_doc_get(claims, CW_STR("iss"));
     CW_CHECK(checks, "iss", iss, CW_CLAIM_MISSING, "is there");
-    CW_CHECK(checks, "iss", json_is_string(iss), CW_CLAIM_INVALID, "a string, not an array");
-    *ret_issuer = cw_json_str(iss);
+    CW_CHECK(checks, "iss", cw_doc_is(iss, CW_DOC_STRING), CW_CLAIM_INVALID,
+             "a string, not an array");
+    *ret_issuer = cw_doc_str(iss);
     return CW_OK;
 }
 
@@ -32,31 +32,23 @@ enum cw_err cw_token_parse(struct cw_str bytes, struct cw_arena *arena,
                            const struct cw_checks *checks, struct cw_token *ret_token)
 {
     struct cw_token *token = ret_token;
-    token->json = NULL;
+    char *payload, *signature;
     CW_CHECK_TRY(checks, "form", cw_jws_split(bytes, &token->jws),
                  "%zu bytes of at most %d, three segments", bytes.n, CW_JWS_TOKEN_MAX);
     CW_CHECK_TRY(checks, "header", cw_jws_header_parse(token->jws.header, &token->header),
                  "a JOSE header with alg, without own keys and extensions");
     CW_CHECK(checks, "nested", !token->header.nested, CW_HEADER_FORBIDDEN,
              "cty does not say JWT"); /* RFC 7519 §5.2 */
-    CW_CHECK_TRY(checks, "base64url", decode(token->jws.payload, arena, &token->payload),
+    CW_CHECK_TRY(checks, "base64url", decode(token->jws.payload, arena, &payload),
                  "payload in canonical form");
-    CW_CHECK_TRY(checks, "base64url", decode(token->jws.signature, arena, &token->signature),
+    CW_CHECK_TRY(checks, "base64url", decode(token->jws.signature, arena, &signature),
                  "signature in canonical form");
+    token->signature = (struct cw_str){signature, cw_b64url_decoded_size(token->jws.signature.n)};
     CW_CHECK_TRY(checks, "payload",
-                 cw_json_parse_object(token->payload, CW_CLAIMS_MALFORMED, &token->json),
+                 cw_doc_parse(payload, cw_b64url_decoded_size(token->jws.payload.n),
+                              CW_CLAIMS_MALFORMED, arena, &token->claims),
                  "one JSON object in UTF-8 with unique names");
-    enum cw_err err = read_issuer(token->json, checks, &token->issuer);
-    if (err) {
-        cw_token_done(token);
-    }
-    return err;
-}
-
-void cw_token_done(struct cw_token *token)
-{
-    json_decref(token->json);
-    token->json = NULL;
+    return read_issuer(token->claims, checks, &token->issuer);
 }
 
 static bool type_matches(const struct cw_jws_header *header, const struct cw_token_policy *policy)
@@ -98,11 +90,11 @@ enum cw_err cw_token_verify(const struct cw_token *token, const struct cw_token_
     CW_CHECK(checks, "issuer", cw_str_eq(token->issuer, policy->claims.issuer), CW_ISSUER_UNKNOWN,
              "iss %s is %s", CW_QUOTE(token->issuer), CW_QUOTE(policy->claims.issuer));
     struct cw_claims claims;
-    TRY(cw_claims_check_times(token->json, &policy->claims, now, checks, &claims));
+    TRY(cw_claims_check_times(token->claims, &policy->claims, now, checks, &claims));
     CW_CHECK(checks, "keys", set, CW_KEYS_UNAVAILABLE, "the issuer's key set is at hand");
     struct cw_jwk *key = NULL;
     TRY(cw_jws_verify_parsed(&token->jws, header, token->signature, set, checks, &key));
-    enum cw_err err = cw_claims_check(token->json, &policy->claims, checks, arena, &claims);
+    enum cw_err err = cw_claims_check(token->claims, &policy->claims, checks, arena, &claims);
     if (err || !ret_key) {
         cw_jwk_unref(key);
     }

@@ -13,17 +13,16 @@
 #include "common/jose/compact.h"
 #include "common/jose/jwks.h"
 
-enum { CW_TOKEN_ARENA = 128 * 1024 }; /* bytes: an arena bound that any token fits in */
+enum { CW_TOKEN_ARENA = 512 * 1024 }; /* bytes: an arena bound that any token fits in */
 
 /* Parsed; nothing in it may be believed before cw_token_verify has returned CW_OK. The token's
  * bytes and the arena must outlive it. */
 struct cw_token {
     struct cw_jws jws;
     struct cw_jws_header header;
-    struct cw_str payload;   /* decoded, in the arena */
-    struct cw_str signature; /* decoded, in the arena */
-    struct cw_str issuer;    /* `iss` as it claims to be */
-    json_t *json;            /* the claims */
+    struct cw_str signature;           /* decoded, in the arena */
+    struct cw_str issuer;              /* `iss` as it claims to be */
+    const struct cw_doc_value *claims; /* an object, in the arena */
 };
 
 /* One issuer's policy. Immutable. */
@@ -36,16 +35,15 @@ struct cw_token_policy {
     struct cw_claims_policy claims;
 };
 
-/* CW_OK or the reason; after CW_OK call cw_token_done. `checks` may be NULL here and below. */
+/* CW_OK or the reason. `checks` may be NULL here and below. */
 CW_MUST_USE enum cw_err cw_token_parse(struct cw_str bytes, struct cw_arena *arena,
                                        const struct cw_checks *checks, struct cw_token *ret_token);
-void cw_token_done(struct cw_token *token);
 
 /* CW_OK, or a reason of category TOKEN, or what decides nothing: CW_KEYS_UNAVAILABLE (`set` is
  * NULL), CW_NO_MEMORY, CW_INTERNAL. CW_KEY_UNKNOWN means that this set has no such key; whether
  * that is a refusal or "not known yet" is the caller's to say, who may call again with a newer set.
  * ret_key: one reference to the key that verified, so that a verdict can watch its withdrawal; may
- * be NULL. ret_claims: strings live as long as `token` and `arena`. Any thread. */
+ * be NULL. ret_claims: strings live as long as the arenas. Any thread. */
 CW_MUST_USE enum cw_err cw_token_verify(const struct cw_token *token,
                                         const struct cw_token_policy *policy,
                                         const struct cw_jwks *set, int64_t now,

@@ -144,11 +144,9 @@ enum verify_state verify_run(const struct verify_context *context, const struct 
     told(checks, "issuer", issuer >= 0, token.issuer);
     if (issuer < 0) {
         ret_result->err = CW_ISSUER_UNKNOWN;
-        cw_token_done(&token);
         return VERIFY_DONE;
     }
     enum verify_state state = verify_parsed(context, tenant, (size_t)issuer, rule, &token, &key,
                                             last, waiter, checks, &arena, ret_result);
-    cw_token_done(&token);
     return state;
 }

@@ -176,7 +176,6 @@ static void without_keys_nothing_is_decided(void **state)
     assert_int_equal(cw_token_parse(cw_str(text), &arena, NULL, &token), CW_OK);
     assert_int_equal(cw_token_verify(&token, &policy, NULL, JUDGE_NOW, NULL, &arena, &claims, NULL),
                      CW_KEYS_UNAVAILABLE);
-    cw_token_done(&token);
     cw_arena_done(&arena);
     free(text);
     free(header);

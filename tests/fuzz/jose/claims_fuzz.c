@@ -1,4 +1,4 @@
-/* cw_json_parse_object and the checks of claims: whatever JSON comes, what is accepted keeps the
+/* cw_doc_parse and the checks of claims: whatever JSON comes, what is accepted keeps the
  * bounds that the policy sets. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void judge(const json_t *json)
+static void judge(const struct cw_doc_value *json)
 {
     enum { NOW = 1700000000 };
     static const struct cw_str audiences[] = {CW_STR_INIT("api")};
@@ -39,13 +39,15 @@ static void judge(const json_t *json)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    json_t *json = NULL;
+    const struct cw_doc_value *json = NULL;
+    struct cw_arena arena = CW_ARENA_INIT(1024 * 1024);
     struct cw_claim_path path;
     struct cw_str text = {(const char *)data, size};
     (void)!cw_claim_path_parse(text, &path);
-    if (cw_json_parse_object(text, CW_CLAIMS_MALFORMED, &json) == CW_OK) {
+    char *copy = cw_arena_dup(&arena, text);
+    if (copy && cw_doc_parse(copy, size, CW_CLAIMS_MALFORMED, &arena, &json) == CW_OK) {
         judge(json);
-        json_decref(json);
     }
+    cw_arena_done(&arena);
     return 0;
 }

@@ -64,7 +64,6 @@ enum cw_err judge(struct cw_str token, const struct cw_token_policy *policy,
     if (!err) {
         err = cw_token_verify(&parsed, policy ? policy : &usual, set, JUDGE_NOW, NULL, &arena,
                               ret_claims ? ret_claims : &claims, NULL);
-        cw_token_done(&parsed);
     }
     free(copy);
     cw_arena_done(&arena);

@@ -70,6 +70,40 @@ static void six_bits_are_no_byte(void **state)
     judge_expect("one", cw_b64url_decode((struct cw_str){"AA", 1}, bytes), CW_TOKEN_MALFORMED);
 }
 
+/* Long texts are read many characters at a time: each length, and each byte at each place. The
+ * memory is of exactly the size, so that a sanitizer sees a step behind it. */
+static void every_place_of_a_long_text_counts(void **state)
+{
+    (void)state;
+    enum { LONGEST = 70 };
+    unsigned char bytes[LONGEST];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (unsigned char)(i * 151 + 7);
+    }
+    for (size_t n = 1; n <= LONGEST; n++) {
+        size_t size = cw_b64url_encoded_size(n);
+        char *text = malloc(size);
+        unsigned char *decoded = malloc(n);
+        cw_b64url_encode(bytes, n, text);
+        assert_int_equal(cw_b64url_decode((struct cw_str){text, size}, decoded), CW_OK);
+        assert_memory_equal(decoded, bytes, n);
+        for (size_t at = 0; n == LONGEST && at < size; at++) {
+            char good = text[at];
+            for (int c = 0; c < 256; c++) {
+                text[at] = (char)c;
+                bool good_one = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                                (c >= '0' && c <= '9') || c == '-' || c == '_';
+                bool accepted = cw_b64url_decode((struct cw_str){text, size}, decoded) == CW_OK;
+                /* the last character's unused bits are another test's */
+                assert_true(accepted == good_one || (at == size - 1 && good_one));
+            }
+            text[at] = good;
+        }
+        free(decoded);
+        free(text);
+    }
+}
+
 static void appending_respects_the_bound(void **state)
 {
     (void)state;
@@ -89,6 +123,7 @@ int main(void)
         cmocka_unit_test(the_standards_examples_go_both_ways),
         cmocka_unit_test(only_the_canonical_text_decodes),
         cmocka_unit_test(six_bits_are_no_byte),
+        cmocka_unit_test(every_place_of_a_long_text_counts),
         cmocka_unit_test(appending_respects_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, judge_done);

@@ -21,7 +21,6 @@ static enum cw_err explained(const char *bytes, struct cw_buf *told)
     enum cw_err err = cw_token_parse(cw_str(bytes), &arena, &checks, &token);
     if (!err) {
         err = cw_token_verify(&token, &policy, set, JUDGE_NOW, &checks, &arena, &claims, NULL);
-        cw_token_done(&token);
     }
     cw_arena_done(&arena);
     cw_jwks_unref(set);

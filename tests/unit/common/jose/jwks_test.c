@@ -191,7 +191,6 @@ static void *verify_often(void *ctx)
         if (cw_token_parse(cw_str(shared->token), &arena, NULL, &token) == CW_OK) {
             shared->accepted += cw_token_verify(&token, &policy, shared->set, JUDGE_NOW, NULL,
                                                 &arena, &claims, &key) == CW_OK;
-            cw_token_done(&token);
         }
         cw_jwk_unref(key);
         cw_arena_done(&arena);
