@@ -1,6 +1,10 @@
 /* problem+json out of the error table (RFC 9457). */
 #include "common/http/problem.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
 void cw_problem_write(struct cw_buf *out, enum cw_err err, struct cw_str detail,
                       struct cw_str trace_id)
 {
@@ -15,4 +19,47 @@ void cw_problem_write(struct cw_buf *out, enum cw_err err, struct cw_str detail,
         cw_buf_add_json(out, trace_id);
     }
     cw_buf_add_char(out, '}');
+}
+
+static bool is_lower_hex(struct cw_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f'))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* W3C Trace Context: 00-TRACE-SPAN-FLAGS; later versions may have more behind it. */
+static bool trace_of(struct cw_str parent, char out[CW_TRACE_ID_SIZE])
+{
+    if (parent.n < 55 || parent.p[2] != '-' || parent.p[35] != '-' || parent.p[52] != '-') {
+        return false;
+    }
+    struct cw_str version = cw_str_slice(parent, 0, 2);
+    struct cw_str trace = cw_str_slice(parent, 3, 35);
+    bool whole =
+        cw_str_is(version, "00") ? parent.n == 55 : (parent.n == 55 || parent.p[55] == '-');
+    if (!whole || !is_lower_hex(version) || cw_str_is(version, "ff") || !is_lower_hex(trace) ||
+        cw_str_is(trace, "00000000000000000000000000000000")) {
+        return false;
+    }
+    memcpy(out, trace.p, 32);
+    out[32] = '\0';
+    return true;
+}
+
+void cw_problem_trace_id(struct cw_str traceparent, char ret_id[CW_TRACE_ID_SIZE])
+{
+    unsigned char bytes[16];
+    if (trace_of(traceparent, ret_id)) {
+        return;
+    }
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
+        memset(bytes, 0, sizeof(bytes));
+    }
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        snprintf(ret_id + 2 * i, 3, "%02x", bytes[i]);
+    }
 }

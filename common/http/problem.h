@@ -14,4 +14,9 @@
 void cw_problem_write(struct cw_buf *out, enum cw_err err, struct cw_str detail,
                       struct cw_str trace_id);
 
+enum { CW_TRACE_ID_SIZE = 33 };
+/* 32 lower-case hex digits and a NUL: the traceparent's where it is a valid one (W3C Trace
+ * Context), else new. Any thread. */
+void cw_problem_trace_id(struct cw_str traceparent, char ret_id[CW_TRACE_ID_SIZE]);
+
 #endif

@@ -1,53 +1,15 @@
 /* What a handler may ask of its request. */
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/http/internal.h"
-
-static bool is_lower_hex(struct cw_str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f'))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* W3C Trace Context: 00-TRACE-SPAN-FLAGS; later versions may have more behind it. */
-static bool trace_of(struct cw_str parent, char out[33])
-{
-    if (parent.n < 55 || parent.p[2] != '-' || parent.p[35] != '-' || parent.p[52] != '-') {
-        return false;
-    }
-    struct cw_str version = cw_str_slice(parent, 0, 2);
-    struct cw_str trace = cw_str_slice(parent, 3, 35);
-    bool whole =
-        cw_str_is(version, "00") ? parent.n == 55 : (parent.n == 55 || parent.p[55] == '-');
-    if (!whole || !is_lower_hex(version) || cw_str_is(version, "ff") || !is_lower_hex(trace) ||
-        cw_str_is(trace, "00000000000000000000000000000000")) {
-        return false;
-    }
-    memcpy(out, trace.p, 32);
-    out[32] = '\0';
-    return true;
-}
+#include "common/http/problem.h"
 
 static void read_trace(struct cw_http_request *request)
 {
-    struct cw_str parent;
-    if (cw_http_header(request, "traceparent", &parent) && trace_of(parent, request->trace_id)) {
-        return;
-    }
-    unsigned char bytes[16];
-    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
-        memset(bytes, 0, sizeof(bytes));
-    }
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        snprintf(request->trace_id + 2 * i, 3, "%02x", bytes[i]);
-    }
+    struct cw_str parent = {0};
+    (void)cw_http_header(request, "traceparent", &parent);
+    cw_problem_trace_id(parent, request->trace_id);
 }
 
 static void read_peer(struct cw_http_request *request)

@@ -85,9 +85,8 @@ enum cw_err identity_judge(const struct identity *identity, const struct rule *r
     return policy_judge(&who, &rule->requirement, &where);
 }
 
-/* A field of the packed identity: its number and, for text, its bytes. False at the end. */
-static bool next_field(struct cw_str *rest, unsigned *ret_field, uint64_t *ret_number,
-                       struct cw_str *ret_text)
+bool identity_next_field(struct cw_str *rest, unsigned *ret_field, uint64_t *ret_number,
+                         struct cw_str *ret_text)
 {
     uint64_t values[2] = {0};
 
@@ -125,7 +124,7 @@ static struct revocation_subject revocable(const struct identity *identity,
     struct cw_str text;
 
     for (size_t i = 0; i < CW_ARRAY_SIZE(runs); i++) {
-        while (next_field(&runs[i], &field, &number, &text)) {
+        while (identity_next_field(&runs[i], &field, &number, &text)) {
             if (field == 2) {
                 subject.values[REVOCATION_SUBJECT] = text;
             } else if (field == 5) {

@@ -26,6 +26,11 @@ struct identity {
 };
 struct identity identity_view(const struct cache_parts *parts, const char *blob);
 
+/* Takes the next field off a run of subject or standard: its number and its integer, or its text.
+ * False at the end. */
+bool identity_next_field(struct cw_str *rest, unsigned *ret_field, uint64_t *ret_number,
+                         struct cw_str *ret_text);
+
 /* Whether the identity meets the rule. */
 CW_MUST_USE enum cw_err identity_judge(const struct identity *identity, const struct rule *rule,
                                        const struct tenant *tenant);

@@ -59,24 +59,19 @@ static void job_free(struct job *job)
     free(job);
 }
 
-static bool is_verdict(enum cw_err err)
+static void answer_call(struct job *job, const struct verify_result *result)
 {
-    enum cw_err_category category = cw_err_info(err)->category;
+    struct identity view = identity_view(&result->parts, result->blob.p);
+    struct ask_outcome outcome = {
+        .err = result->err,
+        .retry_after_s = ask_is_verdict(result->err) ? 0 : CW_MAX(result->retry_after_s, 1u),
+        .identity = result->has_identity ? &view : NULL,
+        .rule = job->rule,
+        .tenant = job->tenant,
+        .checks = cw_buf_str(&job->checks),
+    };
 
-    return err == CW_OK || category == CW_CATEGORY_TOKEN || category == CW_CATEGORY_POLICY;
-}
-
-static void answer_call(struct job *job, const struct wire_verdict *verdict)
-{
-    struct cw_buf out CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(IDENTITY_MAX + JOB_CHECKS_MAX + 4096);
-
-    wire_add_response(&out, verdict);
-    cw_buf_add_str(&out, cw_buf_str(&job->checks));
-    if (out.failed) {
-        cw_rpc_fail(job->target.call, CW_NO_MEMORY, NULL);
-    } else {
-        cw_rpc_reply_bytes(job->target.call, cw_buf_str(&out));
-    }
+    job->target.answer(job->target.call, &outcome, job->target.ctx);
 }
 
 /* A caller that does not read loses the stream rather than single answers: then it knows. */
@@ -128,15 +123,21 @@ void job_idle(void)
     cw_buf_done(&outgoing.buf);
 }
 
-static void answer_stream(struct job *job, const struct wire_verdict *verdict,
-                          const struct wire_undecided *undecided)
+static void answer_stream(struct job *job, const struct verify_result *result)
 {
     struct cw_buf out CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(IDENTITY_MAX + 4096);
+    struct cw_buf scratch CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(IDENTITY_MAX);
+    struct wire_verdict verdict;
+    struct wire_undecided undecided;
 
-    if (verdict) {
-        wire_add_verdict(&out, job->target.id, verdict);
+    if (ask_is_verdict(result->err)) {
+        struct identity view = identity_view(&result->parts, result->blob.p);
+        identity_verdict(result->has_identity ? &view : NULL, job->rule, job->tenant, result->err,
+                         false, &scratch, &verdict);
+        wire_add_verdict(&out, job->target.id, &verdict);
     } else {
-        wire_add_undecided(&out, job->target.id, undecided);
+        identity_undecided(result->err, result->retry_after_s, &undecided);
+        wire_add_undecided(&out, job->target.id, &undecided);
     }
     if (on_verifier && !out.failed) {
         outgoing_add(job->target.stream, cw_buf_str(&out));
@@ -148,26 +149,11 @@ static void answer_stream(struct job *job, const struct wire_verdict *verdict,
 /* Answers and ends the job. */
 static void job_answer(struct job *job, struct verify_result *result)
 {
-    struct cw_buf scratch CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(IDENTITY_MAX);
-    struct wire_verdict verdict;
-    struct wire_undecided undecided;
-
     handle_count(job->handle, result->err);
-    if (is_verdict(result->err)) {
-        struct identity view = identity_view(&result->parts, result->blob.p);
-        identity_verdict(result->has_identity ? &view : NULL, job->rule, job->tenant, result->err,
-                         false, &scratch, &verdict);
-        if (job->target.call) {
-            answer_call(job, &verdict);
-        } else {
-            answer_stream(job, &verdict, NULL);
-        }
-    } else if (job->target.call) {
-        cw_rpc_fail_retry(job->target.call, result->err, NULL,
-                          1000 * CW_MAX(result->retry_after_s, 1u));
+    if (job->target.call) {
+        answer_call(job, result);
     } else {
-        identity_undecided(result->err, result->retry_after_s, &undecided);
-        answer_stream(job, NULL, &undecided);
+        answer_stream(job, result);
     }
     cw_buf_done(&result->blob);
     job_free(job);

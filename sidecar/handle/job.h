@@ -5,8 +5,8 @@
 #include <stdatomic.h>
 
 #include "common/work/work.h"
+#include "sidecar/handle/ask.h"
 #include "sidecar/handle/handle.h"
-#include "sidecar/handle/identity.h"
 #include "sidecar/handle/pool.h"
 
 enum { JOB_TIMEOUT_MAX_MS = 30 * 1000, JOB_CHECKS_MAX = 32 * 1024 };
@@ -22,11 +22,13 @@ struct handle {
 
 /* Where the answer goes: one of the two. */
 struct job_target {
-    struct cw_rpc_call *call;     /* deferred already */
+    struct cw_rpc_call *call; /* deferred already */
+    ask_answer *answer;       /* ends it */
+    void *ctx;
+    bool explain;
     struct cw_rpc_stream *stream; /* the job takes a reference */
     uint64_t id;                  /* of the stream's entry */
     uint64_t source;              /* whose budget it is */
-    bool explain;
 };
 
 /* Takes references to set and rule, copies the token (at most CW_JWS_TOKEN_MAX bytes). On CW_OK the
