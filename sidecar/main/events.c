@@ -53,4 +53,10 @@ struct cw_log_event events[EVENT_COUNT] = {
                                    .level = CW_LOG_ERROR,
                                    .message = "revocations could not be written to disk",
                                    .every_ms = 60000},
+    [EVENT_ROUTE_REFUSED] = {.action = "envoy-route-refused",
+                             .level = CW_LOG_WARN,
+                             .category = "configuration",
+                             .message = "a route of Envoy says nothing that can be followed: its "
+                                        "requests are refused",
+                             .every_ms = 10000},
 };

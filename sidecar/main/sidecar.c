@@ -69,6 +69,13 @@ static void tenants_changed(void *ctx)
     cache_advance(sidecar->cache);
 }
 
+static void route_refused(void *ctx, struct cw_str domain, struct cw_str why)
+{
+    (void)ctx;
+    CW_LOG(&events[EVENT_ROUTE_REFUSED], cw_log_str("url.domain", domain),
+           cw_log_str("error.message", why));
+}
+
 /* ---- metrics ---- */
 
 static int64_t read_queue(void *ctx)
@@ -347,7 +354,9 @@ static enum cw_err make_handle(struct sidecar *sidecar)
         verifiers = CW_MAX(sysconf(_SC_NPROCESSORS_ONLN) - 1, 1);
     }
     config.verifiers = (unsigned)verifiers;
-    return handle_new(&config, &sidecar->handle);
+    TRY(handle_new(&config, &sidecar->handle));
+    sidecar->ext_authz = (struct ext_authz){.handle = sidecar->handle, .refused = route_refused};
+    return CW_OK;
 }
 
 static enum cw_err make_server(struct sidecar *sidecar, const char *run_dir,
@@ -394,6 +403,8 @@ static enum cw_err make_server(struct sidecar *sidecar, const char *run_dir,
                                     &sidecar->runtime));
     TRY(cw_rpc_server_new(sidecar->runtime, &config, &sidecar->server));
     TRY(cw_rpc_server_add(sidecar->server, handle_methods, handle_n_methods, sidecar->handle));
+    TRY(cw_rpc_server_add(sidecar->server, ext_authz_methods, ext_authz_n_methods,
+                          &sidecar->ext_authz));
     TRY(cw_rpc_server_add(sidecar->server, registry_methods, registry_n_methods,
                           sidecar->registry));
     return cw_rpc_server_start(sidecar->server, why);

@@ -5,6 +5,7 @@
 #include "common/config/config.h"
 #include "common/http/actuator.h"
 #include "common/keys/key_getter.h"
+#include "sidecar/ext_authz/ext_authz.h"
 #include "sidecar/handle/handle.h"
 #include "sidecar/main/feed.h"
 #include "sidecar/main/revocation_feed.h"
@@ -25,6 +26,7 @@ struct sidecar {
     struct cw_key_store *keys;
     struct tenants *tenants;
     struct handle *handle;
+    struct ext_authz ext_authz;
     struct registry *registry;
     struct cw_rpc_runtime *runtime;
     struct cw_rpc_server *server;
