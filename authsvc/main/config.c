@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "authsvc/main/tenant_config.h"
+#include "common/base/origin.h"
 
 enum { MIB = 1024 * 1024, MINUTE = 60 * 1000, HOUR = 60 * MINUTE };
 #define DAY (24LL * HOUR)
@@ -125,6 +126,9 @@ static const struct cw_config_key keys[] = {
      "Issuer of its tokens, an https URL; with login idp the identity provider's, byte for byte."},
     {"tenants[].audiences", CW_CONFIG_LIST, NULL, 1, 16, NULL,
      CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE, "Audiences of its access tokens."},
+    {"tenants[].origins", CW_CONFIG_LIST, NULL, 0, CW_ORIGINS_MAX, NULL, CW_CONFIG_RELOADABLE,
+     "Web origins whose pages may call its domains through the gateway (CORS), and log in with "
+     "clients that name none of their own: https, or http on loopback, one by one."},
     {"tenants[].algorithm", CW_CONFIG_ENUM, "RS256", 0, 0, "RS256|ES256", CW_CONFIG_RELOADABLE,
      "Signature of its tokens."},
     {"tenants[].access-token-life", CW_CONFIG_DURATION, "5m", 10 * 1000, HOUR, NULL,
@@ -161,7 +165,7 @@ static const struct cw_config_key keys[] = {
     {"tenants[].clients[].scopes", CW_CONFIG_LIST, "openid,profile,email,offline_access", 0, 100,
      NULL, CW_CONFIG_RELOADABLE, "Scopes that it may ask for, and gets where it asks for none."},
     {"tenants[].clients[].origins", CW_CONFIG_LIST, NULL, 0, 100, NULL, CW_CONFIG_RELOADABLE,
-     "Web origins that may log in with it, beside the issuer's own."},
+     "Web origins that may log in with it, beside the issuer's own; absent: the tenant's."},
 
 #include "authsvc/main/idp_rows.def"
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "authsvc/main/idp_config.h"
+#include "common/base/origin.h"
 
 /* --- checks that one row cannot say ----------------------------------------------------- */
 
@@ -33,6 +34,18 @@ static void check_domains(const struct cw_config_at *tenant, struct cw_buf *prob
         char name[CW_DOMAIN_MAX + 1];
         if (cw_domain_normalize(cw_str(domains[i]), name) != CW_OK) {
             cw_config_problem(tenant, "domains", problems, "\"%s\" is no domain", domains[i]);
+        }
+    }
+}
+
+static void check_origins(const struct cw_config_at *tenant, struct cw_buf *problems)
+{
+    size_t n = 0;
+    const char *const *origins = cw_config_list(tenant, "origins", &n);
+    for (size_t i = 0; i < n; i++) {
+        const char *problem = cw_origin_problem(cw_str(origins[i]));
+        if (problem != NULL) {
+            cw_config_problem(tenant, "origins", problems, "\"%s\" %s", origins[i], problem);
         }
     }
 }
@@ -127,6 +140,7 @@ void tenant_config_check(const struct cw_config_at *tenant, struct cw_buf *probl
                           "\"%s\" is no URL: expected https://HOST[:PORT][/PATH]", issuer);
     }
     check_domains(tenant, problems);
+    check_origins(tenant, problems);
     check_clients(tenant, problems);
     check_claim_names(tenant, problems);
     idp_config_check(tenant, problems);
@@ -201,6 +215,7 @@ static enum cw_err fill(const struct cw_config_at *at, struct tenant *tenant)
     tenant->issuer_origin = origin_of(tenant->issuer);
     TRY(read_domains(arena, at, tenant));
     TRY(copy_list(arena, at, "audiences", &tenant->audiences, &tenant->n_audiences));
+    TRY(copy_list(arena, at, "origins", &tenant->origins, &tenant->n_origins));
     TRY(read_clients(arena, at, tenant));
     tenant->algorithm = algorithms[cw_config_enum(at, "algorithm")];
     tenant->access_life_s = cw_config_ms(at, "access-token-life") / 1000;

@@ -118,6 +118,8 @@ static enum cw_err tenant_message_of(struct keyring *keys, struct cw_arena *aren
     ENSURE(m->name != NULL, CW_NO_MEMORY);
     TRY(texts(arena, tenant->domains, tenant->n_domains, &m->domains));
     m->n_domains = tenant->n_domains;
+    TRY(texts(arena, tenant->origins, tenant->n_origins, &m->origins));
+    m->n_origins = tenant->n_origins;
     if (tenant->disabled) { /* without issuers: a sidecar that does not know this refuses it, too */
         m->disabled = true;
         *ret_message = m;

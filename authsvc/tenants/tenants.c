@@ -205,8 +205,10 @@ bool tenant_origin_allowed(const struct tenant *tenant, const struct tenant_clie
     if (cw_str_eq(origin, tenant->issuer_origin)) {
         return true;
     }
-    for (size_t i = 0; i < client->n_origins; i++) {
-        if (cw_str_eq(origin, client->origins[i])) {
+    const struct cw_str *origins = client->n_origins > 0 ? client->origins : tenant->origins;
+    size_t n = client->n_origins > 0 ? client->n_origins : tenant->n_origins;
+    for (size_t i = 0; i < n; i++) {
+        if (cw_str_eq(origin, origins[i])) {
             return true;
         }
     }

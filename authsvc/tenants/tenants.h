@@ -13,7 +13,8 @@ struct tenant_client {
     struct cw_str id;
     const struct cw_str *scopes; /* that it may ask for; all are granted where none is asked for */
     size_t n_scopes;
-    const struct cw_str *origins; /* web origins that may call the login API, beside the issuer's */
+    /* Web origins that may call the login API with it, beside the issuer's; none: the tenant's. */
+    const struct cw_str *origins;
     size_t n_origins;
 };
 
@@ -84,6 +85,8 @@ struct tenant {
     struct cw_str issuer_origin;    /* scheme and authority of the issuer (RFC 6454 §6.2) */
     const struct cw_str *audiences; /* of access tokens */
     size_t n_audiences;
+    const struct cw_str *origins; /* web origins of its pages (common/base/origin.h) */
+    size_t n_origins;
     const char *algorithm; /* RS256 or ES256 */
     int64_t access_life_s;
     int64_t id_life_s;

@@ -242,7 +242,8 @@ def test_stronger_parameters_take_over_at_the_next_login(authsvc):
 
 @pytest.mark.parametrize("change, message", [
     ({"issuer": "ftp://x"}, "issuer"), ({"issuer": "https://user@x"}, "issuer"), ({"domains": ["a b"]}, "is no domain"), ({"clients": []}, "at least one client"),
-    ({"clients": [{"id": "p", "origins": ["https://x/path"]}]}, "is no origin"), ({"clients": [{"id": "p", "scopes": ["a b"]}]}, "is no scope"),
+    ({"clients": [{"id": "p", "origins": ["https://x/path"]}]}, "is no origin"), ({"origins": ["https://*.clinicwave.com"]}, "has a wildcard"),
+    ({"origins": ["http://portal.clinicwave.com"]}, "for loopback only"), ({"origins": ["https://portal.clinicwave.com:443"]}, "own port"), ({"clients": [{"id": "p", "scopes": ["a b"]}]}, "is no scope"),
     ({"algorithm": "HS256"}, "algorithm"), ({"algorithm": "none"}, "algorithm"), ({"name": "other"}, "two tenants"), ({"issuer": "https://other.localhost:8443"}, "issuer"),
     ({"domains": ["other.localhost"]}, "same domain"), ({"nonsense": 1}, "nonsense"), ({"access-token-life": "2d"}, "access-token-life")])
 def test_a_wrong_configuration_is_refused_with_its_place(directory, change, message):

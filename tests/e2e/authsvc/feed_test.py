@@ -37,6 +37,7 @@ def test_the_first_answer_is_the_whole_snapshot(authsvc):
     assert set(tenants) == {"clinicwave", "other"}
     tenant = tenants["clinicwave"]
     assert list(tenant.domains) == ["clinicwave.com", HOST] and list(tenant.audiences) == ["https://api.clinicwave.com"]
+    assert not tenant.origins
     issuer, = tenant.issuers
     assert issuer.issuer == ISSUER and list(issuer.types) == ["at+jwt"] and issuer.claims.tenant == "tenant"
     keys = json.loads(issuer.jwks)["keys"]

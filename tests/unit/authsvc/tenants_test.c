@@ -155,6 +155,38 @@ static void ten_thousand_tenants_are_each_found_and_no_other(void **state)
     free((void *)list);
 }
 
+static void origins_are_the_issuers_and_the_clients_or_the_tenants(void **state)
+{
+    (void)state;
+    static const struct cw_str of_client[] = {CW_STR_INIT("https://client.example")};
+    static const struct cw_str of_tenant[] = {CW_STR_INIT("https://tenant.example"),
+                                              CW_STR_INIT("http://localhost:3000")};
+    const struct tenant_client named = {.origins = of_client, .n_origins = 1};
+    const struct tenant_client unnamed = {.n_origins = 0};
+    struct tenant *t = make("a", "a.com", "https://a.com");
+    t->issuer_origin = CW_STR("https://a.com");
+    t->origins = of_tenant;
+    t->n_origins = 2;
+    static const struct {
+        const char *origin;
+        bool named, unnamed;
+    } cases[] = {
+        {"https://a.com", true, true},
+        {"https://client.example", true, false},
+        {"https://tenant.example", false, true},
+        {"http://localhost:3000", false, true},
+        {"https://tenant.example.evil", false, false},
+        {"https://tenant.exampl", false, false},
+        {"null", false, false},
+    };
+    for (size_t i = 0; i < CW_ARRAY_SIZE(cases); i++) {
+        struct cw_str origin = cw_str(cases[i].origin);
+        assert_int_equal(tenant_origin_allowed(t, &named, origin), cases[i].named);
+        assert_int_equal(tenant_origin_allowed(t, &unnamed, origin), cases[i].unnamed);
+    }
+    tenant_unref(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +194,7 @@ int main(void)
         cmocka_unit_test(refuses_what_two_tenants_want),
         cmocka_unit_test(an_unchanged_tenant_is_the_same_object_in_the_next_set),
         cmocka_unit_test(an_empty_set_finds_nothing),
+        cmocka_unit_test(origins_are_the_issuers_and_the_clients_or_the_tenants),
         cmocka_unit_test(ten_thousand_tenants_are_each_found_and_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
