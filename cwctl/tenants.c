@@ -20,6 +20,7 @@ static void print_all(const ProtobufCMessage *response)
         print_list("domains", t->domains, t->n_domains);
         print_list("issuers", t->issuers, t->n_issuers);
         print_list("audiences", t->audiences, t->n_audiences);
+        print_list("origins", t->origins, t->n_origins);
     }
 }
 

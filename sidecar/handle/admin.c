@@ -357,8 +357,10 @@ static enum cw_err fill_tenant(struct admin_task *task, const struct tenant *ten
     to->domains = copy_list(task, &tenant->domains);
     to->audiences = copy_list(task, &tenant->audiences);
     to->issuers = cw_arena_zalloc(&task->arena, (tenant->n_issuers + 1) * sizeof(char *));
-    ENSURE(to->domains && to->audiences && to->issuers, CW_NO_MEMORY);
+    to->origins = copy_list(task, &tenant->origins);
+    ENSURE(to->domains && to->audiences && to->issuers && to->origins, CW_NO_MEMORY);
     to->n_domains = tenant->domains.n;
+    to->n_origins = tenant->origins.n;
     to->n_audiences = tenant->audiences.n;
     to->n_issuers = tenant->n_issuers;
     for (size_t i = 0; i < tenant->n_issuers; i++) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/origin.h"
 #include "common/base/user.h"
 #include "common/rpc/runtime.h"
 #include "sidecar/registry/registry.h"
@@ -46,6 +47,7 @@ static const struct cw_config_key keys[] = {
     {.key = "tenants[].name", .type = CW_CONFIG_STRING, .flags = CW_CONFIG_RELOADABLE | CW_CONFIG_REQUIRED, .help = "Name of the tenant."},
     {.key = "tenants[].domains", .type = CW_CONFIG_LIST, .flags = CW_CONFIG_RELOADABLE | CW_CONFIG_REQUIRED, .help = "Domains that belong to it."},
     {.key = "tenants[].audiences", .type = CW_CONFIG_LIST, .flags = CW_CONFIG_RELOADABLE | CW_CONFIG_REQUIRED, .help = "Audiences of its APIs: a token must name one of them where the caller demands none in particular."},
+    {.key = "tenants[].origins", .type = CW_CONFIG_LIST, .max = CW_ORIGINS_MAX, .flags = CW_CONFIG_RELOADABLE, .help = "Web origins whose pages may call its domains through the gateway (CORS): https, or http on loopback, one by one."},
     {.key = "tenants[].issuers[].issuer", .type = CW_CONFIG_STRING, .flags = CW_CONFIG_RELOADABLE | CW_CONFIG_REQUIRED, .help = "Issuer, byte for byte as in `iss`."},
     {.key = "tenants[].issuers[].jwks-uri", .type = CW_CONFIG_STRING, .flags = CW_CONFIG_RELOADABLE, .help = "Where its keys are; absent, and without jwks-file: by OpenID discovery from the issuer."},
     {.key = "tenants[].issuers[].jwks-file", .type = CW_CONFIG_PATH, .flags = CW_CONFIG_RELOADABLE, .help = "File with its keys (JWK set)."},
@@ -128,6 +130,7 @@ static enum cw_err read_tenant(const struct cw_config_at *at, struct cw_arena *a
     *ret = (struct tenant_spec){.name = read_str(at, "name")};
     TRY(read_list(at, "domains", arena, &ret->domains));
     TRY(read_list(at, "audiences", arena, &ret->audiences));
+    TRY(read_list(at, "origins", arena, &ret->origins));
     ret->issuers = cw_arena_zalloc(arena, (n + 1) * sizeof(*ret->issuers));
     ENSURE(ret->issuers, CW_NO_MEMORY);
     ret->n_issuers = n;

@@ -41,6 +41,11 @@ struct cw_log_event events[EVENT_COUNT] = {
                               .level = CW_LOG_WARN,
                               .message = "authsvc names a tenant that cannot be served",
                               .every_ms = 1000},
+    [EVENT_ORIGINS_LEFT_OUT] = {.action = "origins-left-out",
+                                .level = CW_LOG_ERROR,
+                                .category = "configuration",
+                                .message = "origins of so many tenants do not fit into a message: "
+                                           "gateways allow none of them"},
     [EVENT_FEED_LOST] = {.action = "tenant-feed-lost",
                          .level = CW_LOG_WARN,
                          .message = "authsvc does not answer; known tenants are served on",

@@ -67,6 +67,15 @@ static void tenants_changed(void *ctx)
     struct sidecar *sidecar = ctx;
 
     cache_advance(sidecar->cache);
+    origins_wake(sidecar->origins);
+}
+
+static void origins_left_out(void *ctx, size_t n)
+{
+    (void)ctx;
+    if (n) {
+        CW_LOG(&events[EVENT_ORIGINS_LEFT_OUT], cw_log_int("clinicwave.tenants", (int64_t)n));
+    }
 }
 
 static void route_refused(void *ctx, struct cw_str domain, struct cw_str why)
@@ -330,6 +339,19 @@ static enum cw_err make_tenants(struct sidecar *sidecar, const char *state_dir, 
     return configure_tenants(sidecar, sidecar->first, why);
 }
 
+static enum cw_err make_origins(struct sidecar *sidecar, bool learns)
+{
+    struct origins_config config = {
+        .tenants = sidecar->tenants,
+        .learns = learns,
+        .left_out = origins_left_out,
+        .ctx = sidecar,
+    };
+
+    TRY(origins_new(&config, &sidecar->origins));
+    return origins_start(sidecar->origins);
+}
+
 static enum cw_err make_handle(struct sidecar *sidecar)
 {
     struct cw_config_at at = root(sidecar);
@@ -407,6 +429,7 @@ static enum cw_err make_server(struct sidecar *sidecar, const char *run_dir,
                           &sidecar->ext_authz));
     TRY(cw_rpc_server_add(sidecar->server, registry_methods, registry_n_methods,
                           sidecar->registry));
+    TRY(cw_rpc_server_add(sidecar->server, origins_methods, origins_n_methods, sidecar->origins));
     return cw_rpc_server_start(sidecar->server, why);
 }
 
@@ -511,6 +534,7 @@ enum cw_err sidecar_start(struct sidecar *sidecar, struct cw_config *config, str
     TRY(make_cache(sidecar));
     TRY(make_keys(sidecar, state_dir));
     TRY(make_tenants(sidecar, state_dir, why));
+    TRY(make_origins(sidecar, authsvc.set));
     TRY(cw_key_store_start(sidecar->keys));
     if (authsvc.set) {
         sidecar->revocations =
@@ -581,6 +605,7 @@ void sidecar_stop(struct sidecar *sidecar)
     if (sidecar->registry) {
         registry_stop(sidecar->registry);
     }
+    origins_stop(sidecar->origins);
     feed_free(sidecar->feed);
     revocation_feed_free(sidecar->revocation_feed);
     /* Who waits for keys is answered here; who waits for a verifier, next. */
@@ -597,6 +622,7 @@ void sidecar_stop(struct sidecar *sidecar)
     handle_free(sidecar->handle);
     revocations_free(sidecar->revocations);
     registry_free(sidecar->registry);
+    origins_free(sidecar->origins);
     tenants_free(sidecar->tenants);
     cw_key_store_free(sidecar->keys);
     cache_free(sidecar->cache);

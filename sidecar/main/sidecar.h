@@ -9,6 +9,7 @@
 #include "sidecar/handle/handle.h"
 #include "sidecar/main/feed.h"
 #include "sidecar/main/revocation_feed.h"
+#include "sidecar/origins/origins.h"
 #include "sidecar/registry/registry.h"
 
 enum { SIDECAR_COMPONENTS = 4 };
@@ -25,6 +26,7 @@ struct sidecar {
     struct cw_http_client *http;
     struct cw_key_store *keys;
     struct tenants *tenants;
+    struct origins *origins;
     struct handle *handle;
     struct ext_authz ext_authz;
     struct registry *registry;

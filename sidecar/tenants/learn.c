@@ -124,7 +124,7 @@ static enum cw_err make(struct tenants *tenants, const tenant_message *message,
     struct tenants_entry *old = entry_find(&tenants->learned, message->name);
     struct tenant_spec spec;
 
-    TRY(learned_spec(message, arena, &spec));
+    TRY(learned_spec(message, arena, problems, &spec));
     ENSURE(tenant_spec_check(&spec, "learned tenant", problems), CW_CONFIG_INVALID);
     TRY(tenants_obtain(tenants, old ? old->tenant : NULL, &spec, ret));
     publish_inline(*ret, &spec, age_ms, problems);
@@ -194,6 +194,7 @@ static enum cw_err finish(struct tenants *tenants, const response_message *messa
     free(tenants->epoch);
     tenants->epoch = epoch;
     atomic_store(&tenants->feed_generation, message->generation);
+    atomic_store(&tenants->heard, true);
     tenants->unkept = true;
     return tenants_publish(tenants);
 }
@@ -343,6 +344,11 @@ void tenants_load(struct tenants *tenants)
 uint64_t tenants_feed_generation(struct tenants *tenants)
 {
     return atomic_load(&tenants->feed_generation);
+}
+
+bool tenants_feed_heard(const struct tenants *tenants)
+{
+    return atomic_load(&tenants->heard);
 }
 
 int64_t tenants_feed_age_ms(struct tenants *tenants)

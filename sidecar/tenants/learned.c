@@ -1,6 +1,8 @@
 /* What authsvc says of a tenant becomes the same specification that the configuration writes. */
 #include "sidecar/tenants/learned.h"
 
+#include "common/base/origin.h"
+
 static enum cw_err list(char *const *items, size_t n, struct cw_arena *arena,
                         struct cw_str_list *ret)
 {
@@ -37,13 +39,36 @@ static enum cw_err issuer(const Clinicwave__Identity__V1__Issuer *message, struc
     return CW_OK;
 }
 
+static void drop_origins(struct tenant_spec *spec, struct cw_buf *problems)
+{
+    struct cw_str_list *list = &spec->origins;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->n; i++) {
+        const char *why = cw_origin_problem(list->items[i]);
+        if (!why && kept == CW_ORIGINS_MAX) {
+            why = "is one too many";
+        }
+        if (why) {
+            cw_buf_addf(problems, "learned tenant: %.*s: origin \"%.*s\" %s\n",
+                        CW_STR_ARG(spec->name), (int)CW_MIN(list->items[i].n, CW_ORIGIN_MAX),
+                        list->items[i].p, why);
+        } else {
+            list->items[kept++] = list->items[i];
+        }
+    }
+    list->n = kept;
+}
+
 enum cw_err learned_spec(const Clinicwave__Identity__V1__Tenant *message, struct cw_arena *arena,
-                         struct tenant_spec *ret_spec)
+                         struct cw_buf *problems, struct tenant_spec *ret_spec)
 {
     *ret_spec = (struct tenant_spec){
         .name = cw_str(message->name), .learned = true, .disabled = message->disabled};
     TRY(list(message->domains, message->n_domains, arena, &ret_spec->domains));
     TRY(list(message->audiences, message->n_audiences, arena, &ret_spec->audiences));
+    TRY(list(message->origins, message->n_origins, arena, &ret_spec->origins));
+    drop_origins(ret_spec, problems);
     ret_spec->issuers =
         cw_arena_zalloc(arena, (message->n_issuers + 1) * sizeof(struct issuer_spec));
     ENSURE(ret_spec->issuers, CW_NO_MEMORY);

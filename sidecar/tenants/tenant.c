@@ -8,146 +8,13 @@
 #include "common/base/domain.h"
 #include "common/crypto/sha256.h"
 #include "sidecar/tenants/near.h"
+#include "sidecar/tenants/tenants_impl.h"
 
 enum {
     TENANT_ARENA = 1024 * 1024,
     TENANT_EXPECT = 128, /* bytes of texts that are usual: name, an audience, an issuer, a domain */
     FIELD_HEAD = 4,      /* bytes before a packed field: its number, and a length below 2^21 */
 };
-
-/* ---- check ---- */
-
-static void problem(struct cw_buf *problems, const char *where, const char *what,
-                    struct cw_str value)
-{
-    cw_buf_addf(problems, "%s: %s", where, what);
-    if (value.p) {
-        cw_buf_addf(problems, " \"%.*s\"", (int)CW_MIN(value.n, 200), value.p);
-    }
-    cw_buf_add_char(problems, '\n');
-}
-
-static bool text_ok(struct cw_str s, size_t max)
-{
-    ENSURE(s.n > 0 && s.n <= max && cw_str_is_utf8(s), false);
-    for (size_t i = 0; i < s.n; i++) {
-        ENSURE((unsigned char)s.p[i] >= 0x20 && s.p[i] != 0x7f, false);
-    }
-    return true;
-}
-
-static bool list_ok(const struct cw_str_list *list, size_t max)
-{
-    ENSURE(list->n <= TENANT_LIST_MAX, false);
-    for (size_t i = 0; i < list->n; i++) {
-        ENSURE(text_ok(list->items[i], max), false);
-    }
-    return true;
-}
-
-/* `name` or `name=path`; a name that is a URL has no `=` before its path. */
-static void keep_split(struct cw_str item, struct cw_str *ret_name, struct cw_str *ret_path)
-{
-    size_t at = cw_str_find(item, '=');
-
-    *ret_name = cw_str_slice(item, 0, at);
-    *ret_path = at < item.n ? cw_str_slice(item, at + 1, item.n) : item;
-}
-
-static void check_paths(const struct issuer_spec *spec, const char *where, struct cw_buf *problems)
-{
-    const struct cw_str paths[] = {spec->client_path, spec->session_path,     spec->scopes_path,
-                                   spec->roles_path,  spec->permissions_path, spec->tenant_path};
-    struct cw_claim_path path;
-
-    for (size_t i = 0; i < CW_ARRAY_SIZE(paths); i++) {
-        if (paths[i].n && cw_claim_path_parse(paths[i], &path) != CW_OK) {
-            problem(problems, where, "no claim path:", paths[i]);
-        }
-    }
-    for (size_t i = 0; i < spec->keep.n; i++) {
-        struct cw_str name;
-        struct cw_str at;
-        keep_split(spec->keep.items[i], &name, &at);
-        if (name.n == 0 || cw_claim_path_parse(at, &path) != CW_OK) {
-            problem(problems, where, "no claim path:", spec->keep.items[i]);
-        }
-    }
-}
-
-static void check_issuer(const struct issuer_spec *spec, const char *where, struct cw_buf *problems)
-{
-    int places = (spec->jwks.n > 0) + (spec->jwks_uri.n > 0) + (spec->jwks_file.n > 0);
-
-    if (!text_ok(spec->issuer, 1024)) {
-        problem(problems, where, "an issuer has no name", (struct cw_str){0});
-        return;
-    }
-    if (places > 1) {
-        problem(problems, where, "more than one source of keys for", spec->issuer);
-    }
-    if (spec->jwks_uri.n && !cw_key_fetch_url_ok(spec->jwks_uri, spec->plain_loopback)) {
-        problem(
-            problems, where,
-            "jwks-uri must be https (or http on loopback, if that is allowed):", spec->jwks_uri);
-    }
-    if (places == 0 && !cw_key_fetch_url_ok(spec->issuer, spec->plain_loopback)) {
-        problem(problems, where,
-                "an issuer without jwks-uri or jwks-file must be an https address:", spec->issuer);
-    }
-    for (size_t i = 0; i < spec->algorithms.n; i++) {
-        const struct cw_alg *alg = cw_alg_find(spec->algorithms.items[i]);
-        /* A published set has no secrets: HS* with it would take the public key for one. */
-        if (!alg || !(cw_alg_bit(alg) & CW_ALG_SET_PUBLIC)) {
-            problem(problems, where, "no algorithm of public keys:", spec->algorithms.items[i]);
-        }
-    }
-    if (!list_ok(&spec->types, CW_JWS_TYP_MAX) || !list_ok(&spec->parties, 1024) ||
-        !list_ok(&spec->claims_required, 256) || !list_ok(&spec->keep, 1024)) {
-        problem(problems, where, "a list is too long or has an empty value, at issuer",
-                spec->issuer);
-    }
-    if (spec->leeway < 0 || spec->leeway > CW_CLAIMS_LEEWAY_MAX || spec->max_lifetime < 0) {
-        problem(problems, where, "leeway or max-lifetime out of bounds, at issuer", spec->issuer);
-    }
-    check_paths(spec, where, problems);
-}
-
-bool tenant_spec_check(const struct tenant_spec *spec, const char *where, struct cw_buf *problems)
-{
-    size_t before = problems->n;
-    char name[CW_DOMAIN_MAX + 1];
-
-    if (!text_ok(spec->name, TENANT_NAME_MAX)) {
-        problem(problems, where, "no name of a tenant:", spec->name);
-    }
-    if (spec->domains.n == 0 || spec->domains.n > TENANT_DOMAINS_MAX) {
-        problem(problems, where, "a tenant needs domains:", spec->name);
-    }
-    for (size_t i = 0; i < spec->domains.n; i++) {
-        if (cw_domain_normalize(spec->domains.items[i], name) != CW_OK) {
-            problem(problems, where, "no domain:", spec->domains.items[i]);
-        }
-    }
-    if (spec->disabled) {
-        return problems->n == before && !problems->failed;
-    }
-    if (spec->audiences.n == 0 || !list_ok(&spec->audiences, 1024)) {
-        problem(problems, where, "a tenant needs audiences:", spec->name);
-    }
-    if (spec->n_issuers == 0 || spec->n_issuers > TENANT_ISSUERS_MAX) {
-        problem(problems, where, "a tenant needs issuers:", spec->name);
-    }
-    for (size_t i = 0; i < spec->n_issuers; i++) {
-        check_issuer(&spec->issuers[i], where, problems);
-        for (size_t j = 0; j < i; j++) {
-            if (cw_str_eq(spec->issuers[i].issuer, spec->issuers[j].issuer)) {
-                problem(problems, where, "issuer named twice:", spec->issuers[i].issuer);
-            }
-        }
-    }
-    return problems->n == before && !problems->failed;
-}
 
 /* ---- fingerprint ---- */
 
@@ -308,6 +175,14 @@ static enum cw_err make_path(struct cw_arena *arena, struct cw_str text, struct 
     return cw_claim_path_parse(copy, ret);
 }
 
+void tenant_keep_split(struct cw_str item, struct cw_str *ret_name, struct cw_str *ret_path)
+{
+    size_t at = cw_str_find(item, '=');
+
+    *ret_name = cw_str_slice(item, 0, at);
+    *ret_path = at < item.n ? cw_str_slice(item, at + 1, item.n) : item;
+}
+
 static enum cw_err make_map(struct cw_arena *arena, const struct issuer_spec *spec,
                             struct cw_claim_map *map)
 {
@@ -323,7 +198,7 @@ static enum cw_err make_map(struct cw_arena *arena, const struct issuer_spec *sp
     for (size_t i = 0; i < spec->keep.n; i++) {
         struct cw_str name;
         struct cw_str path;
-        keep_split(spec->keep.items[i], &name, &path);
+        tenant_keep_split(spec->keep.items[i], &name, &path);
         TRY(copy_str(arena, name, &kept[i].name));
         TRY(make_path(arena, path, &kept[i].path));
     }
@@ -420,6 +295,7 @@ static enum cw_err tenant_fill(struct tenant *tenant, const struct tenant_spec *
         TRY(cw_domain_normalize(spec->domains.items[i], name));
         TRY(copy_str(arena, cw_str(name), &tenant->domains.items[i]));
     }
+    TRY(copy_list(arena, &spec->origins, &tenant->origins));
     tenant->issuers = cw_arena_zalloc(arena, (spec->n_issuers + 1) * sizeof(*tenant->issuers));
     ENSURE(tenant->issuers, CW_NO_MEMORY);
     for (size_t i = 0; i < spec->n_issuers; i++) {
@@ -472,6 +348,15 @@ void tenant_unref(struct tenant *tenant)
     }
     cw_arena_done(&tenant->arena);
     near_free(tenant, tenant->near);
+}
+
+bool tenant_has_origins(const struct tenant *tenant, const struct tenant_spec *spec)
+{
+    ENSURE(tenant->origins.n == spec->origins.n, false);
+    for (size_t i = 0; i < spec->origins.n; i++) {
+        ENSURE(cw_str_eq(tenant->origins.items[i], spec->origins.items[i]), false);
+    }
+    return true;
 }
 
 void tenant_expect(const struct tenant *tenant)

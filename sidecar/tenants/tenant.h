@@ -44,6 +44,7 @@ struct tenant_spec {
     struct cw_str name;
     struct cw_str_list domains;
     struct cw_str_list audiences;
+    struct cw_str_list origins; /* of web pages that may call its domains (common/base/origin.h) */
     struct issuer_spec *issuers;
     size_t n_issuers;
     bool learned;  /* from authsvc, not from configuration */
@@ -65,7 +66,8 @@ struct tenant {
     bool disabled;
     struct cw_str name;
     struct cw_str_list domains;
-    unsigned char fingerprint[32]; /* of the specification without inline keys */
+    struct cw_str_list origins;
+    unsigned char fingerprint[32]; /* of the specification without inline keys and origins */
     struct cw_arena arena;
     _Alignas(64) uint64_t generation;
     struct cw_str wire; /* packed as Identity.tenant (field 1) */
@@ -81,8 +83,8 @@ struct tenant {
  * with `where`. */
 bool tenant_spec_check(const struct tenant_spec *spec, const char *where, struct cw_buf *problems);
 
-/* SHA-256 over all that makes two specifications different, inline keys left out: new keys do not
- * make a new tenant. */
+/* SHA-256 over all that makes two specifications judge differently: inline keys and origins are
+ * left out, so that no cached token is lost for them. */
 CW_MUST_USE enum cw_err tenant_fingerprint(const struct tenant_spec *spec,
                                            unsigned char ret_fingerprint[32]);
 
@@ -93,6 +95,9 @@ CW_MUST_USE enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t gene
 struct tenant *tenant_ref(struct tenant *tenant);
 /* NULL is fine. */
 void tenant_unref(struct tenant *tenant);
+
+/* The origins that a specification names are the tenant's. */
+bool tenant_has_origins(const struct tenant *tenant, const struct tenant_spec *spec);
 
 /* Asks for the memory that a verdict reads of a tenant. Reads nothing of it itself. Any thread. */
 void tenant_expect(const struct tenant *tenant);

@@ -213,11 +213,14 @@ enum cw_err tenants_obtain(struct tenants *tenants, struct tenant *old,
     unsigned char fingerprint[32];
 
     TRY(tenant_fingerprint(spec, fingerprint));
-    if (old && memcmp(old->fingerprint, fingerprint, sizeof(fingerprint)) == 0) {
+    bool same = old && memcmp(old->fingerprint, fingerprint, sizeof(fingerprint)) == 0;
+    if (same && tenant_has_origins(old, spec)) {
         *ret = tenant_ref(old);
         return CW_OK;
     }
-    return tenant_new(spec, ++tenants->generations, tenants->config.keys, ret);
+    /* Other origins make another object, but no verdict another one: the cached tokens stay. */
+    uint64_t generation = same ? old->generation : ++tenants->generations;
+    return tenant_new(spec, generation, tenants->config.keys, ret);
 }
 
 /* The name is part of what makes a tenant the same. */

@@ -45,6 +45,8 @@ CW_MUST_USE enum cw_err tenants_learn(struct tenants *tenants, struct cw_str pac
 void tenants_keep(struct tenants *tenants, bool now, struct cw_buf *problems);
 /* What a WatchRequest names; 0 for none. */
 uint64_t tenants_feed_generation(struct tenants *tenants);
+/* Something was learned from it, now or before a restart. Any thread. */
+bool tenants_feed_heard(const struct tenants *tenants);
 /* Milliseconds since the feed said anything; -1: never since start. Any thread. */
 int64_t tenants_feed_age_ms(struct tenants *tenants);
 

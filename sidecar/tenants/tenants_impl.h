@@ -39,6 +39,7 @@ struct tenants {
 
     _Atomic uint64_t feed_generation;
     _Atomic int64_t feed_ms; /* monotonic; 0: never */
+    _Atomic bool heard;      /* a snapshot was learned as a whole */
 
     pthread_mutex_t lock; /* the pointer only */
     struct tenants_set *set;
@@ -53,5 +54,8 @@ CW_MUST_USE enum cw_err tenants_publish(struct tenants *tenants);
 /* The file as the first thing that is learned. */
 void tenants_load(struct tenants *tenants);
 void tenants_learned_done(struct tenants_learned *learned);
+
+/* An item of `keep`: `name` or `name=path`; a name that is a URL has no `=` before its path. */
+void tenant_keep_split(struct cw_str item, struct cw_str *ret_name, struct cw_str *ret_path);
 
 #endif

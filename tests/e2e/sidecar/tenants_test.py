@@ -166,3 +166,40 @@ def test_a_heartbeat_of_another_database_makes_it_ask_for_all(watching, feed, mi
     until("it asks again, for all", lambda: len(feed.asked) > 1 and feed.asked[-1] == 0)
     feed.say(1, learned(mint, domains=["moved.example"]), epoch="two")
     until("the other database counts", lambda: decided(sidecar, token, "moved.example") == "ALLOW")
+
+
+def told(sidecar):
+    """What a gateway is told first: origins by domain."""
+    call = sidecar.stub("clinicwave.token.v1.OriginService", sidecar.gateway_socket).Watch()
+    message = next(call)
+    call.cancel()
+    return {d: list(t.origins) for t in message.tenants for d in t.domains}
+
+
+def test_origins_are_the_tenants_that_serves_the_domain_learned_or_configured(directory, feed, authority, issuer, mint, ending):
+    own = {**tenant_of(issuer, authority), "origins": ["https://own.example"]}
+    sidecar = ending(Sidecar(directory, [own], sidecar={"authsvc": {"socket": str(directory / "authsvc.sock")}}).start())
+    origins = {"origins": ["https://portal.example", "https://*.bad.example"]}
+    feed.say(1, {**learned(mint), **origins}, {**learned(mint, "clinicwave", ["evil.example"]), **origins},
+             {**learned(mint, "thief", ["clinicwave.com", "thief.example"]), **origins})
+    until("the feed was taken", lambda: "learned.example" in told(sidecar))
+    assert told(sidecar) == {"clinicwave.com": ["https://own.example"], "clinicwave.localhost": ["https://own.example"],
+                             "learned.example": ["https://portal.example"], "thief.example": ["https://portal.example"]}
+    until("what is none is reported", lambda: "has a wildcard" in sidecar.process.log())
+    assert decided(sidecar, mint.token(tenant="learned"), "learned.example") == "ALLOW"
+
+
+def test_gateways_hear_of_changes_of_origins_and_of_nothing_else(watching, feed, mint):
+    sidecar = watching()
+    origins = {"origins": ["https://portal.example"]}
+    feed.say(1, {**learned(mint), **origins})
+    until("the tenant is there", lambda: "learned.example" in told(sidecar))
+    call = sidecar.stub("clinicwave.token.v1.OriginService", sidecar.gateway_socket).Watch(timeout=60)
+    first = next(call)
+    mint.rotate()
+    feed.say(2, {**learned(mint), **origins})
+    until("the new key counts", lambda: decided(sidecar, mint.token(tenant="learned"), "learned.example") == "ALLOW")
+    feed.say(3, {**learned(mint), "origins": []})
+    second = next(call)
+    assert second.epoch == first.epoch and second.generation == first.generation + 1 and not second.tenants
+    call.cancel()

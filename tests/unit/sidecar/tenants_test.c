@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/origin.h"
+#include "proto/clinicwave/identity/v1/tenant.pb-c.h"
 #include "tests/unit/sidecar/world.h"
 
 #define S(text) CW_STR_INIT(text)
@@ -145,6 +147,84 @@ static void a_tenant_that_did_not_change_keeps_its_generation(void **state)
     assert_string_equal(who(f, "c.example", NULL), "c");
 }
 
+/* A verdict does not depend on them, so no cached token may be lost for them. */
+static void other_origins_are_published_under_the_same_generation(void **state)
+{
+    struct fixture *f = *state;
+    struct cw_str domain[] = {S("a.example")};
+    struct cw_str origins[] = {S("https://one.example"), S("https://two.example")};
+    struct tenant_spec spec = spec_of("a", domain, 1);
+    uint64_t before;
+    uint64_t now;
+
+    spec.origins = (struct cw_str_list){origins, 1};
+    assert_int_equal(tenants_configure(f->tenants, &spec, 1, &f->problems), CW_OK);
+    (void)who(f, "a.example", &before);
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = i == 0 ? 2 : 0;
+        spec.origins.n = n;
+        assert_int_equal(tenants_configure(f->tenants, &spec, 1, &f->problems), CW_OK);
+        (void)who(f, "a.example", &now);
+        assert_int_equal(now, before);
+        struct tenants_set *set = tenants_get(f->tenants);
+        const struct tenant *tenant = tenants_set_find(set, CW_STR("a.example"));
+        assert_int_equal(tenant->origins.n, n);
+        assert_true(n == 0 || cw_str_eq(tenant->origins.items[1], origins[1]));
+        tenants_set_unref(set);
+    }
+    assert_int_equal(f->changes, 3);
+}
+
+/* What the feed says of pages costs a tenant no login. */
+static void learned_origins_that_are_none_are_left_out_and_told(void **state)
+{
+    struct fixture *f = *state;
+    Clinicwave__Identity__V1__WatchResponse response;
+    Clinicwave__Identity__V1__Tenant tenant;
+    Clinicwave__Identity__V1__Issuer trusted;
+    Clinicwave__Identity__V1__Tenant *tenants[] = {&tenant};
+    Clinicwave__Identity__V1__Issuer *issuers[] = {&trusted};
+    char name[] = "a", domain[] = "a.example", audience[] = "api", url[] = "https://i.example/";
+    char epoch[] = "one", bad[] = "https://*.example", good[] = "https://one.example";
+    char *domains[] = {domain}, *audiences[] = {audience}, *origins[CW_ORIGINS_MAX + 2] = {bad};
+    uint8_t packed[8192];
+
+    for (size_t i = 1; i < CW_ARRAY_SIZE(origins); i++) {
+        origins[i] = good;
+    }
+    clinicwave__identity__v1__watch_response__init(&response);
+    clinicwave__identity__v1__tenant__init(&tenant);
+    clinicwave__identity__v1__issuer__init(&trusted);
+    trusted.issuer = url;
+    tenant.name = name;
+    tenant.domains = domains;
+    tenant.audiences = audiences;
+    tenant.issuers = issuers;
+    tenant.origins = origins;
+    tenant.n_domains = tenant.n_audiences = tenant.n_issuers = 1;
+    tenant.n_origins = CW_ARRAY_SIZE(origins);
+    response.generation = 1;
+    response.epoch = epoch;
+    response.tenants = tenants;
+    response.n_tenants = 1;
+    size_t n = clinicwave__identity__v1__watch_response__get_packed_size(&response);
+    assert_in_range(n, 1, sizeof(packed));
+    clinicwave__identity__v1__watch_response__pack(&response, packed);
+    assert_false(tenants_feed_heard(f->tenants));
+    assert_int_equal(
+        tenants_learn(f->tenants, (struct cw_str){(const char *)packed, n}, &f->problems), CW_OK);
+    assert_true(tenants_feed_heard(f->tenants));
+    struct tenants_set *set = tenants_get(f->tenants);
+    const struct tenant *found = tenants_set_find(set, CW_STR("a.example"));
+    assert_non_null(found);
+    assert_int_equal(found->origins.n, CW_ORIGINS_MAX);
+    assert_true(cw_str_is(found->origins.items[0], good));
+    tenants_set_unref(set);
+    cw_buf_add_char(&f->problems, '\0');
+    assert_non_null(strstr(f->problems.p, "https://*.example\" has a wildcard"));
+    assert_non_null(strstr(f->problems.p, "one too many"));
+}
+
 static void what_makes_a_configuration_bad(void **state)
 {
     struct fixture *f = *state;
@@ -153,12 +233,23 @@ static void what_makes_a_configuration_bad(void **state)
     struct issuer_spec issuers[2] = {issuer, issuer};
     struct tenant_spec specs[2] = {spec_of("good", good, 1), spec_of("a", domain, 1)};
     struct cw_str bad_domain[] = {S("no domain")};
+    struct cw_str wild[] = {S("https://*.example")};
+    struct cw_str many[CW_ORIGINS_MAX + 1];
+    struct tenant_spec bad_origin = spec_of("a", domain, 1);
+    struct tenant_spec many_origins = spec_of("a", domain, 1);
     struct cw_str same[] = {S("GOOD.example.")};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(many); i++) {
+        many[i] = CW_STR("https://portal.example");
+    }
+    bad_origin.origins = (struct cw_str_list){wild, 1};
+    many_origins.origins = (struct cw_str_list){many, CW_ARRAY_SIZE(many)};
     const struct {
         const char *words;
         struct tenant_spec spec;
         struct issuer_spec issuer;
     } cases[] = {
+        {"origin \"https://*.example\" has a wildcard", bad_origin, issuer},
+        {"too many origins", many_origins, issuer},
         {"name of tenants[0]", spec_of("good", domain, 1), issuer},
         {"domain of another tenant", spec_of("a", same, 1), issuer},
         {"no domain", spec_of("a", bad_domain, 1), issuer},
@@ -332,6 +423,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(domains_are_found_in_any_spelling),
         T(a_tenant_that_did_not_change_keeps_its_generation),
+        T(other_origins_are_published_under_the_same_generation),
+        T(learned_origins_that_are_none_are_left_out_and_told),
         T(what_makes_a_configuration_bad),
         T(an_issuer_named_twice_or_no_audience_is_refused),
         T(issuers_are_compared_byte_by_byte),
