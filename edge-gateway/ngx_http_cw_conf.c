@@ -44,9 +44,11 @@ ngx_http_cw_create_main_conf(ngx_conf_t *cf)
      *     mcf->error_docs = { 0, NULL };
      *     mcf->link = NULL;
      *     mcf->batch = NULL;
+     *     mcf->origins.wanted = 0;
      */
 
     mcf->digests = NGX_CONF_UNSET_UINT;
+    mcf->origins.size = NGX_CONF_UNSET_SIZE;
 
     if (ngx_array_init(&mcf->rules, cf->pool, 16,
                        sizeof(ngx_http_cw_rule_t *))
@@ -74,6 +76,16 @@ ngx_http_cw_init_main_conf(ngx_conf_t *cf, void *conf)
 
     if (mcf->digests < 4 || mcf->digests > 4 * 1024 * 1024) {
         return "\"cw_digests\" must be between 4 and 4194304";
+    }
+
+    ngx_conf_init_size_value(mcf->origins.size, 8 * 1024 * 1024);
+
+    if (mcf->origins.size < (size_t) (8 * ngx_pagesize)) {
+        return "\"cw_origins_zone\" is too small";
+    }
+
+    if (mcf->origins.wanted && mcf->sidecar.sockaddr == NULL) {
+        return "\"cw_cors tenant\" needs \"cw_sidecar\"";
     }
 
     if (mcf->error_docs.len == 0) {

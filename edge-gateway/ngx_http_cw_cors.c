@@ -193,9 +193,10 @@ static ngx_uint_t
 ngx_http_cw_cors_allowed(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     ngx_http_cw_loc_conf_t *lcf, ngx_str_t *origin)
 {
-    ngx_str_t           *allowed;
-    ngx_uint_t           i, n;
-    ngx_http_cw_cors_t  *cors;
+    ngx_str_t                *allowed;
+    ngx_uint_t                i, n;
+    ngx_http_cw_cors_t       *cors;
+    ngx_http_cw_main_conf_t  *mcf;
 
     if (ngx_http_cw_extract_domain(r, ctx) != CW_OK) {
         return 0;
@@ -204,6 +205,18 @@ ngx_http_cw_cors_allowed(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     cors = lcf->cors->elts;
 
     for (i = 0; i < lcf->cors->nelts; i++) {
+
+        if (cors[i].tenant) {
+            mcf = ngx_http_get_module_main_conf(r, ngx_http_cw_module);
+
+            if (ngx_http_cw_origins_allowed(&mcf->origins, &ctx->domain,
+                                            origin))
+            {
+                return 1;
+            }
+
+            continue;
+        }
 
         if (!(cors[i].domain.len == 1 && cors[i].domain.data[0] == '*')
             && (cors[i].domain.len != ctx->domain.len

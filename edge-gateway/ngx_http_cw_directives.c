@@ -323,18 +323,22 @@ ngx_http_cw_token_from(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* cw_cors DOMAIN ORIGIN …; DOMAIN "*" is every domain */
+/*
+ * cw_cors DOMAIN ORIGIN …, DOMAIN "*" is every domain; cw_cors tenant: those
+ * that the domain's tenant names
+ */
 
 char *
 ngx_http_cw_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_cw_loc_conf_t *lcf = conf;
 
-    char                 domain[CW_DOMAIN_MAX + 1];
-    ngx_str_t           *value, *origin;
-    ngx_uint_t           i;
-    struct cw_str        host;
-    ngx_http_cw_cors_t  *cors;
+    char                      domain[CW_DOMAIN_MAX + 1];
+    ngx_str_t                *value, *origin;
+    ngx_uint_t                i, tenant;
+    struct cw_str             host;
+    ngx_http_cw_cors_t       *cors;
+    ngx_http_cw_main_conf_t  *mcf;
 
     value = cf->args->elts;
 
@@ -345,8 +349,15 @@ ngx_http_cw_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    if (cf->args->nelts < 3) {
-        return "needs a domain and its origins";
+    tenant = value[1].len == 6
+             && ngx_strncmp(value[1].data, "tenant", 6) == 0;
+
+    if (tenant && cf->args->nelts > 2) {
+        return "takes no origins beside \"tenant\": another one does";
+    }
+
+    if (cf->args->nelts < 3 && !tenant) {
+        return "needs a domain and its origins, or \"tenant\"";
     }
 
     if (lcf->cors == NGX_CONF_UNSET_PTR || lcf->cors == NULL) {
@@ -359,6 +370,16 @@ ngx_http_cw_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cors = ngx_array_push(lcf->cors);
     if (cors == NULL) {
         return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(cors, sizeof(ngx_http_cw_cors_t));
+
+    if (tenant) {
+        mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cw_module);
+        mcf->origins.wanted = 1;
+        cors->tenant = 1;
+
+        return NGX_CONF_OK;
     }
 
     cors->domain = value[1];

@@ -213,6 +213,13 @@ static ngx_command_t  ngx_http_cw_commands[] = {
       0,
       NULL },
 
+    { ngx_string("cw_origins_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_cw_main_conf_t, origins.size),
+      NULL },
+
     { ngx_string("cw_problem"),
       NGX_HTTP_CW_ALL|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -354,7 +361,9 @@ ngx_http_cw_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (ngx_http_cw_metrics_init(cf, &mcf->metrics) != NGX_OK) {
+    if (ngx_http_cw_metrics_init(cf, &mcf->metrics) != NGX_OK
+        || ngx_http_cw_origins_init(cf, &mcf->origins) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -399,6 +408,8 @@ ngx_http_cw_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_http_cw_origins_start(cycle, &mcf->origins, mcf->link);
+
     mcf->batch = ngx_http_cw_batch_create(mcf->link, mcf->digests,
                                           cycle->log);
     if (mcf->batch == NULL) {
@@ -428,6 +439,7 @@ ngx_http_cw_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_cw_discovery_stop();
+    ngx_http_cw_origins_stop();
 
     ngx_http_cw_link_destroy(mcf->link);
     mcf->link = NULL;

@@ -19,6 +19,7 @@
 #include "ngx_http_cw_wire.h"
 #include "ngx_http_cw_batch.h"
 #include "ngx_http_cw_metrics.h"
+#include "ngx_http_cw_origins_watch.h"
 
 
 #define NGX_HTTP_CW_AUTH_OFF          0
@@ -42,6 +43,7 @@ typedef struct {
     ngx_array_t               cookie_names;  /* … and cookies of tokens */
 
     ngx_shm_zone_t           *metrics;
+    ngx_http_cw_origins_conf_t  origins;     /* of tenants */
 
     /* of this worker */
     ngx_http_cw_link_t       *link;
@@ -58,6 +60,7 @@ typedef struct {
 
 
 typedef struct {
+    ngx_uint_t                tenant;        /* those of the domain's tenant */
     ngx_str_t                 domain;        /* normalised, "*": any */
     ngx_array_t               origins;       /* of ngx_str_t */
 } ngx_http_cw_cors_t;

@@ -21,6 +21,38 @@ from tests.support.programs import Program, free_port, listening, program, until
 STREAM = "clinicwave.token.v1.ValidateStream"
 
 
+class Origins:
+    """OriginService as a sidecar has it: `say(([domain, …], [origin, …]), …)` is all tenants that have any, for whoever watches.
+
+    Another epoch is another process of the sidecar."""
+
+    def __init__(self, epoch=1):
+        self.epoch, self.generation, self.said, self.news, self.asked = epoch, 0, None, threading.Condition(), 0
+
+    def say(self, *tenants, provisional=False):
+        with self.news:
+            self.generation += 1
+            self.said = rpc.message("clinicwave.token.v1.WatchResponse")(
+                epoch=self.epoch, generation=self.generation, provisional=provisional, tenants=[{"domains": d, "origins": o} for d, o in tenants])
+            self.news.notify_all()
+
+    def watch(self, request, context):
+        self.asked += 1
+        told = 0
+        while context.is_active():
+            with self.news:
+                self.news.wait_for(lambda: self.generation > told, 0.1)
+                if self.generation == told:
+                    continue
+                told, message = self.generation, self.said
+            yield message
+
+    def handlers(self):
+        request = rpc.message("clinicwave.token.v1.WatchRequest")
+        watch = grpc.unary_stream_rpc_method_handler(self.watch, request.FromString, lambda m: m.SerializeToString())
+        return grpc.method_handlers_generic_handler("clinicwave.token.v1.OriginService", {"Watch": watch})
+
+
 class Judge:
     """A sidecar that decides by the token's text: `judge.rule(token, …)` says how; everything else is unknown.
 
@@ -30,6 +62,7 @@ class Judge:
         self.path, self.server = path, None
         self.answers, self.seen, self.messages, self.rules = {}, [], [], {}
         self.tokens, self.delay, self.mute = {}, 0, False
+        self.origins = None  # an Origins; without one this is a sidecar that knows no such service
         self.refuse("", "token_missing")
 
     def allow(self, token, tenant="clinicwave", subject="anna", **identity):
@@ -62,6 +95,8 @@ class Judge:
         service = grpc.method_handlers_generic_handler("clinicwave.token.v1.TokenService", {"ValidateStream": handler})
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(16))
         self.server.add_generic_rpc_handlers((service,))
+        if self.origins:
+            self.server.add_generic_rpc_handlers((self.origins.handlers(),))
         assert self.server.add_insecure_port(f"unix:{self.path}") == 1
         self.server.start()
         return self
