@@ -44,6 +44,8 @@ class Keycloak:
 
     def __init__(self, directory, documents, *settings, java=""):
         """DOCUMENTS are realms; SETTINGS are PostgreSQL's; JAVA are further options of the virtual machine."""
+        if not prepared():
+            raise FileNotFoundError(f"there is no Keycloak in {DEPS}: scripts/deps.sh keycloak brings it")
         self.home, self.port, self.management = directory / "keycloak", free_port(), free_port()
         self.database = PostgreSQL(*settings, tcp_port=free_port())
         self.home.mkdir(parents=True)

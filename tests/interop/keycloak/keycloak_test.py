@@ -14,8 +14,6 @@ from tests.support.keycloak import BOB, EVE, PASSWORD
 from tests.support.programs import until
 from tests.support.stack import Authsvc, Sidecar
 
-pytestmark = pytest.mark.skipif(not keycloak.prepared(), reason="there is no Keycloak: scripts/deps.sh keycloak could not bring it")
-
 CAROL, DORA = "carol@abott.com", "dora@abott.com"
 QUICK_START = "-XX:TieredStopAtLevel=1"
 
