@@ -295,3 +295,81 @@ def test_a_python_module_without_a_package_in_the_list_is_a_problem():
 def test_comments_and_strings_are_no_code():
     assert "strcpy" not in lint.code_only('/* strcpy(a, b) */ "strcpy(" // strcpy(')
     assert "strcpy" in lint.code_only("strcpy(a, b);")
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """`repository({"PATH": "TEXT"})`: what lint finds when the repository is just that."""
+    monkeypatch.setattr(lint, "ROOT", tmp_path)
+
+    def fill(files):
+        for path, text in files.items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text)
+        monkeypatch.setattr(house, "tracked", lambda *patterns: sorted(files))
+    return fill
+
+
+INCLUDES = {  # path: (a line that breaks the rule, one that does not)
+    "sidecar/a.c": ["<grpc/grpc.h>", "<nghttp2/nghttp2.h>", "<jwt.h>", "<curl/curl.h>", "<microhttpd.h>", "<sodium.h>", "<sqlite3.h>", "<libpq-fe.h>",
+                    "<yaml.h>", "<idn2.h>", "<cmocka.h>", "<ngx_core.h>", '"tests/x.h"', '"authsvc/x.h"', '"cwctl/x.h"', '"edge-gateway/x.h"', '"examples/x.h"',
+                    '"../common/base/str.h"'],
+    "authsvc/rpc/a.c": ["<sqlite3.h>", "<jwt.h>", '"sidecar/x.h"'],
+    "common/jose/a.c": ["<sys/socket.h>", '"common/rpc/server.h"', "<time.h>", '"common/base/clock.h"'],
+    "sidecar/policy/a.c": ["<netinet/in.h>", '"common/http/client.h"'],
+    "common/base/a.c": ["<poll.h>", '"common/log/log.h"'],
+}
+
+
+@pytest.mark.parametrize("path, name", [(path, name) for path, names in INCLUDES.items() for name in names])
+def test_an_include_across_the_layers_is_a_problem(repository, path, name):
+    repository({path: f"#include <stdio.h>\n#include {name}\n"})
+    [problem] = lint.check_includes()
+    assert problem.startswith(f"{path}:2: {name}")
+
+
+def test_an_include_within_its_layer_is_none(repository):
+    repository({"common/rpc/a.c": "#include <grpc/grpc.h>\n", "edge-gateway/a.c": "#include <nghttp2/nghttp2.h>\n#include <ngx_core.h>\n",
+                "authsvc/token/a.c": "#include <jwt.h>\n", "authsvc/store/a.c": "#include <libpq-fe.h>\n", "common/base/a.c": "#include <idn2.h>\n",
+                "sidecar/main/a.c": '#include "sidecar/tenants/tenants.h"\n#include "common/rpc/server.h"\n'})
+    assert lint.check_includes() == []
+
+
+@pytest.mark.parametrize("line", [*(f"{name}(x);" for name in lint.FORBIDDEN), "exit(1);", "x = CW_HTTP_PLAIN_PRIVATE;"])
+def test_a_function_that_is_not_used_here_is_a_problem(repository, line):
+    repository({"sidecar/a.c": f"void f(void)\n{{\n    {line}\n}}\n"})
+    [problem] = lint.check_functions()
+    assert problem.startswith("sidecar/a.c:3: ")
+    repository({"sidecar/main/main.c": "/* strcpy(x) */ exit(1); mystrcpy(x); s.rand(x); \"sprintf(\";\n"})
+    assert lint.check_functions() == []
+
+
+def test_what_the_interop_lane_needs_and_cannot_have_fails_it():
+    part = source("scripts/deps.sh").read_text().rpartition('if [ "${1:-}" = interop ]; then')[2]
+    assert part.count("cached ") > 5 and "get_keycloak" in part and "||" not in part
+
+
+@pytest.mark.parametrize("line", ['pytestmark = pytest.mark.skipif(True, reason="")', 'pytest.skip("")', 'pytest.importorskip("x")'])
+def test_a_test_beside_the_servers_of_others_that_skips_is_a_problem(repository, line):
+    repository({"tests/interop/x_test.py": f"import pytest\n{line}\n"})
+    [problem] = lint.skips("tests/interop/*.py")
+    assert problem.startswith("tests/interop/x_test.py:2: ")
+
+
+def messages(text):
+    """A file of messages: "A: B C; B: A" has A with fields of the types B and C."""
+    from google.protobuf import descriptor_pb2
+    file = descriptor_pb2.FileDescriptorProto(package="p.v1")
+    for part in text.split("; "):
+        name, _, types = part.partition(": ")
+        scope = file.message_type.add(name=name.partition(".")[0])
+        message = scope.nested_type.add(name=name.partition(".")[2]) if "." in name else scope
+        for type_name in types.split():
+            message.field.add(name="f", type_name=f".p.v1.{type_name}")
+    return [file]
+
+
+@pytest.mark.parametrize("text, names", [("A: B; B: C; C:", []), ("A: A", ["p.v1.A"]), ("A: B; B: C; C: A; D: A", ["p.v1.A", "p.v1.B", "p.v1.C"]),
+                                         ("A.N: A.N", ["p.v1.A.N"]), ("A: B B; B:", [])])
+def test_a_message_that_leads_to_itself_is_told(text, names):
+    assert list(lint.recursive(messages(text))) == names
