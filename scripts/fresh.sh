@@ -14,12 +14,17 @@ root=$base/root
 begun=$SECONDS
 minute() { printf '%d:%02d' $(((SECONDS - begun) / 60)) $(((SECONDS - begun) % 60)); }
 
+# What runs inside: found by its root folder, not by name.
+pids_inside() {
+    local pid
+    for pid in $(find /proc -maxdepth 1 -regex '/proc/[0-9]+' -printf '%f\n'); do
+        if [ "$(readlink "/proc/$pid/root" 2> /dev/null)" = "$root" ]; then echo "$pid"; fi
+    done
+}
+
 cleanup() {
     local pid
-    # What still runs inside would hold the mounts; it is found by its root folder, not by name.
-    for pid in $(find /proc -maxdepth 1 -regex '/proc/[0-9]+' -printf '%f\n'); do
-        if [ "$(readlink "/proc/$pid/root" 2> /dev/null)" = "$root" ]; then kill -9 "$pid" 2> /dev/null || true; fi
-    done
+    for pid in $(pids_inside); do kill -9 "$pid" 2> /dev/null || true; done # it would hold the mounts
     for m in dev/pts dev/shm dev proc sys; do umount -l "$root/$m" 2> /dev/null || true; done
     if [ -z "${CW_FRESH_KEEP:-}" ] && ! grep -q " $root/" /proc/mounts; then rm -rf --one-file-system "$base"; fi
 }
@@ -77,9 +82,23 @@ up=$(minute)
 step "a login and a request, by curl ($(minute))"
 inside "scripts/smoke.sh" || fail "a login and a request in a bare Debian" "read above"
 
+step "./dev status, a second ./dev up, ./dev logs ($(minute))"
+inside "./dev status" || fail "./dev status in a bare Debian" "read above"
+inside "./dev up" > "$base/again.log" || { cat "$base/again.log"; fail "a second ./dev up in a bare Debian" "read above"; }
+[ "$(grep -c ': unchanged, runs as process' "$base/again.log")" = 5 ] && ! grep -q 'ready after' "$base/again.log" || {
+    cat "$base/again.log"
+    fail "a second ./dev up did not leave alone what had not changed" "read above"
+}
+[ -n "$(inside "./dev logs gateway -n 1")" ] || fail "./dev logs gateway says nothing in a bare Debian" "read above"
+
 step "./dev test --quick ($(minute))"
 inside "./dev test --quick" || fail "./dev test --quick in a bare Debian" "read above"
+
+step "./dev down ($(minute))"
 inside "./dev down"
+! inside "./dev status" || fail "./dev status is content after ./dev down" "read above"
 inside "bazel shutdown" || true
+pid=$(pids_inside)
+[ -z "$pid" ] || { ps -f -p "$(tr '\n' , <<< "$pid" | sed 's/,$//')"; fail "./dev down left processes behind" "read above"; }
 say ""
 say "a bare Debian: ./dev up done at $up, all done at $(minute)"
