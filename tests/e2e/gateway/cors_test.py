@@ -64,6 +64,13 @@ def test_a_location_can_turn_it_off(gateway):
     assert preflight(gateway, PORTAL, "/none/x").status == 401
 
 
+def test_a_star_in_the_domains_place_is_any_domain(nginx, judge):
+    g = nginx(f"cw_cors * {PORTAL}; location / {{ cw_auth required; proxy_pass http://@SERVICE@; }}")
+    for host in ("clinicwave.localhost", "abott.localhost"):
+        assert preflight(g, PORTAL, host=host).headers["access-control-allow-origin"] == PORTAL
+        assert preflight(g, OTHER, host=host).status == 401
+
+
 def test_a_star_is_refused_in_the_configuration(nginx_check):
     accepted, text = nginx_check("cw_cors clinicwave.localhost *;")
     assert not accepted and "origins" in text

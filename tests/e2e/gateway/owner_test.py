@@ -13,7 +13,7 @@ STRANGER = 65534
 
 @pytest.fixture
 def stranger(directory):
-    """A socket that another user put into the sidecar's place."""
+    """A socket that another user put into the sidecar's place; what the first bytes of each connection were is in `heard` beside it."""
     if os.geteuid() != 0:
         pytest.skip("only root can be somebody else")
     path = directory / "gateway.sock"
@@ -26,7 +26,8 @@ def stranger(directory):
         os.chmod(path, 0o777)
         s.listen(16)
         while True:
-            signal.pause()
+            with s.accept()[0] as c:
+                (directory / "heard").write_bytes(c.recv(14) or b"nothing")
     until("the socket is there", path.exists)
     yield path
     os.kill(pid, signal.SIGKILL)
@@ -39,9 +40,11 @@ def test_a_socket_of_another_user_is_not_believed(nginx, stranger, service):
     assert (r.status, r.reason) == (503, "validator_unavailable")
     assert f"belongs to user {STRANGER}, who is not trusted" in g.process.log()
     assert not service.requests
+    until("it is heard that nothing is said", lambda: (stranger.parent / "heard").read_bytes() == b"nothing")
 
 
 def test_a_user_that_the_configuration_names_is(nginx, stranger):
     g = nginx(ROUTES, sidecar=f"{stranger} user=nobody")
     g.get("/x", "good")
+    until("HTTP/2 is spoken to it", lambda: (stranger.parent / "heard").read_bytes() == b"PRI * HTTP/2.0")
     assert "not trusted" not in g.process.log()

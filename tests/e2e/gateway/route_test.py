@@ -10,7 +10,8 @@ def gateway(directory, judge, service, ending):
     return ending(Gateway(directory, server=f"""
         cw_auth required;
         location /api/storage/ {{ cw_strip_prefix /api/storage; proxy_pass http://127.0.0.1:{service.port}; }}
-        location /api/scoped/ {{ cw_scope files:read files:write; cw_role doctor; cw_audience https://api.clinicwave.com; proxy_pass http://127.0.0.1:{service.port}; }}
+        location /api/scoped/ {{ cw_scope files:read files:write; cw_scope_any x y; cw_role doctor; cw_role_all p q;
+                                 cw_audience https://api.clinicwave.com; proxy_pass http://127.0.0.1:{service.port}; }}
         location /api/pass/ {{ cw_authorization pass; proxy_pass http://127.0.0.1:{service.port}; }}
         location /open/ {{ cw_auth off; proxy_pass http://127.0.0.1:{service.port}; }}
         location /maybe/ {{ cw_auth optional; proxy_pass http://127.0.0.1:{service.port}; }}
@@ -47,6 +48,13 @@ def test_a_request_without_a_token_is_401_with_a_challenge(gateway):
     assert r.headers["www-authenticate"] == 'Bearer realm="clinicwave.localhost"'
     assert r.json["type"].endswith("ERRORS.md#token_missing")
     assert r.json["status"] == 401 and r.json["title"] and r.json["detail"] and len(r.json["trace_id"]) == 32
+
+
+def test_realm_and_the_place_of_the_errors_documents_are_configuration(nginx, judge):
+    g = nginx("location / { cw_auth required; cw_realm files; proxy_pass http://@SERVICE@; }", http="cw_error_docs 'https://docs.example/errors#';")
+    r = g.get("/x")
+    assert r.headers["www-authenticate"] == 'Bearer realm="files"'
+    assert r.json["type"] == "https://docs.example/errors#token_missing"
 
 
 @pytest.mark.parametrize("reason, decision, status, error", [
@@ -103,7 +111,9 @@ def test_the_rule_travels_to_the_sidecar(gateway, judge):
     assert gateway.get("/api/scoped/x", "good").status == 200
     rule = judge.rules[judge.seen[-1].rule].requirement
     assert list(rule.scopes_all) == ["files:read", "files:write"]
+    assert list(rule.scopes_any) == ["x", "y"]
     assert list(rule.roles_any) == ["doctor"]
+    assert list(rule.roles_all) == ["p", "q"]
     assert list(rule.audiences) == ["https://api.clinicwave.com"]
     assert judge.seen[-1].domain == "clinicwave.localhost"
 
