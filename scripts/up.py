@@ -6,7 +6,7 @@ the embedded defaults, waits until each part is ready, makes one real login and 
 A second `up` restarts only what changed. `./dev down` ends it.
 
 Ports: 8080 and 8443 the gateway, 9080 its metrics, 9081 to 9085 the parts behind it, 8444 abott's identity provider, 8761 the registry;
-all on loopback but the gateway's.
+all on loopback.
 
   --with eureka   starts the real Eureka server (Spring Cloud Netflix; Java and Maven, about 250 MB the first time) in place of the
                   embedded registry, for as long as `up` is called so
