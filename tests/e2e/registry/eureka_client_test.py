@@ -249,9 +249,17 @@ def test_without_ec2_the_configured_zone_counts(server, start):
 
 # ---- bad days ----
 
+HEALTH_UP, HEALTH_DEGRADED = 1, 2
 FAULTS = [("hang", "timeout"), (403, "HTTP 403: not ready yet"), (307, "HTTP 307: redirects are not followed"), ("redirect", "HTTP 302"), (503, "HTTP 503"),
           (401, "HTTP 401: wrong user or password"), (404, "HTTP 404"), ("html", "an HTML page"), ("xml", "XML, although JSON"),
           ("half", "or a part of one"), ("cut", "unavailable"), ("nonsense", "no registry document"), ("reset", "unavailable")]
+
+
+def told_to_operators(agent):
+    """The registry as `cwctl health` has it: (status, age in seconds, what to do)."""
+    health = agent.stub("clinicwave.token.v1.TokenAdminService", agent.admin_socket).GetHealth()
+    [c] = [c for c in health.components if c.name == "registry:eureka"]
+    return c.status, c.age_seconds, c.remedy
 
 
 @pytest.mark.parametrize("fault, words", FAULTS, ids=[str(f[0]) for f in FAULTS])
@@ -266,6 +274,8 @@ def test_whatever_a_server_does_what_is_known_stays(server, start, proxy, fault,
     until("health says why", lambda: words in agent.eureka["error"], 60)
     until("health says it is late", lambda: agent.eureka["late"], 60)
     assert agent.metric("age_seconds") >= 1
+    status, age, remedy = told_to_operators(agent)
+    assert status == HEALTH_DEGRADED and age >= 1 and "registry.eureka.servers" in remedy
     assert watch.state() == {"GREETER": {"a": UP}} and len(watch.snapshots) == told
     unread = agent.events("eureka-unread")
     assert len(unread) == 1 and words in unread[0]["error.message"], unread  # once a minute, not once a poll
@@ -274,6 +284,7 @@ def test_whatever_a_server_does_what_is_known_stays(server, start, proxy, fault,
     server.register("greeter", "b")
     watch.until({"GREETER": {"a": UP, "b": UP}})
     until("health is well", lambda: agent.eureka["error"] == "" and not agent.eureka["late"])
+    until("operators are told so", lambda: told_to_operators(agent)[0] == HEALTH_UP)
     assert len(agent.events("eureka-reading")) == 2
     proxy.released.set()
 

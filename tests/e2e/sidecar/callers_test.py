@@ -11,17 +11,21 @@ from tests.support.programs import until
 from tests.support.stack import Sidecar
 
 CALLER = """
-import sys
-sys.path[:0] = sys.argv[2:]
-import os
+import os, sys
 os.setgid(65534); os.setuid(65534)
 import grpc
 channel = grpc.insecure_channel("unix:" + sys.argv[1], options=[("grpc.default_authority", "localhost")])
 try:
-    channel.unary_unary("/clinicwave.token.v1.TokenService/Validate")(b"", timeout=5)
+    channel.unary_unary("/clinicwave.token.v1." + sys.argv[2])(b"", timeout=20)
 except grpc.RpcError as e:
     print(e.code().name)
 """
+
+
+def asked_by_another(socket, method):
+    """What user 65534 is told."""
+    r = subprocess.run([sys.executable, "-c", CALLER, socket, method], capture_output=True, text=True)
+    return r.stdout.strip() or r.stderr
 
 
 def test_a_strangers_socket_is_not_taken_for_authsvcs(directory, authority, issuer, ending):
@@ -39,5 +43,14 @@ def test_a_strangers_socket_is_not_taken_for_authsvcs(directory, authority, issu
 @pytest.mark.parametrize("uids,answer", [([1], "PERMISSION_DENIED"), ([65534], "NOT_FOUND"), ([], "NOT_FOUND")])
 def test_callers_are_known_by_their_uid(directory, authority, issuer, ending, uids, answer):
     sidecar = ending(Sidecar(directory, [tenant_of(issuer, authority)], sidecar={"socket-group": "65534", "service-uids": uids}).start())
-    r = subprocess.run([sys.executable, "-c", CALLER, sidecar.socket], capture_output=True, text=True)
-    assert r.stdout.strip() == answer, r.stderr
+    assert asked_by_another(sidecar.socket, "TokenService/Validate") == answer
+
+
+def test_who_may_ask_and_validate_may_not_administer(directory, authority, issuer, ending):
+    """Whoever the configuration names: administration is root's and the sidecar's own user's."""
+    named = {"socket-group": "65534", "service-uids": [65534], "gateway-uids": [65534]}
+    sidecar = ending(Sidecar(directory, [tenant_of(issuer, authority)], sidecar=named).start())
+    for method in ("TokenAdminService/FlushCache", "TokenAdminService/GetHealth", "TokenService/Validate"):
+        assert asked_by_another(sidecar.admin_socket, method) == "PERMISSION_DENIED"
+    assert asked_by_another(sidecar.socket, "TokenService/Validate") == "NOT_FOUND"
+    sidecar.stub("clinicwave.token.v1.TokenAdminService", sidecar.admin_socket).FlushCache()

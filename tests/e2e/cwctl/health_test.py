@@ -1,0 +1,46 @@
+"""`cwctl health` names where keys, registry and feed come from, how old they are, and what to do."""
+import pytest
+
+from tests.e2e.authsvc.doors import document
+from tests.e2e.cwctl.online_test import Cwctl
+from tests.support import tokens
+from tests.support.fixtures import tenant_of
+from tests.support.programs import until
+from tests.support.stack import Authsvc, Sidecar
+
+
+@pytest.fixture
+def authsvc(directory, ending):
+    return ending(Authsvc(directory, document())).start()
+
+
+@pytest.fixture
+def sidecar(directory, authority, issuer, ending):
+    """One tenant of its own; those of authsvc, where there is one."""
+    own = tenant_of(issuer, authority, name="abott", domains=["abott.com"])
+    return ending(Sidecar(directory, [own], sidecar={"authsvc": {"socket": str(directory / "authsvc.sock")}}).start())
+
+
+def components(directory):
+    """{name: its component} of what health says."""
+    return {c["name"]: c for c in Cwctl(directory).json("health")["components"]}
+
+
+def test_all_is_well(directory, authsvc, sidecar, issuer):
+    sidecar.validate(tokens.mint(issuer.keys[0], tokens.claims(issuer.url, issuer.audience)), "abott.com")
+    keys = f"keys:{issuer.url}"
+    until("feed and keys are there", lambda: all(components(directory)[n]["status"] == "UP" for n in ("feed:tenants", "feed:revocations", keys)))
+    until("the keys grow older", lambda: components(directory)[keys]["age_seconds"] >= 1)
+    found = components(directory)
+    for name in ("feed:tenants", "feed:revocations", "registry", keys):
+        assert found[name]["status"] == "UP" and 0 <= found[name]["age_seconds"] < 600, found[name]
+    text = Cwctl(directory)("health")
+    assert text.returncode == 0 and f"{keys}, " in text.stdout and "feed:revocations, " in text.stdout
+
+
+def test_authsvc_was_never_heard(directory, sidecar):
+    found = components(directory)
+    assert found["feed:tenants"]["status"] == "DEGRADED" and found["feed:tenants"]["age_seconds"] == -1
+    assert "cw-authsvc" in found["feed:tenants"]["remedy"]
+    text = Cwctl(directory)("health")
+    assert text.returncode == 1 and "feed:tenants" in text.stdout and "is cw-authsvc running?" in text.stdout
