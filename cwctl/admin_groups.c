@@ -1,29 +1,13 @@
 /* `cwctl groups …`, and what an administrator does about a user's passwords and second factors
  * without learning them: `cwctl users reset-password`, `expire-password`, `reset-mfa`. */
-#include "cwctl/ask.h"
+#include "cwctl/admin.h"
 #include "proto/clinicwave/identity/v1/admin.pb-c.h"
-
-#define ADMIN(method) "/clinicwave.identity.v1.AdminService/" method
-#define SOCKET "authsvc-admin.sock"
-
-static void print_done(const ProtobufCMessage *response)
-{
-    (void)response;
-    printf("done\n");
-}
 
 static void print_code(const ProtobufCMessage *response)
 {
     const Clinicwave__Identity__V1__IssuePasswordResetResponse *r =
         (const Clinicwave__Identity__V1__IssuePasswordResetResponse *)response;
     printf("%.*s\n", (int)r->code.len, (const char *)r->code.data);
-}
-
-static void print_words(const char *name, char **items, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        printf("%s%s", i ? "," : name, REMOTE_CLEAN(items[i]));
-    }
 }
 
 static void print_groups(const ProtobufCMessage *response)
@@ -33,12 +17,12 @@ static void print_groups(const ProtobufCMessage *response)
     for (size_t i = 0; i < r->n_groups; i++) {
         const Clinicwave__Identity__V1__ManagedGroup *g = r->groups[i];
         printf("%s", REMOTE_CLEAN(g->name));
-        print_words("  roles ", g->roles, g->n_roles);
-        print_words("  permissions ", g->permissions, g->n_permissions);
+        admin_print_words("  roles ", g->roles, g->n_roles);
+        admin_print_words("  permissions ", g->permissions, g->n_permissions);
         printf("%s%s\n", g->description[0] ? "  " : "", REMOTE_CLEAN(g->description));
     }
     if (r->next_page_token.len > 0 && r->n_groups > 0) {
-        printf("more: --after %s\n", REMOTE_CLEAN(r->groups[r->n_groups - 1]->name));
+        admin_print_more(r->groups[r->n_groups - 1]->name);
     }
 }
 
@@ -50,45 +34,31 @@ static void print_members(const ProtobufCMessage *response)
         printf("%s\n", REMOTE_CLEAN(r->usernames[i]));
     }
     if (r->next_page_token.len > 0 && r->n_usernames > 0) {
-        printf("more: --after %s\n", REMOTE_CLEAN(r->usernames[r->n_usernames - 1]));
+        admin_print_more(r->usernames[r->n_usernames - 1]);
     }
 }
-
-#define TENANT                                                                                     \
-    {                                                                                              \
-        "tenant", "--tenant", "NAME", "the tenant", true                                           \
-    }
-#define USER                                                                                       \
-    {                                                                                              \
-        "username", NULL, "USER", "the user name", true                                            \
-    }
-#define PAGE                                                                                       \
-    {"page_size", "--limit", "N", "at most so many (100)", false},                                 \
-    {                                                                                              \
-        "page_token", "--after", "NAME", "those after this one", false                             \
-    }
 
 /* A row of its own: a change without an answer of interest. */
 #define CHANGE(VARIABLE, METHOD, MESSAGE, ...)                                                     \
     static const struct ask VARIABLE = {                                                           \
-        .socket = SOCKET,                                                                          \
+        .socket = ADMIN_SOCKET,                                                                    \
         .method = ADMIN(METHOD),                                                                   \
         .request = &clinicwave__identity__v1__##MESSAGE##_request__descriptor,                     \
         .response = &clinicwave__identity__v1__##MESSAGE##_response__descriptor,                   \
         .arguments = {__VA_ARGS__},                                                                \
         .change = true,                                                                            \
-        .print = print_done,                                                                       \
+        .print = admin_print_done,                                                                 \
     }
 
 /* --- users ------------------------------------------------------------------------------ */
 
 static const struct ask reset_password = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("IssuePasswordReset"),
     .request = &clinicwave__identity__v1__issue_password_reset_request__descriptor,
     .response = &clinicwave__identity__v1__issue_password_reset_response__descriptor,
-    .arguments = {TENANT,
-                  USER,
+    .arguments = {ADMIN_TENANT,
+                  ADMIN_USER,
                   {"life_seconds", "--life", "SECONDS", "how long it is good (86400)", false}},
     .change = true,
     .print = print_code,
@@ -102,7 +72,7 @@ const struct command command_users_reset_password = {
     .ask = &reset_password,
 };
 
-CHANGE(expire_password, "ExpirePassword", expire_password, TENANT, USER);
+CHANGE(expire_password, "ExpirePassword", expire_password, ADMIN_TENANT, ADMIN_USER);
 const struct command command_users_expire_password = {
     .group = "users",
     .name = "expire-password",
@@ -112,7 +82,7 @@ const struct command command_users_expire_password = {
     .ask = &expire_password,
 };
 
-CHANGE(reset_mfa, "ResetMfa", reset_mfa, TENANT, USER);
+CHANGE(reset_mfa, "ResetMfa", reset_mfa, ADMIN_TENANT, ADMIN_USER);
 const struct command command_users_reset_mfa = {
     .group = "users",
     .name = "reset-mfa",
@@ -125,11 +95,11 @@ const struct command command_users_reset_mfa = {
 /* --- groups ----------------------------------------------------------------------------- */
 
 static const struct ask list = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("ListGroups"),
     .request = &clinicwave__identity__v1__list_groups_request__descriptor,
     .response = &clinicwave__identity__v1__list_groups_response__descriptor,
-    .arguments = {TENANT, PAGE},
+    .arguments = {ADMIN_TENANT, ADMIN_PAGE},
     .print = print_groups,
 };
 const struct command command_groups_list = {
@@ -141,7 +111,7 @@ const struct command command_groups_list = {
     .ask = &list,
 };
 
-CHANGE(put, "PutGroup", put_group, TENANT, {"group.name", NULL, "GROUP", "its name", true},
+CHANGE(put, "PutGroup", put_group, ADMIN_TENANT, {"group.name", NULL, "GROUP", "its name", true},
        {"group.description", "--description", "TEXT", "for people", false},
        {"group.roles", "--roles", "A,B", "roles of its members", false},
        {"group.permissions", "--permissions", "A,B", "permissions of its members", false});
@@ -154,7 +124,7 @@ const struct command command_groups_put = {
     .ask = &put,
 };
 
-CHANGE(remove_group, "RemoveGroup", remove_group, TENANT,
+CHANGE(remove_group, "RemoveGroup", remove_group, ADMIN_TENANT,
        {"name", NULL, "GROUP", "its name", true});
 const struct command command_groups_remove = {
     .group = "groups",
@@ -166,11 +136,11 @@ const struct command command_groups_remove = {
 };
 
 static const struct ask members = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("ListGroupMembers"),
     .request = &clinicwave__identity__v1__list_group_members_request__descriptor,
     .response = &clinicwave__identity__v1__list_group_members_response__descriptor,
-    .arguments = {TENANT, {"group", NULL, "GROUP", "its name", true}, PAGE},
+    .arguments = {ADMIN_TENANT, {"group", NULL, "GROUP", "its name", true}, ADMIN_PAGE},
     .print = print_members,
 };
 const struct command command_groups_members = {
@@ -187,7 +157,7 @@ const struct command command_groups_members = {
         "group", "--group", "GROUP", "the group", true                                             \
     }
 
-CHANGE(join, "AddGroupMember", add_group_member, TENANT, OF_GROUP, USER);
+CHANGE(join, "AddGroupMember", add_group_member, ADMIN_TENANT, OF_GROUP, ADMIN_USER);
 const struct command command_groups_join = {
     .group = "groups",
     .name = "join",
@@ -197,7 +167,7 @@ const struct command command_groups_join = {
     .ask = &join,
 };
 
-CHANGE(leave, "RemoveGroupMember", remove_group_member, TENANT, OF_GROUP, USER);
+CHANGE(leave, "RemoveGroupMember", remove_group_member, ADMIN_TENANT, OF_GROUP, ADMIN_USER);
 const struct command command_groups_leave = {
     .group = "groups",
     .name = "leave",

@@ -1,9 +1,6 @@
 /* `cwctl tenants list|show|add|set|disable|enable|remove`: tenants of cw-authsvc. */
-#include "cwctl/ask.h"
+#include "cwctl/admin.h"
 #include "proto/clinicwave/identity/v1/admin.pb-c.h"
-
-#define ADMIN(method) "/clinicwave.identity.v1.AdminService/" method
-#define SOCKET "authsvc-admin.sock"
 
 typedef Clinicwave__Identity__V1__ManagedTenant tenant_message;
 
@@ -55,9 +52,8 @@ static void print_list(const ProtobufCMessage *response)
     for (size_t i = 0; i < r->n_tenants; i++) {
         print_tenant(r->tenants[i]);
     }
-    if (r->next_page_token.len > 0) {
-        printf("more: --after %s\n",
-               r->n_tenants ? REMOTE_CLEAN(r->tenants[r->n_tenants - 1]->name) : "");
+    if (r->next_page_token.len > 0 && r->n_tenants > 0) {
+        admin_print_more(r->tenants[r->n_tenants - 1]->name);
     }
 }
 
@@ -77,12 +73,6 @@ static void print_added(const ProtobufCMessage *response)
 static void print_changed(const ProtobufCMessage *response)
 {
     print_settings(((const Clinicwave__Identity__V1__UpdateTenantResponse *)response)->tenant);
-}
-
-static void print_done(const ProtobufCMessage *response)
-{
-    (void)response;
-    printf("done\n");
 }
 
 /* For people, what is missing stands out. */
@@ -124,18 +114,17 @@ static int exit_of_findings(const ProtobufCMessage *response)
     }
 
 static const struct ask list = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("ListTenants"),
     .request = &clinicwave__identity__v1__list_tenants_request__descriptor,
     .response = &clinicwave__identity__v1__list_tenants_response__descriptor,
-    .arguments = {{"page_size", "--limit", "N", "at most so many (100)", false},
-                  {"page_token", "--after", "NAME", "those behind this name", false}},
+    .arguments = {ADMIN_PAGE},
     .change = true,
     .print = print_list,
 };
 
 static const struct ask show = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("GetTenant"),
     .request = &clinicwave__identity__v1__get_tenant_request__descriptor,
     .response = &clinicwave__identity__v1__get_tenant_response__descriptor,
@@ -145,7 +134,7 @@ static const struct ask show = {
 };
 
 static const struct ask add = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("CreateTenant"),
     .request = &clinicwave__identity__v1__create_tenant_request__descriptor,
     .response = &clinicwave__identity__v1__create_tenant_response__descriptor,
@@ -155,7 +144,7 @@ static const struct ask add = {
 };
 
 static const struct ask set = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("UpdateTenant"),
     .request = &clinicwave__identity__v1__update_tenant_request__descriptor,
     .response = &clinicwave__identity__v1__update_tenant_response__descriptor,
@@ -168,37 +157,37 @@ static const struct ask set = {
 };
 
 static const struct ask disable = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("DisableTenant"),
     .request = &clinicwave__identity__v1__disable_tenant_request__descriptor,
     .response = &clinicwave__identity__v1__disable_tenant_response__descriptor,
     .arguments = {NAME_OPERAND},
     .change = true,
-    .print = print_done,
+    .print = admin_print_done,
 };
 
 static const struct ask enable = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("EnableTenant"),
     .request = &clinicwave__identity__v1__enable_tenant_request__descriptor,
     .response = &clinicwave__identity__v1__enable_tenant_response__descriptor,
     .arguments = {NAME_OPERAND},
     .change = true,
-    .print = print_done,
+    .print = admin_print_done,
 };
 
 static const struct ask removal = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("DeleteTenant"),
     .request = &clinicwave__identity__v1__delete_tenant_request__descriptor,
     .response = &clinicwave__identity__v1__delete_tenant_response__descriptor,
     .arguments = {NAME_OPERAND},
     .change = true,
-    .print = print_done,
+    .print = admin_print_done,
 };
 
 static const struct ask check = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("CheckTenant"),
     .request = &clinicwave__identity__v1__check_tenant_request__descriptor,
     .response = &clinicwave__identity__v1__check_tenant_response__descriptor,

@@ -1,26 +1,16 @@
 /* `cwctl users …`: users of cw-authsvc's database tenants. */
-#include "cwctl/ask.h"
+#include "cwctl/admin.h"
 #include "cwctl/when.h"
 #include "proto/clinicwave/identity/v1/admin.pb-c.h"
 
-#define ADMIN(method) "/clinicwave.identity.v1.AdminService/" method
-#define SOCKET "authsvc-admin.sock"
-
 typedef Clinicwave__Identity__V1__ManagedUser user_message;
-
-static void print_words(const char *name, char **items, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        printf("%s%s", i ? "," : name, REMOTE_CLEAN(items[i]));
-    }
-}
 
 static void print_user(const user_message *u)
 {
     printf("%s  %s%s%s", REMOTE_CLEAN(u->username), REMOTE_CLEAN(u->subject),
            u->name[0] ? "  " : "", REMOTE_CLEAN(u->name));
-    print_words("  roles ", u->roles, u->n_roles);
-    print_words("  permissions ", u->permissions, u->n_permissions);
+    admin_print_words("  roles ", u->roles, u->n_roles);
+    admin_print_words("  permissions ", u->permissions, u->n_permissions);
     printf("%s\n", u->disabled ? "  disabled" : "");
 }
 
@@ -32,7 +22,7 @@ static void print_list(const ProtobufCMessage *response)
         print_user(r->users[i]);
     }
     if (r->next_page_token.len > 0 && r->n_users > 0) {
-        printf("more: --after %s\n", REMOTE_CLEAN(r->users[r->n_users - 1]->username));
+        admin_print_more(r->users[r->n_users - 1]->username);
     }
 }
 
@@ -51,12 +41,6 @@ static void print_changed(const ProtobufCMessage *response)
     print_user(((const Clinicwave__Identity__V1__UpdateUserResponse *)response)->user);
 }
 
-static void print_done(const ProtobufCMessage *response)
-{
-    (void)response;
-    printf("done\n");
-}
-
 static void print_sessions(const ProtobufCMessage *response)
 {
     const Clinicwave__Identity__V1__ListUserSessionsResponse *r =
@@ -69,14 +53,6 @@ static void print_sessions(const ProtobufCMessage *response)
     }
 }
 
-#define TENANT                                                                                     \
-    {                                                                                              \
-        "tenant", "--tenant", "NAME", "the tenant", true                                           \
-    }
-#define USER                                                                                       \
-    {                                                                                              \
-        "username", NULL, "USER", "the user name", true                                            \
-    }
 #define ABOUT                                                                                      \
     {"user.name", "--name", "NAME", "name for people", false},                                     \
         {"user.email", "--email", "ADDRESS", "address", false},                                    \
@@ -87,33 +63,31 @@ static void print_sessions(const ProtobufCMessage *response)
     }
 
 static const struct ask list = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("ListUsers"),
     .request = &clinicwave__identity__v1__list_users_request__descriptor,
     .response = &clinicwave__identity__v1__list_users_response__descriptor,
-    .arguments = {TENANT,
-                  {"page_size", "--limit", "N", "at most so many (100)", false},
-                  {"page_token", "--after", "USER", "those behind this name", false}},
+    .arguments = {ADMIN_TENANT, ADMIN_PAGE},
     .change = true,
     .print = print_list,
 };
 
 static const struct ask show = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("GetUser"),
     .request = &clinicwave__identity__v1__get_user_request__descriptor,
     .response = &clinicwave__identity__v1__get_user_response__descriptor,
-    .arguments = {TENANT, USER},
+    .arguments = {ADMIN_TENANT, ADMIN_USER},
     .change = true,
     .print = print_shown,
 };
 
 static const struct ask add = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("CreateUser"),
     .request = &clinicwave__identity__v1__create_user_request__descriptor,
     .response = &clinicwave__identity__v1__create_user_response__descriptor,
-    .arguments = {TENANT,
+    .arguments = {ADMIN_TENANT,
                   {"user.username", NULL, "USER", "the user name", true},
                   ABOUT,
                   {"password", NULL, "-", "from standard input", false}},
@@ -122,52 +96,52 @@ static const struct ask add = {
 };
 
 static const struct ask set = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("UpdateUser"),
     .request = &clinicwave__identity__v1__update_user_request__descriptor,
     .response = &clinicwave__identity__v1__update_user_response__descriptor,
-    .arguments = {TENANT, {"user.username", NULL, "USER", "the user name", true}, ABOUT},
+    .arguments = {ADMIN_TENANT, {"user.username", NULL, "USER", "the user name", true}, ABOUT},
     .said = "fields",
     .change = true,
     .print = print_changed,
 };
 
 static const struct ask disable = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("DisableUser"),
     .request = &clinicwave__identity__v1__disable_user_request__descriptor,
     .response = &clinicwave__identity__v1__disable_user_response__descriptor,
-    .arguments = {TENANT, USER},
+    .arguments = {ADMIN_TENANT, ADMIN_USER},
     .change = true,
-    .print = print_done,
+    .print = admin_print_done,
 };
 
 static const struct ask enable = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("EnableUser"),
     .request = &clinicwave__identity__v1__enable_user_request__descriptor,
     .response = &clinicwave__identity__v1__enable_user_response__descriptor,
-    .arguments = {TENANT, USER},
+    .arguments = {ADMIN_TENANT, ADMIN_USER},
     .change = true,
-    .print = print_done,
+    .print = admin_print_done,
 };
 
 static const struct ask set_password = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("SetPassword"),
     .request = &clinicwave__identity__v1__set_password_request__descriptor,
     .response = &clinicwave__identity__v1__set_password_response__descriptor,
-    .arguments = {TENANT, USER, {"password", NULL, "-", "from standard input", false}},
+    .arguments = {ADMIN_TENANT, ADMIN_USER, {"password", NULL, "-", "from standard input", false}},
     .change = true,
-    .print = print_done,
+    .print = admin_print_done,
 };
 
 static const struct ask sessions = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("ListUserSessions"),
     .request = &clinicwave__identity__v1__list_user_sessions_request__descriptor,
     .response = &clinicwave__identity__v1__list_user_sessions_response__descriptor,
-    .arguments = {TENANT, USER},
+    .arguments = {ADMIN_TENANT, ADMIN_USER},
     .change = true,
     .print = print_sessions,
 };

@@ -1,11 +1,8 @@
 /* `cwctl signing-keys …`: the keys that cw-authsvc signs a tenant's tokens with. */
 #include <time.h>
 
-#include "cwctl/ask.h"
+#include "cwctl/admin.h"
 #include "proto/clinicwave/identity/v1/admin.pb-c.h"
-
-#define ADMIN(method) "/clinicwave.identity.v1.AdminService/" method
-#define SOCKET "authsvc-admin.sock"
 
 typedef Clinicwave__Identity__V1__SigningKey key_message;
 
@@ -48,27 +45,22 @@ static void print_rotated(const ProtobufCMessage *response)
     print_keys(r->keys, r->n_keys);
 }
 
-#define TENANT                                                                                     \
-    {                                                                                              \
-        "tenant", "--tenant", "NAME", "the tenant", true                                           \
-    }
-
 static const struct ask list = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("ListSigningKeys"),
     .request = &clinicwave__identity__v1__list_signing_keys_request__descriptor,
     .response = &clinicwave__identity__v1__list_signing_keys_response__descriptor,
-    .arguments = {TENANT},
+    .arguments = {ADMIN_TENANT},
     .change = true,
     .print = print_list,
 };
 
 static const struct ask rotate = {
-    .socket = SOCKET,
+    .socket = ADMIN_SOCKET,
     .method = ADMIN("RotateSigningKey"),
     .request = &clinicwave__identity__v1__rotate_signing_key_request__descriptor,
     .response = &clinicwave__identity__v1__rotate_signing_key_response__descriptor,
-    .arguments = {TENANT,
+    .arguments = {ADMIN_TENANT,
                   {"emergency", "--emergency", NULL,
                    "a key is known to others: withdraw all of the tenant's keys at once", false}},
     .change = true,

@@ -104,6 +104,16 @@ static enum cw_err secrets_of(struct admin_job *job, ADMIN_PB(SecretSetting) *co
     return CW_OK;
 }
 
+static enum cw_err read_change(struct admin_job *job, setting_message *const *settings,
+                               size_t n_settings, ADMIN_PB(SecretSetting) *const *secrets,
+                               size_t n_secrets, struct book_change *change)
+{
+    change->n_settings = n_settings;
+    change->n_secrets = n_secrets;
+    TRY(settings_of(job, settings, n_settings, &change->settings));
+    return secrets_of(job, secrets, n_secrets, &change->secrets);
+}
+
 /* --- handlers --------------------------------------------------------------------------- */
 
 void rpc_admin_create_tenant(struct admin_job *job)
@@ -115,13 +125,9 @@ void rpc_admin_create_tenant(struct admin_job *job)
     struct book_change change = {
         .name = cw_str(m->name),
         .text = {(const char *)m->document.data, m->document.len},
-        .n_settings = m->n_settings,
-        .n_secrets = m->n_secrets,
     };
-    enum cw_err err = settings_of(job, m->settings, m->n_settings, &change.settings);
-    if (err == CW_OK) {
-        err = secrets_of(job, m->secrets, m->n_secrets, &change.secrets);
-    }
+    enum cw_err err =
+        read_change(job, m->settings, m->n_settings, m->secrets, m->n_secrets, &change);
     if (err == CW_OK) {
         err = admin_tenant_create(job->door->admin, &job->caller, &change, &job->detail);
     }
@@ -141,14 +147,10 @@ void rpc_admin_update_tenant(struct admin_job *job)
     struct book_change change = {
         .name = cw_str(m->name),
         .text = {(const char *)m->document.data, m->document.len},
-        .n_settings = m->n_settings,
-        .n_secrets = m->n_secrets,
         .if_version = m->if_version,
     };
-    enum cw_err err = settings_of(job, m->settings, m->n_settings, &change.settings);
-    if (err == CW_OK) {
-        err = secrets_of(job, m->secrets, m->n_secrets, &change.secrets);
-    }
+    enum cw_err err =
+        read_change(job, m->settings, m->n_settings, m->secrets, m->n_secrets, &change);
     if (err == CW_OK) {
         err = admin_tenant_update(job->door->admin, &job->caller, &change, &job->detail);
     }

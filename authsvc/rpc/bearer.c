@@ -1,5 +1,4 @@
 /* Logout, UserInfo, ListSessions and EndSession by gRPC. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "authsvc/rpc/rpc_impl.h"
@@ -12,16 +11,6 @@ typedef Clinicwave__Identity__V1__EndSessionRequest end_message;
 typedef Clinicwave__Identity__V1__Session session_message;
 
 enum { CLAIMS_MAX = 64 * 1024, LIST_ARENA = 4 * 1024 * 1024 };
-
-static void finish(struct rpc_job *job, enum cw_err err, const ProtobufCMessage *response)
-{
-    if (err == CW_OK) {
-        cw_rpc_reply(job->call, response);
-    } else {
-        cw_rpc_fail(job->call, err, NULL);
-    }
-    free(job);
-}
 
 struct login_bearer rpc_bearer(const struct rpc_job *job, const char *domain,
                                ProtobufCBinaryData token)
@@ -42,7 +31,7 @@ static void run_logout(void *arg)
     Clinicwave__Identity__V1__LogoutResponse response =
         CLINICWAVE__IDENTITY__V1__LOGOUT_RESPONSE__INIT;
     enum cw_err err = login_logout(job->identity->login, &bearer);
-    finish(job, err, &response.base);
+    rpc_finish(job, err, 0, &response.base);
 }
 
 static void run_user_info(void *arg)
@@ -55,7 +44,7 @@ static void run_user_info(void *arg)
         CLINICWAVE__IDENTITY__V1__USER_INFO_RESPONSE__INIT;
     enum cw_err err = login_userinfo(job->identity->login, &bearer, &claims);
     response.claims = (ProtobufCBinaryData){claims.n, (uint8_t *)claims.p};
-    finish(job, err, &response.base);
+    rpc_finish(job, err, 0, &response.base);
 }
 
 struct listing {
@@ -112,7 +101,7 @@ static void run_list_sessions(void *arg)
     enum cw_err err = login_sessions(job->identity->login, &bearer, add_session, &listing);
     response.sessions = listing.sessions;
     response.n_sessions = listing.n;
-    finish(job, err, &response.base);
+    rpc_finish(job, err, 0, &response.base);
     cw_arena_done(&listing.arena);
 }
 
@@ -124,7 +113,7 @@ static void run_end_session(void *arg)
     Clinicwave__Identity__V1__EndSessionResponse response =
         CLINICWAVE__IDENTITY__V1__END_SESSION_RESPONSE__INIT;
     enum cw_err err = login_end_session(job->identity->login, &bearer, cw_str(m->session_id));
-    finish(job, err, &response.base);
+    rpc_finish(job, err, 0, &response.base);
 }
 
 /* --- handlers, on the poller ------------------------------------------------------------ */

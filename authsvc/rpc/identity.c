@@ -62,7 +62,8 @@ static void client_address(const struct identity *identity, struct cw_rpc_call *
     }
 }
 
-token_set rpc_tokens(struct login_answer *a)
+/* Points into the answer. */
+static token_set tokens_of(struct login_answer *a)
 {
     token_set set = CLINICWAVE__IDENTITY__V1__TOKEN_SET__INIT;
     static char bearer[] = "Bearer";
@@ -82,7 +83,7 @@ token_set rpc_tokens(struct login_answer *a)
     return set;
 }
 
-void rpc_fail(struct cw_rpc_call *call, enum cw_err err, uint32_t retry_after_ms)
+static void fail(struct cw_rpc_call *call, enum cw_err err, uint32_t retry_after_ms)
 {
     if (retry_after_ms > 0) {
         cw_rpc_fail_retry(call, err, NULL, retry_after_ms);
@@ -91,10 +92,11 @@ void rpc_fail(struct cw_rpc_call *call, enum cw_err err, uint32_t retry_after_ms
     }
 }
 
-void rpc_fail_login(struct cw_rpc_call *call, enum cw_err err, const struct login_answer *a)
+/* With what CW_MFA_REQUIRED needs. */
+static void fail_login(struct cw_rpc_call *call, enum cw_err err, const struct login_answer *a)
 {
     if (err != CW_MFA_REQUIRED) {
-        rpc_fail(call, err, a->retry_after_ms);
+        fail(call, err, a->retry_after_ms);
         return;
     }
     const struct cw_rpc_fact facts[] = {
@@ -102,6 +104,30 @@ void rpc_fail_login(struct cw_rpc_call *call, enum cw_err err, const struct logi
         {"methods", a->mfa_methods},
     };
     cw_rpc_fail_with(call, err, facts, CW_ARRAY_SIZE(facts));
+}
+
+void rpc_finish(struct rpc_job *job, enum cw_err err, uint32_t retry_after_ms,
+                const ProtobufCMessage *response)
+{
+    if (err == CW_OK) {
+        cw_rpc_reply(job->call, response);
+    } else {
+        fail(job->call, err, retry_after_ms);
+    }
+    free(job);
+}
+
+void rpc_finish_tokens(struct rpc_job *job, enum cw_err err, struct login_answer *a, token_set *set,
+                       const ProtobufCMessage *response)
+{
+    if (err == CW_OK) {
+        *set = tokens_of(a);
+        cw_rpc_reply(job->call, response);
+    } else {
+        fail_login(job->call, err, a);
+    }
+    login_answer_done(a);
+    free(job);
 }
 
 /* --- the work, on a worker -------------------------------------------------------------- */
@@ -150,17 +176,11 @@ static void run_login(void *arg)
     if (err == CW_OK) {
         err = login_run(job->identity->login, &r, &a);
     }
-    if (err == CW_OK) {
-        token_set set = rpc_tokens(&a);
-        Clinicwave__Identity__V1__LoginResponse response =
-            CLINICWAVE__IDENTITY__V1__LOGIN_RESPONSE__INIT;
-        response.tokens = &set;
-        cw_rpc_reply(job->call, &response.base);
-    } else {
-        rpc_fail_login(job->call, err, &a);
-    }
-    login_answer_done(&a);
-    free(job);
+    token_set set;
+    Clinicwave__Identity__V1__LoginResponse response =
+        CLINICWAVE__IDENTITY__V1__LOGIN_RESPONSE__INIT;
+    response.tokens = &set;
+    rpc_finish_tokens(job, err, &a, &set, &response.base);
 }
 
 static void run_refresh(void *arg)
@@ -175,17 +195,11 @@ static void run_refresh(void *arg)
     };
     struct login_answer a = {0};
     enum cw_err err = login_refresh(job->identity->login, &r, &a);
-    if (err == CW_OK) {
-        token_set set = rpc_tokens(&a);
-        Clinicwave__Identity__V1__RefreshResponse response =
-            CLINICWAVE__IDENTITY__V1__REFRESH_RESPONSE__INIT;
-        response.tokens = &set;
-        cw_rpc_reply(job->call, &response.base);
-    } else {
-        rpc_fail_login(job->call, err, &a);
-    }
-    login_answer_done(&a);
-    free(job);
+    token_set set;
+    Clinicwave__Identity__V1__RefreshResponse response =
+        CLINICWAVE__IDENTITY__V1__REFRESH_RESPONSE__INIT;
+    response.tokens = &set;
+    rpc_finish_tokens(job, err, &a, &set, &response.base);
 }
 
 /* --- handlers, on the poller ------------------------------------------------------------ */

@@ -1,5 +1,4 @@
 /* The second step of a login, and a user's own second factors, by gRPC. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "authsvc/login/mfa.h"
@@ -23,17 +22,6 @@ static char *or_empty(char *text)
 {
     static char empty[] = "";
     return text != NULL ? text : empty;
-}
-
-static void finish(struct rpc_job *job, enum cw_err err, uint32_t retry_after_ms,
-                   const ProtobufCMessage *response)
-{
-    if (err == CW_OK) {
-        cw_rpc_reply(job->call, response);
-    } else {
-        rpc_fail(job->call, err, retry_after_ms);
-    }
-    free(job);
 }
 
 /* --- the second step of a login --------------------------------------------------------- */
@@ -60,7 +48,7 @@ static void run_challenge(void *arg)
     response.challenge_type = or_empty(challenge.challenge_type);
     response.oob_code = or_empty(challenge.oob_code);
     response.binding_method = or_empty(challenge.binding_method);
-    finish(job, err, challenge.retry_after_ms, &response.base);
+    rpc_finish(job, err, challenge.retry_after_ms, &response.base);
     login_challenge_done(&challenge);
 }
 
@@ -84,17 +72,11 @@ static void run_verify(void *arg)
               fits(r.recovery_code, RPC_CODE_MAX) && fits(r.oob_code, RPC_FIELD_MAX) &&
               fits(r.binding_code, RPC_CODE_MAX);
     enum cw_err err = ok ? login_mfa_verify(job->identity->login, &r, &a) : CW_REQUEST_MALFORMED;
-    if (err == CW_OK) {
-        Clinicwave__Identity__V1__TokenSet set = rpc_tokens(&a);
-        Clinicwave__Identity__V1__VerifyMfaResponse response =
-            CLINICWAVE__IDENTITY__V1__VERIFY_MFA_RESPONSE__INIT;
-        response.tokens = &set;
-        cw_rpc_reply(job->call, &response.base);
-    } else {
-        rpc_fail_login(job->call, err, &a);
-    }
-    login_answer_done(&a);
-    free(job);
+    Clinicwave__Identity__V1__TokenSet set;
+    Clinicwave__Identity__V1__VerifyMfaResponse response =
+        CLINICWAVE__IDENTITY__V1__VERIFY_MFA_RESPONSE__INIT;
+    response.tokens = &set;
+    rpc_finish_tokens(job, err, &a, &set, &response.base);
 }
 
 /* --- a user's own ----------------------------------------------------------------------- */
@@ -117,7 +99,7 @@ static void run_get(void *arg)
     response.policy = policies[status.policy];
     response.totp = status.totp;
     response.recovery_codes = status.recovery_codes;
-    finish(job, err, 0, &response.base);
+    rpc_finish(job, err, 0, &response.base);
 }
 
 static enum cw_err start(struct rpc_job *job, const start_message *m,
@@ -147,7 +129,7 @@ static void run_start(void *arg)
     char *text = or_empty(secret.secret);
     response.secret = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
     response.otpauth_url = or_empty(secret.url);
-    finish(job, err, secret.retry_after_ms, &response.base);
+    rpc_finish(job, err, secret.retry_after_ms, &response.base);
     login_totp_secret_done(&secret);
 }
 
@@ -173,7 +155,7 @@ static void run_confirm(void *arg)
         CLINICWAVE__IDENTITY__V1__CONFIRM_TOTP_RESPONSE__INIT;
     response.recovery_codes = list;
     response.n_recovery_codes = RECOVERY_CODES;
-    finish(job, err, codes.retry_after_ms, &response.base);
+    rpc_finish(job, err, codes.retry_after_ms, &response.base);
     cw_secret_wipe(&codes, sizeof(codes));
 }
 
@@ -193,7 +175,7 @@ static void run_remove(void *arg)
                          : CW_REQUEST_MALFORMED;
     Clinicwave__Identity__V1__RemoveTotpResponse response =
         CLINICWAVE__IDENTITY__V1__REMOVE_TOTP_RESPONSE__INIT;
-    finish(job, err, retry_after_ms, &response.base);
+    rpc_finish(job, err, retry_after_ms, &response.base);
 }
 
 static void run_renew(void *arg)
@@ -212,7 +194,7 @@ static void run_renew(void *arg)
         CLINICWAVE__IDENTITY__V1__RENEW_RECOVERY_CODES_RESPONSE__INIT;
     response.recovery_codes = list;
     response.n_recovery_codes = RECOVERY_CODES;
-    finish(job, err, codes.retry_after_ms, &response.base);
+    rpc_finish(job, err, codes.retry_after_ms, &response.base);
     cw_secret_wipe(&codes, sizeof(codes));
 }
 

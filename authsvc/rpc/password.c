@@ -1,22 +1,9 @@
 /* ChangePassword and ResetPassword by gRPC. */
-#include <stdlib.h>
-
 #include "authsvc/login/account.h"
 #include "authsvc/rpc/rpc_impl.h"
 
 typedef Clinicwave__Identity__V1__ChangePasswordRequest change_message;
 typedef Clinicwave__Identity__V1__ResetPasswordRequest reset_message;
-
-static void finish(struct rpc_job *job, enum cw_err err, uint32_t retry_after_ms,
-                   const ProtobufCMessage *response)
-{
-    if (err == CW_OK) {
-        cw_rpc_reply(job->call, response);
-    } else {
-        rpc_fail(job->call, err, retry_after_ms);
-    }
-    free(job);
-}
 
 static void run_change(void *arg)
 {
@@ -40,7 +27,7 @@ static void run_change(void *arg)
                            : CW_REQUEST_MALFORMED;
     Clinicwave__Identity__V1__ChangePasswordResponse response =
         CLINICWAVE__IDENTITY__V1__CHANGE_PASSWORD_RESPONSE__INIT;
-    finish(job, err, retry_after_ms, &response.base);
+    rpc_finish(job, err, retry_after_ms, &response.base);
 }
 
 static void run_reset(void *arg)
@@ -60,7 +47,7 @@ static void run_reset(void *arg)
                            : CW_REQUEST_MALFORMED;
     Clinicwave__Identity__V1__ResetPasswordResponse response =
         CLINICWAVE__IDENTITY__V1__RESET_PASSWORD_RESPONSE__INIT;
-    finish(job, err, retry_after_ms, &response.base);
+    rpc_finish(job, err, retry_after_ms, &response.base);
 }
 
 /* --- handlers, on the poller: both hash, and wait with the logins ------------------------- */

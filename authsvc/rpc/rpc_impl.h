@@ -32,11 +32,12 @@ void rpc_hand_over(struct cw_rpc_call *call, const ProtobufCMessage *request,
 
 /* protobuf-c checks no UTF-8 of bytes: text, or nothing. */
 struct cw_str rpc_text_or_none(const char *text);
-/* Points into the answer. */
-Clinicwave__Identity__V1__TokenSet rpc_tokens(struct login_answer *a);
-void rpc_fail(struct cw_rpc_call *call, enum cw_err err, uint32_t retry_after_ms);
-/* With what CW_MFA_REQUIRED needs. */
-void rpc_fail_login(struct cw_rpc_call *call, enum cw_err err, const struct login_answer *a);
+/* The job's end, on its worker: answers with `response`, or fails with `err`; frees the job. */
+void rpc_finish(struct rpc_job *job, enum cw_err err, uint32_t retry_after_ms,
+                const ProtobufCMessage *response);
+/* The same for an answer with tokens: `response` points to *set, which is made of *a; ends *a. */
+void rpc_finish_tokens(struct rpc_job *job, enum cw_err err, struct login_answer *a,
+                       Clinicwave__Identity__V1__TokenSet *set, const ProtobufCMessage *response);
 struct login_bearer rpc_bearer(const struct rpc_job *job, const char *domain,
                                ProtobufCBinaryData token);
 
