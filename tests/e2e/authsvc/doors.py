@@ -78,7 +78,7 @@ class Rest:
     def __init__(self, authsvc):
         self.authsvc = authsvc
         # Whatever a test asks: the answer is one that the OpenAPI document describes.
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{authsvc.rest}", timeout=20, event_hooks={"response": [openapi.check]})
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{authsvc.rest}", timeout=60, event_hooks={"response": [openapi.check]})
 
     def post(self, path, body, host=HOST, **headers):
         content = body if isinstance(body, bytes) else json.dumps(body)
