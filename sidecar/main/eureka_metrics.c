@@ -15,6 +15,7 @@ READ_EUREKA(age_ms, -1, 1000)
 READ_EUREKA(instances, 0, 1)
 READ_EUREKA(held, 0, 1)
 READ_EUREKA(left_out, 0, 1)
+READ_EUREKA(duplicates, 0, 1)
 READ_EUREKA(wanted, 0, 1)
 READ_EUREKA(registered, 0, 1)
 READ_EUREKA(full_good, 0, 1)
@@ -25,6 +26,7 @@ READ_EUREKA(mismatches, 0, 1)
 READ_EUREKA(beats_good, 0, 1)
 READ_EUREKA(beats_failed, 0, 1)
 READ_EUREKA(failovers, 0, 1)
+READ_EUREKA(outbid, 0, 1)
 
 void eureka_metrics(struct sidecar *sidecar)
 {
@@ -37,6 +39,7 @@ void eureka_metrics(struct sidecar *sidecar)
         {METRIC_EUREKA_INSTANCES, read_eureka_instances, {NULL}},
         {METRIC_EUREKA_HELD, read_eureka_held, {NULL}},
         {METRIC_EUREKA_LEFT_OUT, read_eureka_left_out, {NULL}},
+        {METRIC_EUREKA_DUPLICATES, read_eureka_duplicates, {NULL}},
         {METRIC_EUREKA_WANTED, read_eureka_wanted, {NULL}},
         {METRIC_EUREKA_REGISTERED, read_eureka_registered, {NULL}},
         {METRIC_EUREKA_FETCHES, read_eureka_full_good, {"full", "good"}},
@@ -47,6 +50,7 @@ void eureka_metrics(struct sidecar *sidecar)
         {METRIC_EUREKA_HEARTBEATS, read_eureka_beats_good, {"good", NULL}},
         {METRIC_EUREKA_HEARTBEATS, read_eureka_beats_failed, {"failed", NULL}},
         {METRIC_EUREKA_FAILOVERS, read_eureka_failovers, {NULL}},
+        {METRIC_EUREKA_OUTBID, read_eureka_outbid, {NULL}},
     };
 
     for (size_t i = 0; i < CW_ARRAY_SIZE(reads); i++) {

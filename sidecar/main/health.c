@@ -78,21 +78,25 @@ static void add_registry(struct sidecar *sidecar, handle_add_health *add, void *
 static void add_eureka(struct sidecar *sidecar, handle_add_health *add, void *to)
 {
     struct eureka_stats stats;
-    char detail[NAME_MAX_SIZE];
+    char detail[2 * NAME_MAX_SIZE];
 
     if (!registry_eureka_stats(sidecar->registry, &stats)) {
         return;
     }
+    /* What the servers list and nobody can use is theirs to mend: it is told, and this sidecar is
+     * well. */
     bool well = !stats.late && !stats.refusal[0] && stats.registered == stats.wanted;
     snprintf(detail, sizeof(detail),
-             "%zu instances from %s, %zu held; %zu of %zu registered%s%s%s%s", stats.instances,
-             stats.server[0] ? stats.server : "no server yet", stats.held, stats.registered,
-             stats.wanted, stats.error[0] ? "; " : "", stats.error,
+             "%zu instances from %s%s, %zu held, %zu left out, %zu duplicates; %zu of %zu "
+             "registered%s%s%s%s",
+             stats.instances, stats.server[0] ? stats.server : "no server yet",
+             stats.late ? ", late" : "", stats.held, stats.left_out, stats.duplicates,
+             stats.registered, stats.wanted, stats.error[0] ? "; " : "", stats.error,
              stats.refusal[0] ? "; registering: " : "", stats.refusal);
     add(to, &(struct handle_health){
                 .name = "registry:eureka",
                 .status = well ? HANDLE_UP : HANDLE_DEGRADED,
-                .counts = false,
+                .counts = true,
                 .detail = detail,
                 .age_s = stats.age_ms < 0 ? -1 : stats.age_ms / 1000,
                 .remedy = well ? "" : "is the Eureka server up? registry.eureka.servers",
@@ -224,11 +228,12 @@ static enum cw_health check_registry(void *ctx, json_t *details)
     if (registry_eureka_stats(sidecar->registry, &eureka)) {
         json_object_set_new(
             details, "eureka",
-            json_pack("{s:s,s:I,s:b,s:I,s:I,s:I,s:I,s:s,s:s}", "server", eureka.server,
+            json_pack("{s:s,s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:s}", "server", eureka.server,
                       "ageSeconds", (json_int_t)(eureka.age_ms < 0 ? -1 : eureka.age_ms / 1000),
                       "late", eureka.late, "instances", (json_int_t)eureka.instances, "held",
-                      (json_int_t)eureka.held, "wanted", (json_int_t)eureka.wanted, "registered",
-                      (json_int_t)eureka.registered, "error", eureka.error, "refusal",
+                      (json_int_t)eureka.held, "leftOut", (json_int_t)eureka.left_out, "duplicates",
+                      (json_int_t)eureka.duplicates, "wanted", (json_int_t)eureka.wanted,
+                      "registered", (json_int_t)eureka.registered, "error", eureka.error, "refusal",
                       eureka.refusal));
     }
     return CW_HEALTH_UP; /* an empty registry is no fault, and one that is old is better than none

@@ -81,7 +81,11 @@ const struct cw_metric metrics_table[METRIC_COUNT] = {
                             .help = "Of these, no longer listed and not known to have left."},
     [METRIC_EUREKA_LEFT_OUT] = {.name = "cw_sidecar_eureka_left_out",
                                 .type = CW_METRIC_GAUGE,
-                                .help = "Instances for which there was no room."},
+                                .help = "Instances for which there was no room, or that cannot "
+                                        "be read."},
+    [METRIC_EUREKA_DUPLICATES] = {.name = "cw_sidecar_eureka_duplicates",
+                                  .type = CW_METRIC_GAUGE,
+                                  .help = "Records of an id that is listed again, and newer."},
     [METRIC_EUREKA_WANTED] = {.name = "cw_sidecar_eureka_wanted",
                               .type = CW_METRIC_GAUGE,
                               .help = "Instances of this host that belong into Eureka."},
@@ -102,4 +106,7 @@ const struct cw_metric metrics_table[METRIC_COUNT] = {
     [METRIC_EUREKA_FAILOVERS] = {.name = "cw_sidecar_eureka_failovers_total",
                                  .type = CW_METRIC_COUNTER,
                                  .help = "Requests that a Eureka server failed and another got."},
+    [METRIC_EUREKA_OUTBID] = {.name = "cw_sidecar_eureka_outbid_total",
+                              .type = CW_METRIC_COUNTER,
+                              .help = "Registrations over a record with a time from the future."},
 };

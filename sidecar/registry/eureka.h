@@ -72,13 +72,15 @@ struct eureka_stats {
     int64_t age_ms; /* since a server last told all that it knows; -1: never */
     bool late;      /* for longer than a few polls */
     size_t instances, held;
-    size_t left_out;   /* for want of room, in the last document */
+    size_t left_out;   /* of the last document: for want of room, or they cannot be read */
+    size_t duplicates; /* of the last document: the same id again, with an older record */
     size_t wanted;     /* of this host's services */
     size_t registered; /* of these */
     uint64_t full_good, full_failed, delta_good, delta_failed;
     uint64_t mismatches; /* of the reconcile hash */
     uint64_t beats_good, beats_failed;
     uint64_t failovers;
+    uint64_t outbid;                /* records with a time from the future */
     char server[EUREKA_NAME_MAX];   /* that answers at present */
     char error[EUREKA_ERROR_MAX];   /* of the last fetch; "" when it was good */
     char refusal[EUREKA_ERROR_MAX]; /* of the last registration; "" when it was good */

@@ -111,8 +111,9 @@ void eureka_body(const struct eureka *eureka, const struct eureka_published *pub
     unsigned port = registry_instance_port(wanted, &secure);
     told.instance_id = published->id;
     told.host_name = config->host_name;
-    /* another host's loopback is another service */
-    if (registry_address_is_loopback(cw_str(told.ip_addr))) {
+    /* another host's loopback is another service, and "anywhere" is nowhere */
+    if (registry_address_is_loopback(cw_str(told.ip_addr)) ||
+        registry_address_is_unspecified(cw_str(told.ip_addr))) {
         told.ip_addr = config->address;
     } else if (strcmp(config->host_name, config->address) == 0) {
         told.host_name = told.ip_addr;

@@ -277,6 +277,9 @@ static void read_host(const struct cw_config_at *root, struct cw_arena *arena,
     } else if (inet_pton(AF_INET, config->address, &ignored) != 1 &&
                inet_pton(AF_INET6, config->address, &ignored) != 1) {
         problem(root, "registry.eureka.instance.address", problems, err, "is an IP address");
+    } else if (registry_address_is_unspecified(cw_str(config->address))) {
+        problem(root, "registry.eureka.instance.address", problems, err,
+                "is where others reach this host, not where it listens");
     } else if (!here && registry_address_is_loopback(cw_str(config->address))) {
         problem(root, "registry.eureka.instance.address", problems, err,
                 "is no loopback: other hosts would connect to themselves");

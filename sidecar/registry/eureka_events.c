@@ -30,6 +30,21 @@ static struct cw_log_event events[EUREKA_EVENT_COUNT] = {
                                .message = "more instances at the Eureka server than "
                                           "registry.eureka.max-instances",
                                .every_ms = RARELY_MS},
+    [EUREKA_EVENT_UNREADABLE] = {.action = "eureka-unreadable",
+                                 .level = CW_LOG_WARN,
+                                 .message = "instances at the Eureka server cannot be read: no id, "
+                                            "no address, or past a bound",
+                                 .every_ms = RARELY_MS},
+    [EUREKA_EVENT_DUPLICATES] = {.action = "eureka-duplicates",
+                                 .level = CW_LOG_WARN,
+                                 .message = "the Eureka server lists ids twice, the newer record "
+                                            "counts",
+                                 .every_ms = RARELY_MS},
+    [EUREKA_EVENT_OUTBID] = {.action = "eureka-outbid",
+                             .level = CW_LOG_WARN,
+                             .message = "Eureka holds the instance with a time from the future, "
+                                        "which is outbid: was a clock set back?",
+                             .every_ms = OFTEN_MS},
     [EUREKA_EVENT_REGISTERED] = {.action = "eureka-registered",
                                  .level = CW_LOG_INFO,
                                  .message = "instance registered at Eureka"},

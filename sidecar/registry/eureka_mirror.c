@@ -267,7 +267,7 @@ static enum cw_err merge(struct eureka_mirror *mirror, struct registry_instance 
         }
         old += o <= 0;
         while (o >= 0 && ++new < n && order(sorted[new], instance->eureka.app, instance->id) == 0) {
-            /* a duplicate that is older */
+            next->duplicates++; /* the older one */
         }
     }
     return CW_OK;

@@ -34,6 +34,7 @@ struct eureka_mirror {
     size_t n, cap;
     size_t max;                   /* instances */
     size_t held;                  /* of them */
+    size_t duplicates;            /* in the last full document */
     struct cw_eureka_hash counts; /* of those that the server lists */
 };
 

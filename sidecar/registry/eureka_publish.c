@@ -88,8 +88,8 @@ static struct eureka_published *make(struct eureka *eureka,
     memcpy(p->app, instance->eureka.app, strlen(instance->eureka.app) + 1);
     memcpy(p->id, instance->id, strlen(instance->id) + 1);
     /* what the last run drained was drained by us */
-    p->drained = instance->source == REGISTRY_RESTORED &&
-                 instance->eureka.status == CW_EUREKA_OUT_OF_SERVICE;
+    p->drained = instance->was_drained || (instance->source == REGISTRY_RESTORED &&
+                                           instance->eureka.status == CW_EUREKA_OUT_OF_SERVICE);
     p->asked = instance->source == REGISTRY_RESTORED;
     memmove((void *)&publisher->p[at + 1], (void *)&publisher->p[at],
             (publisher->n - at) * sizeof(struct eureka_published *));
@@ -300,6 +300,10 @@ static void looked(struct eureka *eureka, struct eureka_published *p,
     }
     cw_arena_done(&arena);
     p->looked = true;
+    if (above > cw_clock_wall_ms(eureka->options.clock)) {
+        eureka->stats.outbid++;
+        eureka_log_instance(EUREKA_EVENT_OUTBID, p, NULL);
+    }
     stamp(eureka, p, above);
 }
 

@@ -121,9 +121,17 @@ static void full_came(struct eureka *eureka, struct eureka_batch *batch, struct 
         return;
     }
     eureka->stats.full_good++;
-    eureka->stats.left_out = batch->dropped;
+    eureka->stats.left_out = batch->dropped + batch->skipped;
+    eureka->stats.duplicates = reader->mirror.duplicates;
     if (batch->dropped > 0) {
         eureka_log_server(EUREKA_EVENT_LEFT_OUT, eureka->stats.server, NULL, batch->dropped);
+    }
+    if (batch->skipped > 0) {
+        eureka_log_server(EUREKA_EVENT_UNREADABLE, eureka->stats.server, NULL, batch->skipped);
+    }
+    if (reader->mirror.duplicates > 0) {
+        eureka_log_server(EUREKA_EVENT_DUPLICATES, eureka->stats.server, NULL,
+                          reader->mirror.duplicates);
     }
     if (reader->mirror.held > held) {
         eureka_log_server(EUREKA_EVENT_HOLDING, eureka->stats.server, NULL, reader->mirror.held);

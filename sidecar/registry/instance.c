@@ -66,6 +66,7 @@ static enum cw_err fill(struct registry_instance *instance, const struct registr
     TRY(dup_text(&instance->arena, spec->health_path, &instance->health_path));
     TRY(dup_text(&instance->arena, spec->check_url, &instance->check_url));
     instance->published = spec->published;
+    instance->was_drained = spec->was_drained;
     instance->size = instance->arena.used;
     instance->id = cw_eureka_instance_id(&instance->eureka);
     instance->source = spec->source;
@@ -117,6 +118,7 @@ struct registry_spec registry_instance_spec(const struct registry_instance *inst
         .origin = instance->origin,
         .check_url = instance->check_url,
         .published = instance->published,
+        .was_drained = instance->was_drained,
     };
 }
 

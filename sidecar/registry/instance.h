@@ -31,7 +31,8 @@ struct registry_spec {
     enum registry_source source;
     enum registry_source origin; /* of RESTORED: where it was known from */
     const char *check_url;       /* of STATIC: its status is what this answers; NULL: always UP */
-    bool published; /* of STATIC: registered at Eureka servers as a service of this host */
+    bool published;   /* of STATIC: registered at Eureka servers as a service of this host */
+    bool was_drained; /* of STATIC: the last run ended while our override stood at the servers */
 };
 
 struct registry_instance {
@@ -45,6 +46,7 @@ struct registry_instance {
     enum registry_source origin;
     const char *check_url;
     bool published;
+    bool was_drained;
     size_t size;                /* bytes of its texts */
     _Atomic int64_t renewal_ms; /* Unix milliseconds: all that a heartbeat changes */
 };

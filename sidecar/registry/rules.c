@@ -262,6 +262,17 @@ bool registry_address_is_loopback(struct cw_str address)
     return address_parse(address, &parsed, &v4) && is_loopback(&parsed);
 }
 
+bool registry_address_is_unspecified(struct cw_str address)
+{
+    struct in6_addr parsed;
+    bool v4;
+    if (!address_parse(address, &parsed, &v4)) {
+        return false;
+    }
+    return IN6_IS_ADDR_UNSPECIFIED(&parsed) ||
+           (IN6_IS_ADDR_V4MAPPED(&parsed) && memcmp(&parsed.s6_addr[12], "\0\0\0\0", 4) == 0);
+}
+
 static bool is_host(const struct registry_rules *rules, const struct in6_addr *address)
 {
     for (size_t i = 0; i < rules->n_hosts; i++) {

@@ -56,6 +56,8 @@ enum registry_reach registry_rules_reach(const struct registry_rules *rules,
                                          const struct registry_instance *instance);
 /* An IP literal of loopback, in any notation. */
 bool registry_address_is_loopback(struct cw_str address);
+/* 0.0.0.0 or ::, in any notation: where somebody listens, not where he is. */
+bool registry_address_is_unspecified(struct cw_str address);
 /* `link_local`, …; "" for REACHABLE. Never NULL. */
 const char *registry_reach_name(enum registry_reach reach);
 

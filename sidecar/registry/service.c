@@ -54,6 +54,27 @@ static enum cw_err read_metadata(struct cw_arena *arena, const Message *m,
     return CW_OK;
 }
 
+/* Whoever listens everywhere is reached over loopback from here; Eureka's readers elsewhere are
+ * told the host's address in its place. */
+static const char *address_of(const Message *m)
+{
+    const char *address = some(m->address);
+    bool anywhere = address != NULL && registry_address_is_unspecified(cw_str(address));
+    return address == NULL                ? "127.0.0.1"
+           : !anywhere                    ? address
+           : strchr(address, ':') != NULL ? "::1"
+                                          : "127.0.0.1";
+}
+
+/* For readers of the embedded registry, who are on this host and prefer the name: one that leads to
+ * the address. IPv6 literals break URLs that they make of it. */
+static const char *host_name_of(const struct registry *registry, const char *address)
+{
+    return strchr(address, ':') == NULL                    ? address
+           : registry_address_is_loopback(cw_str(address)) ? "localhost"
+                                                           : registry->host;
+}
+
 static enum cw_err read_instance(const struct registry *registry, const Message *m,
                                  struct cw_arena *arena, struct registry_spec *ret_spec)
 {
@@ -65,8 +86,8 @@ static enum cw_err read_instance(const struct registry *registry, const Message 
     e->app = cw_eureka_app_upper(arena, cw_str(m->application));
     e->vip_address = e->secure_vip_address = cw_eureka_app_lower(arena, cw_str(m->application));
     ENSURE(e->app != NULL && e->vip_address != NULL, CW_NO_MEMORY);
-    e->host_name = registry->host;
-    e->ip_addr = some(m->address) != NULL ? m->address : "127.0.0.1";
+    e->ip_addr = address_of(m);
+    e->host_name = host_name_of(registry, e->ip_addr);
     e->data_center = CW_EUREKA_MY_OWN;
     e->status = status_of(m->status);
     ENSURE(m->port <= UINT16_MAX && (spec.socket_path != NULL) == (m->port == 0),

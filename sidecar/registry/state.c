@@ -26,6 +26,17 @@ static const char *origin_name(enum registry_source origin)
     return origin == REGISTRY_REST ? "rest" : registry_source_name(origin);
 }
 
+/* What the next start cannot know otherwise. A static instance comes back by configuration, but not
+ * that the servers hold an override of ours. */
+static bool is_kept(const struct registry_item *item)
+{
+    const struct registry_instance *instance = item->instance;
+    return !item->gone &&
+           (instance->source != REGISTRY_STATIC ||
+            (instance->published && (instance->eureka.status == CW_EUREKA_OUT_OF_SERVICE ||
+                                     item->override != CW_EUREKA_UNKNOWN)));
+}
+
 void registry_state_encode(const struct registry_snapshot *snapshot, enum registry_part part,
                            struct cw_buf *out)
 {
@@ -35,12 +46,15 @@ void registry_state_encode(const struct registry_snapshot *snapshot, enum regist
         for (size_t i = 0; i < snapshot->apps[a]->n; i++) {
             const struct registry_item *item = &snapshot->apps[a]->items[i];
             const struct registry_instance *instance = item->instance;
-            if (item->gone || instance->source == REGISTRY_STATIC ||
-                registry_part_of(instance) != part) {
+            if (!is_kept(item) || registry_part_of(instance) != part) {
                 continue;
             }
-            struct cw_eureka_entry entry = {&instance->eureka,
-                                            atomic_load(&item->instance->renewal_ms), item->action};
+            struct cw_eureka_instance eureka = instance->eureka;
+            if (registry_instance_is_own(instance)) {
+                eureka.overridden = item->override; /* an administrator's */
+            }
+            struct cw_eureka_entry entry = {&eureka, atomic_load(&item->instance->renewal_ms),
+                                            item->action};
             cw_buf_addf(out, "%s\n{", comma);
             text_member(out, "origin", origin_name(instance->origin));
             text_member(out, "socketPath", instance->socket_path);
@@ -56,7 +70,8 @@ void registry_state_encode(const struct registry_snapshot *snapshot, enum regist
 
 static bool origin_parse(const char *name, enum registry_source *ret_origin)
 {
-    static const enum registry_source origins[] = {REGISTRY_LOCAL, REGISTRY_REST, REGISTRY_EUREKA};
+    static const enum registry_source origins[] = {REGISTRY_LOCAL, REGISTRY_REST, REGISTRY_EUREKA,
+                                                   REGISTRY_STATIC};
     for (size_t i = 0; name != NULL && i < CW_ARRAY_SIZE(origins); i++) {
         if (strcmp(name, origin_name(origins[i])) == 0) {
             *ret_origin = origins[i];

@@ -203,9 +203,8 @@ static struct registry_app *app_copy(const struct store_app *from)
             .instance = registry_instance_ref(entry->instance),
             .reach = entry->reach,
             .action = entry->action,
-            .override = entry->instance->source == REGISTRY_LOCAL || entry->instance->published
-                            ? entry->override
-                            : CW_EUREKA_UNKNOWN,
+            .override =
+                registry_instance_is_own(entry->instance) ? entry->override : CW_EUREKA_UNKNOWN,
             .gone = entry->state == ENTRY_GONE,
         };
     }

@@ -75,10 +75,10 @@ void registry_store_override(struct registry_store *store, const char *app, cons
     uint64_t generation;
     store_lock(store, &generation);
     struct store_entry *entry = store_find_live(store, app, id);
-    if (entry != NULL && entry->override != status &&
-        (entry->instance->source == REGISTRY_LOCAL || entry->instance->published)) {
+    if (entry != NULL && entry->override != status && registry_instance_is_own(entry->instance)) {
         entry->override = status;
         store_touch(store, store_find_app(store, app));
+        store_part_touch(store, entry->instance);
     }
     store_unlock(store, generation);
 }

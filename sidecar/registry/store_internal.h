@@ -94,6 +94,8 @@ void store_entry_remove(struct registry_store *store, struct store_app *app,
                         struct store_entry *entry);
 /* The application changed: the generation rises, the cached snapshot is over. */
 void store_touch(struct registry_store *store, struct store_app *app);
+/* What is saved of the instance's part has changed; after store_touch. */
+void store_part_touch(struct registry_store *store, const struct registry_instance *instance);
 /* Drops changes past the retention. */
 void store_changes_expire(struct registry_store *store);
 /* Monotonic. No lock needed. */

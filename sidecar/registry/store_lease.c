@@ -40,7 +40,7 @@ static enum cw_err register_locked(struct registry_store *store, uid_t uid,
         known && lease->number != 0 ? CW_EUREKA_MODIFIED : CW_EUREKA_ADDED;
     entry->state = ENTRY_LIVE;
     entry->owner = uid;
-    if (!known || entry->instance->source != REGISTRY_LOCAL) {
+    if (!known || entry->instance->origin != REGISTRY_LOCAL) {
         entry->override = CW_EUREKA_UNKNOWN;
     }
     entry->deadline_ms = STORE_NEVER;
@@ -240,17 +240,42 @@ static int64_t restored_deadline(const struct registry_store *store,
     return until;
 }
 
+/* The static instance is as the last run left it, until its check says otherwise. */
+static enum cw_err restore_static(struct registry_store *store, struct store_entry *entry,
+                                  const struct registry_instance *last)
+{
+    if (entry == NULL || entry->instance->source != REGISTRY_STATIC ||
+        !entry->instance->published) {
+        return CW_OK; /* the configuration has changed */
+    }
+    struct registry_spec spec = registry_instance_spec(entry->instance);
+    struct registry_instance *instance;
+    spec.was_drained = last->eureka.status == CW_EUREKA_OUT_OF_SERVICE;
+    if (spec.was_drained && spec.check_url != NULL) {
+        spec.eureka.status = CW_EUREKA_OUT_OF_SERVICE;
+    }
+    TRY(registry_instance_new(&spec, &instance));
+    entry->override = last->eureka.overridden;
+    store_entry_set(store, entry, instance, CW_EUREKA_MODIFIED);
+    return CW_OK;
+}
+
 enum cw_err registry_store_restore(struct registry_store *store, const struct registry_spec *spec)
 {
     struct registry_spec restored = *spec;
     restored.source = REGISTRY_RESTORED;
+    if (!store->limits.eureka && restored.origin != REGISTRY_REST) {
+        restored.eureka.overridden = CW_EUREKA_UNKNOWN; /* without a server nobody could end it */
+    }
     struct registry_instance *instance;
     TRY(registry_instance_new(&restored, &instance));
     uint64_t generation;
     store_lock(store, &generation);
     struct store_entry *entry = store_find(store, instance->eureka.app, instance->id);
     enum cw_err err = CW_OK;
-    if (entry == NULL) {
+    if (instance->origin == REGISTRY_STATIC) {
+        err = restore_static(store, entry, instance);
+    } else if (entry == NULL) {
         err = store_entry_make(store, instance, &entry);
         if (err == CW_OK) {
             store_entry_until(store, entry, restored_deadline(store, instance));

@@ -120,8 +120,7 @@ void store_touch(struct registry_store *store, struct store_app *app)
     store->snapshot = NULL;
 }
 
-/* Whose word the instance is has changed; after store_touch. */
-static void part_touch(struct registry_store *store, const struct registry_instance *instance)
+void store_part_touch(struct registry_store *store, const struct registry_instance *instance)
 {
     store->part_changed[registry_part_of(instance)] = store->generation;
 }
@@ -237,9 +236,9 @@ void store_entry_set(struct registry_store *store, struct store_entry *entry,
     entry->action = action;
     entry->reach = registry_rules_reach(store->rules, instance);
     store_touch(store, store_find_app(store, instance->eureka.app));
-    part_touch(store, instance);
+    store_part_touch(store, instance);
     if (old != NULL) {
-        part_touch(store, old);
+        store_part_touch(store, old);
         registry_instance_unref(old);
     }
     change_add(store, entry, action);
@@ -255,7 +254,7 @@ void store_entry_remove(struct registry_store *store, struct store_app *app,
     app->n--;
     store->instances--;
     store_touch(store, app);
-    part_touch(store, old);
+    store_part_touch(store, old);
     registry_instance_unref(old);
     app_drop_if_empty(store, app);
 }
@@ -281,7 +280,7 @@ void store_entry_end(struct registry_store *store, struct store_entry *entry)
     entry->override = CW_EUREKA_UNKNOWN;
     entry->deadline_ms = STORE_NEVER;
     store_touch(store, app);
-    part_touch(store, entry->instance);
+    store_part_touch(store, entry->instance);
 }
 
 size_t store_count(const struct registry_store *store, enum registry_source source, uid_t owner)

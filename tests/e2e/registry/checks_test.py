@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.support.discovery import DOWN, OUT_OF_SERVICE, STARTING, UP, Watch
-from tests.support.eureka import Agent, Embedded
+from tests.support.eureka import Agent, Embedded, Proxy
 from tests.support.gateway import Gateway
 from tests.support.programs import free_port, until, write_yaml
 
@@ -90,6 +90,14 @@ def test_before_the_first_answer_it_takes_no_requests(server, start, ending):
     at_server(server, {"g": "STARTING"})
 
 
+def test_one_that_listens_everywhere_is_told_by_the_hosts_address(server, start, ending):
+    health = ending(Health())
+    agent = start(static(f"http://127.0.0.1:{health.server_port}/healthz", address="0.0.0.0"),
+                  static(f"http://127.0.0.1:{health.server_port}/healthz", address="::", **{"instance-id": "h"}))
+    at_server(server, {"g": "UP", "h": "UP"})
+    assert {i["ipAddr"] for i in server.instances("gateway").values()} == {agent.FAST["instance"]["address"]}
+
+
 def test_an_administrator_takes_it_out(server, start, ending):
     health = ending(Health())
     agent = start(static(f"http://127.0.0.1:{health.server_port}/healthz"))
@@ -97,6 +105,24 @@ def test_an_administrator_takes_it_out(server, start, ending):
     at_server(server, {"g": "UP"})
     server.override("gateway", "g", "OUT_OF_SERVICE")
     watch.until({"GATEWAY": {"g": OUT_OF_SERVICE}}, 30)
+
+
+def test_what_was_drained_when_the_sidecar_died_comes_back(server, directory, ending):
+    health = ending(Health())
+    proxy = ending(Proxy(server))
+    agent = ending(Agent(directory / "agent", [proxy], {"lease-duration": "60s"}, static=[static(f"http://127.0.0.1:{health.server_port}/healthz")],
+                         **{"check-interval": "300ms"}).start())
+    at_server(server, {"g": "UP"})
+    health.status = 503
+    at_server(server, {"g": "OUT_OF_SERVICE"})
+    until("it is saved", lambda: "OUT_OF_SERVICE" in (agent.directory / "state/registry.json").read_text())
+    agent.process.kill()
+    health.status, proxy.fault = 200, 503  # it is UP again before the new sidecar has spoken to a server
+    agent.start()
+    watch = Watch(agent, "GATEWAY")
+    watch.until({"GATEWAY": {"g": UP}}, 30)
+    proxy.fault = None
+    at_server(server, {"g": "UP"})  # the last run's override is ended
 
 
 def test_a_reload_keeps_its_status_and_takes_it_out_of_eureka(server, start, ending):

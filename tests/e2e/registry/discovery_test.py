@@ -82,6 +82,7 @@ def test_eureka_clients_find_it_by_its_lower_case_name(start):
     instance = json.load(urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "application/json"}), timeout=5))["instance"]
     assert (instance["app"], instance["vipAddress"], instance["secureVipAddress"]) == ("STORAGE-SERVICE", "storage-service", "storage-service")
     assert instance["port"] == {"$": 9000, "@enabled": "true"} and instance["status"] == "UP"
+    assert (instance["hostName"], instance["ipAddr"]) == ("127.0.0.1", "127.0.0.1")  # clients prefer the name: it has to lead there
 
 
 def test_who_is_not_granted_does_not_register(start):
@@ -228,6 +229,7 @@ def test_a_wrong_registry_is_a_clear_message(directory):
             ({"eureka": {"client": {"service-url": {"defaultZone": "ftp://127.0.0.1/eureka/"}}}}, "eureka.client.service-url"),
             ({"registry": {"eureka": {"servers": [{"url": "http://u:p@/eureka/"}]}}}, "registry.eureka.servers[0].url"),
             ({"registry": {"eureka": {"servers": [{"url": "http://192.0.2.1:8761/eureka/"}], "instance": {"address": "127.0.0.1"}}}}, "is no loopback"),
+            ({"registry": {"eureka": {"servers": [{"url": "http://192.0.2.1:8761/eureka/"}], "instance": {"address": "0.0.0.0"}}}}, "not where it listens"),
             ({"registry": {"eureka": {"servers": [{"url": "http://127.0.0.1:1/eureka/"}], "lease-duration": "10s"}}}, "registry.eureka.lease-duration"),
             ({"registry": {"embedded": {"address": "0.0.0.0"}}}, "registry.embedded.address"),
             ({"registry": {"allow": ["10.0.0.1/8"]}}, "registry.allow"),

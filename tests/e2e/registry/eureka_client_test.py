@@ -161,6 +161,26 @@ def test_of_two_with_one_id_the_newer_counts(server, start, proxy):
     agent = start(proxy, delta=False)
     settled(agent, "greeter", {"a": "UP"})
     assert [i.port for i in lookup(agent, "greeter").applications[0].instances] == [9009]
+    assert agent.metric("duplicates") == agent.eureka["duplicates"] == 1 and agent.events("eureka-duplicates")
+
+
+def test_an_entry_that_cannot_be_read_is_told(server, start, proxy):
+    def broken(text):
+        document = json.loads(text)
+        for i in document["applications"]["application"][0]["instance"]:
+            if i["instanceId"] == "b":
+                i["ipAddr"] = ""
+        return json.dumps(document)
+    server.register("greeter", "a")
+    server.register("greeter", "b")
+    proxy.rewrite = broken
+    agent = start(proxy, delta=False)
+    settled(agent, "greeter", {"a": "UP"})
+    assert agent.metric("left_out") == agent.eureka["leftOut"] == 1
+    assert [e["clinicwave.instances"] for e in agent.events("eureka-unreadable")] == [1] and not agent.events("eureka-left-out")
+    proxy.rewrite = None
+    settled(agent, "greeter", {"a": "UP", "b": "UP"})
+    assert agent.metric("left_out") == agent.eureka["leftOut"] == 0
 
 
 def test_a_registry_that_is_too_large_is_taken_in_part_and_told(server, start):
@@ -389,9 +409,13 @@ def test_loopback_is_told_to_nobody_else(server, start):
     agent = start(server, instance={"address": "192.0.2.1", "prefer-ip": True})
     Registration(agent, instance_id="a", address="127.0.0.1")
     Registration(agent, instance_id="b", address="::1")
-    at_server(server, "x", {"a": "UP", "b": "UP"})
+    Registration(agent, instance_id="c", address="0.0.0.0")  # where it listens, not where it is
+    Registration(agent, instance_id="d", address="::")
+    at_server(server, "x", {id: "UP" for id in "abcd"})
     assert {(i["hostName"], i["ipAddr"]) for i in server.instances("x").values()} == {("192.0.2.1", "192.0.2.1")}
+    assert {i["homePageUrl"] for i in server.instances("x").values()} == {"http://192.0.2.1:9000/"}
     # this host itself keeps the way over loopback
+    assert not any(i.unreachable for i in lookup(agent, "x").applications[0].instances)
     assert {i.address for i in lookup(agent, "x").applications[0].instances} == {"127.0.0.1", "::1"}
 
 
@@ -445,6 +469,52 @@ def test_an_administrator_takes_a_service_of_this_host_out(server, start):
     service.say(status=UP)
     at_server(server, "x", {"a": "UP"})
     watch.until({"X": {"a": UP}})
+
+
+def saved(agent, word):
+    until(f"{word} is saved", lambda: word in (agent.directory / "state/registry.json").read_text())
+
+
+def test_an_administrators_word_outlives_the_sidecar(server, start, proxy):
+    agent = start(proxy, **{"lease-duration": "60s"})
+    Registration(agent, instance_id="a")
+    at_server(server, "x", {"a": "UP"})
+    saved(agent, '"a"')
+    server.override("x", "a", "OUT_OF_SERVICE")
+    saved(agent, "OUT_OF_SERVICE")
+    agent.process.kill()
+    proxy.fault = 503  # nobody to ask
+    agent.start()
+    watch = Watch(agent, "X")
+    watch.until({"X": {"a": OUT_OF_SERVICE}})
+    Registration(agent, instance_id="a")
+    until("the start is over", lambda: lookup(agent, "x").applications[0].instances[0].source == "local" and agent.eureka["error"])
+    assert all(i.status == OUT_OF_SERVICE for s in watch.snapshots for x in s.applications for i in x.instances)
+    proxy.fault = None
+    assert server.call("DELETE", "apps/X/a/status?value=UP")[0] == 200
+    watch.until({"X": {"a": UP}})
+
+
+def test_a_drained_service_is_back_after_its_sidecar_died(server, start, proxy):
+    """The servers hold the last run's override, which nobody but the next one ends."""
+    agent = start(proxy, **{"lease-duration": "60s"})
+    service = Registration(agent, instance_id="a")
+    at_server(server, "x", {"a": "UP"})
+    service.say(status=OUT_OF_SERVICE)
+    at_server(server, "x", {"a": "OUT_OF_SERVICE"})
+    saved(agent, "OUT_OF_SERVICE")
+    agent.process.kill()
+    proxy.fault = 503  # it is UP again before the new sidecar has spoken to a server
+    agent.start()
+    watch = Watch(agent, "X")
+    Registration(agent, instance_id="a")
+    watch.until({"X": {"a": UP}})
+    proxy.fault = None
+    at_server(server, "x", {"a": "UP"})
+    until("it is registered", lambda: agent.eureka["registered"] == 1)
+    read = agent.metric("fetches_total", outcome="good")
+    until("it is read", lambda: agent.metric("fetches_total", outcome="good") > read + 2)
+    assert watch.state() == {"X": {"a": UP}}  # our own override is no administrator's
 
 
 def test_what_an_administrator_makes_unknown_is_up_again(server, start):
@@ -502,6 +572,10 @@ def test_a_dirty_timestamp_from_the_future_is_outbid(server, start):
     Registration(agent, instance_id="a", port=9000)
     until("the new record counts", lambda: server.instances("x")["a"]["port"]["$"] == 9000)
     assert int(server.instances("x")["a"]["lastDirtyTimestamp"]) == int(future) + 1
+    assert agent.metric("outbid_total") == 1 and [e["clinicwave.instance_id"] for e in agent.events("eureka-outbid")] == ["a"]
+    Registration(agent, instance_id="b")  # nobody's
+    at_server(server, "x", {"a": "UP", "b": "UP"})
+    assert agent.metric("outbid_total") == 1
 
 
 def test_registering_goes_to_the_next_server_too(server, start, ending):

@@ -178,6 +178,9 @@ static void of_duplicates_the_newest_counts(void **state)
     assert_string_equal(t.news, "+X/a +Y/a");
     assert_int_equal(eureka_mirror_find(&t.mirror, "X", "a")->eureka.port.number, 9003);
     assert_null(eureka_mirror_find(&t.mirror, "X", "b"));
+    assert_int_equal(t.mirror.duplicates, 2);
+    tell(&t, true, "X/a=UP#3 Y/a=UP", 0);
+    assert_int_equal(t.mirror.duplicates, 0);
     eureka_mirror_done(&t.mirror);
 }
 

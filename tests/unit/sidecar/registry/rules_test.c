@@ -107,6 +107,22 @@ static void a_socket_lies_in_a_directory_that_is_meant_for_it(void **state)
     registry_rules_unref(rules);
 }
 
+static void anywhere_is_no_address(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *address;
+        bool unspecified;
+    } rows[] = {{"0.0.0.0", true},        {"::", true},         {"0:0::0", true},
+                {"::ffff:0.0.0.0", true}, {"0.0.0.1", false},   {"127.0.0.1", false},
+                {"::1", false},           {"localhost", false}, {"", false}};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(rows); i++) {
+        if (registry_address_is_unspecified(cw_str(rows[i].address)) != rows[i].unspecified) {
+            fail_msg("%s", rows[i].address);
+        }
+    }
+}
+
 static void a_restored_instance_is_judged_by_where_it_came_from(void **state)
 {
     (void)state;
@@ -234,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reach_depends_on_where_it_is_and_where_it_is_known_from),
         cmocka_unit_test(a_socket_lies_in_a_directory_that_is_meant_for_it),
+        cmocka_unit_test(anywhere_is_no_address),
         cmocka_unit_test(a_restored_instance_is_judged_by_where_it_came_from),
         cmocka_unit_test(without_an_allow_list_nothing_from_elsewhere_is_reached),
         cmocka_unit_test(grants_name_user_and_application),

@@ -88,6 +88,96 @@ static void each_part_has_its_document(void **state)
     fixture_close(&f);
 }
 
+static struct cw_buf own_document(struct fixture *f)
+{
+    struct cw_buf text = CW_BUF_INIT(65536);
+    struct registry_snapshot *snapshot = registry_store_snapshot(f->store);
+    registry_state_encode(snapshot, REGISTRY_PART_OWN, &text);
+    registry_snapshot_unref(snapshot);
+    return text;
+}
+
+/* What the servers were told of it last is what the next run has to end. */
+static void a_published_static_instance_is_as_it_was_left(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sentence;
+        bool published, checked, server;
+        enum cw_eureka_status said, override;
+        const char *list;
+        bool drained;
+        enum cw_eureka_status overridden;
+    } rows[] = {
+        {"drained", true, true, true, CW_EUREKA_OUT_OF_SERVICE, CW_EUREKA_UNKNOWN,
+         "~G/g:OUT_OF_SERVICE:s", true, CW_EUREKA_UNKNOWN},
+        {"up", true, true, true, CW_EUREKA_UP, CW_EUREKA_UNKNOWN, "~G/g:STARTING:s", false,
+         CW_EUREKA_UNKNOWN},
+        {"taken out by an administrator", true, true, true, CW_EUREKA_UP, CW_EUREKA_OUT_OF_SERVICE,
+         "~G/g:STARTING:s", false, CW_EUREKA_OUT_OF_SERVICE},
+        {"taken out, and no server left to end it", true, true, false, CW_EUREKA_UP,
+         CW_EUREKA_OUT_OF_SERVICE, "~G/g:STARTING:s", false, CW_EUREKA_UNKNOWN},
+        {"no longer checked", true, false, true, CW_EUREKA_OUT_OF_SERVICE, CW_EUREKA_UNKNOWN,
+         "~G/g:STARTING:s", true, CW_EUREKA_UNKNOWN},
+        {"of no server", false, true, true, CW_EUREKA_OUT_OF_SERVICE, CW_EUREKA_UNKNOWN,
+         "~G/g:STARTING:s", false, CW_EUREKA_UNKNOWN},
+    };
+    for (size_t i = 0; i < CW_ARRAY_SIZE(rows); i++) {
+        struct fixture before, after;
+        struct registry_spec spec = fixture_spec("G", "g");
+        size_t restored, skipped;
+        bool changed;
+        spec.eureka.status = CW_EUREKA_STARTING;
+        spec.published = rows[i].published;
+        spec.check_url = "http://127.0.0.1/";
+        fixture_open(&before, (struct registry_limits){.eureka = true});
+        assert_int_equal(registry_store_set_static(before.store, &spec, 1), CW_OK);
+        assert_int_equal(registry_store_checked(before.store, "G", "g", rows[i].said, &changed),
+                         CW_OK);
+        registry_store_override(before.store, "G", "g", rows[i].override);
+        struct cw_buf text = own_document(&before);
+        fixture_close(&before);
+
+        spec.check_url = rows[i].checked ? spec.check_url : NULL;
+        fixture_open(&after, (struct registry_limits){.eureka = rows[i].server});
+        assert_int_equal(registry_store_set_static(after.store, &spec, 1), CW_OK);
+        assert_int_equal(registry_state_decode(after.store, cw_buf_str(&text), &restored, &skipped),
+                         CW_OK);
+        struct registry_snapshot *snapshot = registry_store_snapshot(after.store);
+        const struct registry_item *item =
+            registry_app_find(registry_snapshot_find(snapshot, "G"), "g");
+        if (strcmp(fixture_list(&after), rows[i].list) != 0 ||
+            item->instance->was_drained != rows[i].drained ||
+            item->override != rows[i].overridden || skipped != 0) {
+            fail_msg("%s: %s", rows[i].sentence, fixture_list(&after));
+        }
+        registry_snapshot_unref(snapshot);
+        cw_buf_done(&text);
+        fixture_close(&after);
+    }
+}
+
+static void a_static_instance_that_is_no_more_is_not_restored(void **state)
+{
+    (void)state;
+    struct fixture before, after;
+    struct registry_spec spec = fixture_spec("G", "g");
+    size_t restored, skipped;
+    spec.published = true;
+    spec.eureka.status = CW_EUREKA_OUT_OF_SERVICE;
+    fixture_open(&before, (struct registry_limits){0});
+    assert_int_equal(registry_store_set_static(before.store, &spec, 1), CW_OK);
+    struct cw_buf text = own_document(&before);
+    assert_true(names(&text, "\"static\""));
+    fixture_close(&before);
+    fixture_open(&after, (struct registry_limits){0});
+    assert_int_equal(registry_state_decode(after.store, cw_buf_str(&text), &restored, &skipped),
+                     CW_OK);
+    assert_string_equal(fixture_list(&after), "~");
+    cw_buf_done(&text);
+    fixture_close(&after);
+}
+
 static void a_broken_file_restores_what_it_can(void **state)
 {
     (void)state;
@@ -142,6 +232,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_registry_outlives_its_process),
         cmocka_unit_test(each_part_has_its_document),
+        cmocka_unit_test(a_published_static_instance_is_as_it_was_left),
+        cmocka_unit_test(a_static_instance_that_is_no_more_is_not_restored),
         cmocka_unit_test(a_broken_file_restores_what_it_can),
         cmocka_unit_test(no_file_is_told_apart),
     };
