@@ -261,6 +261,26 @@ static void check_authsvc(const struct cw_config *config, struct cw_buf *problem
     }
 }
 
+/* LINE as tenants_check() writes it: "tenants[1].issuers[0].jwks-uri: text". */
+static void report_tenant(const struct cw_config *config, struct cw_str line,
+                          struct cw_buf *problems)
+{
+    struct cw_config_at at = cw_config_root(config);
+    char key[CW_CONFIG_KEY_MAX] = "tenants";
+    size_t end = cw_str_find(line, ':');
+    size_t begin = end;
+
+    while (begin > 0 && line.p[begin - 1] != ']') {
+        begin--;
+    }
+    if (begin > 0 && end - begin > 1 && cw_str_starts(line, CW_STR("tenants["))) {
+        snprintf(at.prefix, sizeof(at.prefix), "%.*s.", (int)begin, line.p);
+        snprintf(key, sizeof(key), "%.*s", (int)(end - begin - 1), line.p + begin + 1);
+        line = cw_str_slice(line, CW_MIN(end + 2, line.n), line.n);
+    }
+    cw_config_problem(&at, key, problems, "%.*s", CW_STR_ARG(line));
+}
+
 /* What one row cannot say. */
 static void check(const struct cw_config *config, struct cw_buf *problems)
 {
@@ -288,7 +308,7 @@ static void check(const struct cw_config *config, struct cw_buf *problems)
         struct cw_str rest = cw_buf_str(&lines);
         struct cw_str line;
         while (cw_str_word(&rest, '\n', &line)) {
-            cw_config_problem(&root, "tenants", problems, "%.*s", CW_STR_ARG(line));
+            report_tenant(config, line, problems);
         }
     }
 }

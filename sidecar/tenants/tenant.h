@@ -80,7 +80,7 @@ struct tenant {
 };
 
 /* Says whether the specification can be a tenant; one line per problem is appended, each beginning
- * with `where`. */
+ * with the key's place below `where`: "tenants[1].issuers[0].jwks-uri: must be …". */
 bool tenant_spec_check(const struct tenant_spec *spec, const char *where, struct cw_buf *problems);
 
 /* SHA-256 over all that makes two specifications judge differently: inline keys and origins are

@@ -273,13 +273,13 @@ enum cw_err tenants_check(const struct tenant_spec *specs, size_t n, struct cw_b
         (void)tenant_spec_check(&specs[i], where, problems);
         for (size_t j = 0; j < i; j++) {
             if (cw_str_eq(specs[i].name, specs[j].name)) {
-                cw_buf_addf(problems, "%s: name of tenants[%zu]: \"%.*s\"\n", where, j,
+                cw_buf_addf(problems, "%s.name: name of tenants[%zu]: \"%.*s\"\n", where, j,
                             CW_STR_ARG(specs[i].name));
             }
         }
         for (size_t j = 0; j < specs[i].domains.n; j++) {
             if (domain_taken(specs, i, specs[i].domains.items[j])) {
-                cw_buf_addf(problems, "%s: domain of another tenant: \"%.*s\"\n", where,
+                cw_buf_addf(problems, "%s.domains: domain of another tenant: \"%.*s\"\n", where,
                             CW_STR_ARG(specs[i].domains.items[j]));
             }
         }

@@ -88,19 +88,33 @@ def test_a_second_sidecar_on_the_same_sockets_does_not_start_and_the_first_goes_
     assert sidecar.validate(issuer.token()).decision == 1
 
 
-@pytest.mark.parametrize("change,words", [
-    (dict(tenants=[dict(name="x", domains=["x.example"], audiences=["a"], issuers=[dict(issuer="http://x.example/")])]), "https"),
-    (dict(tenants=[dict(name="x", domains=["x.example"], audiences=["a"], issuers=[dict(issuer="https://x/", algorithms=["HS256"])])]), "HS256"),
-    (dict(tenants=[dict(name="x", domains=["x..example"], audiences=["a"], issuers=[dict(issuer="https://x/")])]), "x..example"),
-    (dict(tenants=[dict(name="x", domains=["x.example"], audiences=[], issuers=[dict(issuer="https://x/")])]), "audiences"),
-    (dict(sidecar=dict(cache=dict(ttl="five"))), "sidecar.cache.ttl"),
-    (dict(sidecar={"gateway-uids": ["no-such-user-here"]}), "gateway-uids"),
+GOOD = dict(name="good", domains=["good.example"], audiences=["a"], issuers=[dict(issuer="https://good/")])
+
+
+def beside_a_good_one(*issuers, **changes):
+    return dict(tenants=[GOOD, dict(dict(name="x", domains=["x.example"], audiences=["a"], issuers=list(issuers) or [dict(issuer="https://x/")]), **changes)])
+
+
+@pytest.mark.parametrize("change, key, at, words", [  # where it is: its key, and what stands in its line
+    (beside_a_good_one(dict(issuer="https://y/"), dict(issuer="http://x.example/")), "tenants[1].issuers[1].issuer", "issuer: http://x.example/", "https"),
+    (beside_a_good_one({"issuer": "https://x/", "jwks-uri": "ftp://x/keys"}), "tenants[1].issuers[0].jwks-uri", "jwks-uri: ftp://x/keys", "https"),
+    (beside_a_good_one({"issuer": "https://x/", "jwks-uri": "http://x/keys"}), "tenants[1].issuers[0].jwks-uri", "jwks-uri: http://x/keys", "https"),
+    (beside_a_good_one(dict(issuer="https://x/", algorithms=["HS256"])), "tenants[1].issuers[0].algorithms", "- HS256", "HS256"),
+    (beside_a_good_one(dict(issuer="https://x/", claims=dict(roles="a..b"))), "tenants[1].issuers[0].claims.roles", "roles: a..b", "no claim path"),
+    (beside_a_good_one(dict(issuer="https://x/"), dict(issuer="https://x/")), "tenants[1].issuers[1].issuer", "issuer: https://x/", "twice"),
+    (beside_a_good_one(domains=["x..example"]), "tenants[1].domains", "- x..example", "x..example"),
+    (beside_a_good_one(domains=["GOOD.example"]), "tenants[1].domains", "- GOOD.example", "another tenant"),
+    (beside_a_good_one(name="good"), "tenants[1].name", "name: good", "tenants[0]"),
+    (beside_a_good_one(audiences=[]), "tenants[1].audiences", "- audiences:", "audiences"),
+    (dict(sidecar=dict(cache=dict(ttl="five"))), "sidecar.cache.ttl", "ttl: five", "five"),
+    (dict(sidecar={"gateway-uids": ["no-such-user-here"]}), "sidecar.gateway-uids", "- no-such-user-here", "user"),
 ])
-def test_a_bad_configuration_is_refused_with_its_place(directory, change, words):
+def test_a_bad_configuration_is_refused_with_its_place(directory, change, key, at, words):
     path = directory / "bad.yaml"
     path.write_text(yaml.safe_dump(change))
     r = subprocess.run([program("sidecar/cw-sidecar"), "--config", path, "--check-config"], capture_output=True, text=True)
-    assert r.returncode == 1 and words in r.stderr, r.stderr
+    line = max(n for n, text in enumerate(path.read_text().splitlines(), 1) if at in text)
+    assert r.returncode == 1 and f"{path}:{line}: {key}: " in r.stderr and words in r.stderr, r.stderr + path.read_text()
 
 
 def test_methods_are_offered_on_their_sockets_only(sidecar, issuer):
