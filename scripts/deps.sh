@@ -173,5 +173,6 @@ if [ "${1:-}" = interop ]; then
     place eureka "$made/prometheus"
     cached oauth2_mock "npm oauth2-mock-server (about 7 MB, less than a minute)" "$oauth2_mock/package.json" "$oauth2_mock/package-lock.json"
     refer oauth2_mock "$made/node_modules" "$made/package.json"
+    get_envoy
     get_keycloak
 fi

@@ -117,7 +117,9 @@ static enum cw_err examine(struct check *check, const struct route *route, struc
 {
     const struct request *request = &check->request;
 
-    ENSURE(request->authorizations <= 1, CW_TOKEN_MULTIPLE); /* RFC 6750 §2 */
+    /* RFC 6750 §2; on every route, as nginx does */
+    ENSURE(request->authorizations <= 1 && !edge_is_joined(request->authorization),
+           CW_TOKEN_MULTIPLE);
     if (!route->ambiguous_path) {
         TRY(edge_path(request->path, arena));
     }
@@ -126,9 +128,8 @@ static enum cw_err examine(struct check *check, const struct route *route, struc
         return CW_OK;
     }
     TRY(cw_domain_normalize(request->host, check->domain));
-    enum cw_err err = request->authorizations
-                          ? edge_bearer(request->authorization, request->joined, ret_token)
-                          : CW_TOKEN_MISSING;
+    enum cw_err err =
+        request->authorizations ? edge_bearer(request->authorization, ret_token) : CW_TOKEN_MISSING;
     check->anonymous = err == CW_TOKEN_MISSING && route->auth == ROUTE_OPTIONAL;
     return err == CW_TOKEN_MISSING ? CW_OK : err;
 }

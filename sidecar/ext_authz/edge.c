@@ -126,23 +126,39 @@ static bool is_b64token(struct cw_str s)
     return s.n > 0;
 }
 
-/* Another bearer token behind a comma. */
-static bool holds_another(struct cw_str value)
+/* A scheme with something behind it, and no parameter (RFC 9110 §11.2: token BWS "=" …). */
+static bool is_credentials(struct cw_str s)
 {
-    for (size_t at = cw_str_find(value, ','); at < value.n; at = cw_str_find(value, ',')) {
-        value = cw_str_trim(cw_str_slice(value, at + 1, value.n));
-        if (cw_str_eq_nocase(cw_str_slice(value, 0, 6), CW_STR("bearer"))) {
+    s = cw_str_trim(s);
+    size_t end = 0;
+
+    while (end < s.n && s.p[end] != ' ' && s.p[end] != '\t' && s.p[end] != ',' && s.p[end] != '=') {
+        end++;
+    }
+    struct cw_str rest = cw_str_trim(cw_str_slice(s, end, s.n));
+    return end > 0 && end < s.n && s.p[end] != ',' && rest.n > 0 && rest.p[0] != '=' &&
+           rest.p[0] != ',';
+}
+
+bool edge_is_joined(struct cw_str value)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] == '"') {
+            quoted = !quoted;
+        } else if (value.p[i] == ',' && !quoted &&
+                   is_credentials(cw_str_slice(value, i + 1, value.n))) {
             return true;
         }
     }
-    return false;
+    return quoted && cw_str_find(value, ',') < value.n; /* one may end in another */
 }
 
-enum cw_err edge_bearer(struct cw_str value, bool joined, struct cw_str *ret_token)
+enum cw_err edge_bearer(struct cw_str value, struct cw_str *ret_token)
 {
     struct cw_str scheme = CW_STR("bearer");
 
-    ENSURE(!joined || !holds_another(value), CW_TOKEN_MULTIPLE);
     ENSURE(cw_str_eq_nocase(cw_str_slice(value, 0, scheme.n), scheme), CW_TOKEN_MISSING);
     struct cw_str rest = cw_str_slice(value, scheme.n, value.n);
     /* Another scheme, or "Bearer" and something that is no space. */

@@ -10,10 +10,13 @@
  * differently (RFC 3986 §6); CW_NO_MEMORY. */
 CW_MUST_USE enum cw_err edge_path(struct cw_str path, struct cw_arena *arena);
 
-/* The token of an Authorization header (RFC 6750 §2.1), borrowed. `joined`: what came in several
- * headers may stand in it, divided by commas. CW_TOKEN_MISSING (another scheme),
- * CW_TOKEN_MULTIPLE, CW_AUTHORIZATION_MALFORMED, CW_TOKEN_TOO_LARGE. */
-CW_MUST_USE enum cw_err edge_bearer(struct cw_str value, bool joined, struct cw_str *ret_token);
+/* Whether an Authorization header holds the credentials of several, joined by commas: Envoy joins
+ * those that a client sends before anybody sees them. */
+bool edge_is_joined(struct cw_str value);
+
+/* The token of an Authorization header (RFC 6750 §2.1), borrowed. CW_TOKEN_MISSING: another scheme;
+ * CW_AUTHORIZATION_MALFORMED, CW_TOKEN_TOO_LARGE. */
+CW_MUST_USE enum cw_err edge_bearer(struct cw_str value, struct cw_str *ret_token);
 
 enum edge_name {
     EDGE_OTHER,         /* the service may have it */

@@ -60,7 +60,6 @@ enum cw_err request_read(const Envoy__Service__Auth__V3__CheckRequest *message,
     struct request request = {
         .host = cw_str(http->host),
         .path = cw_str(http->path),
-        .joined = http->n_headers > 0,
         .forged =
             cw_arena_alloc(arena, (http->n_headers + n_raw + 1) * sizeof(*ret_request->forged)),
     };

@@ -11,7 +11,6 @@ struct request {
     struct cw_str path; /* as it was sent, with its query */
     struct cw_str authorization;
     unsigned authorizations; /* headers of that name */
-    bool joined;             /* a header may be several, divided by commas */
     struct cw_str traceparent;
     bool grpc;
     char **forged; /* names of headers that no client may send, as it spelt them */

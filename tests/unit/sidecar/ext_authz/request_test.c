@@ -107,7 +107,6 @@ static void what_counts_is_read_in_both_forms(void **state)
         assert_true(cw_str_is(r->path, "/a/x?y"));
         assert_true(cw_str_is(r->authorization, "Bearer good"));
         assert_int_equal(r->authorizations, 1);
-        assert_int_equal(r->joined, !raw);
         assert_true(cw_str_is(r->traceparent, "00-x"));
         assert_false(r->grpc);
         assert_int_equal(r->n_forged, 2);
