@@ -64,7 +64,10 @@ ngx_http_cw_cors_headers(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
 
     origin = ngx_http_cw_cors_header(r, "origin");
 
-    if (origin == NULL || !ngx_http_cw_cors_allowed(r, ctx, lcf, origin)) {
+    if (origin == NULL
+        || (!ctx->preflight
+            && !ngx_http_cw_cors_allowed(r, ctx, lcf, origin)))
+    {
         return NGX_OK;
     }
 

@@ -74,6 +74,9 @@ static ngx_http_cw_counter_t  ngx_http_cw_counters[] = {
     { "cw_gateway_retries_total", "{result=\"sent\"}",
       "Requests that failed on an instance and may be repeated." },
     { "cw_gateway_retries_total", "{result=\"over_budget\"}", NULL },
+    { "cw_gateway_origins_total", "{result=\"allowed\"}",
+      "Origins of requests that were looked up among the tenants'." },
+    { "cw_gateway_origins_total", "{result=\"refused\"}", NULL },
 };
 
 

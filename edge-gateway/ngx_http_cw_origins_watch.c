@@ -155,10 +155,6 @@ ngx_http_cw_origins_allowed(ngx_http_cw_origins_conf_t *conf,
     ngx_slab_pool_t           *shpool;
     ngx_http_cw_origins_sh_t  *sh;
 
-    if (origin->len > NGX_HTTP_CW_ORIGIN_MAX) {
-        return 0;
-    }
-
     sh = conf->zone->data;
     shpool = (ngx_slab_pool_t *) conf->zone->shm.addr;
 
@@ -168,6 +164,9 @@ ngx_http_cw_origins_allowed(ngx_http_cw_origins_conf_t *conf,
               && ngx_http_cw_origins_find(sh->origins, domain, origin);
 
     ngx_shmtx_unlock(&shpool->mutex);
+
+    ngx_http_cw_count(allowed ? NGX_HTTP_CW_COUNT_ORIGIN_ALLOWED
+                              : NGX_HTTP_CW_COUNT_ORIGIN_REFUSED);
 
     return allowed;
 }

@@ -121,6 +121,21 @@ def test_a_reloaded_gateway_loses_no_request(route, anna):
     assert [route.gateway.get(STORAGE, anna).status for _ in range(30)] == [200] * 30
 
 
+def test_pages_of_the_tenants_origins_may_log_in_and_call(route, anna):
+    page = {"Origin": "http://localhost:5173"}  # deploy/demo/authsvc.yaml
+    asks = {**page, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    for path in ("/auth/v1/login", "/api/storage/files"):
+        answer = route.gateway.request("OPTIONS", path, https=True, headers=asks)
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, page["Origin"])
+        assert route.gateway.request("OPTIONS", path, https=True, host="abott.localhost", headers=asks).headers.get("access-control-allow-origin") is None
+    wrong = route.login(password="wrong", headers=page)
+    assert (wrong.reason, wrong.headers["access-control-allow-origin"]) == ("credentials_invalid", page["Origin"])
+    answer = route.gateway.get(STORAGE, anna, headers=page)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, page["Origin"])
+    other = route.login(headers={"Origin": "https://evil.example"})
+    assert other.reason == "origin_forbidden" and "access-control-allow-origin" not in other.headers
+
+
 def test_the_openapi_document_comes_through_the_gateway(route):
     answer = route.gateway.get("/auth/openapi.json", https=True)
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")

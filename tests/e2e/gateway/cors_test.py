@@ -10,6 +10,8 @@ def gateway(nginx, judge):
         cw_cors clinicwave.localhost {PORTAL} http://localhost:3000;
         cw_cors abott.localhost {OTHER};
         location /api/ {{ cw_auth required; proxy_pass http://@SERVICE@; }}
+        location /auth/v1/ {{ cw_auth off; proxy_pass http://@SERVICE@; }}
+        location /any/ {{ cw_auth required; cw_cors * https://ops.example; proxy_pass http://@SERVICE@; }}
         location /none/ {{ cw_auth required; cw_cors off; proxy_pass http://@SERVICE@; }}""")
 
 
@@ -47,6 +49,21 @@ def test_answers_can_be_read_by_the_origin(gateway):
 def test_refusals_too(gateway):
     r = gateway.get("/api/x", headers={"Origin": "http://localhost:3000"})
     assert r.status == 401 and r.headers["access-control-allow-origin"] == "http://localhost:3000"
+
+
+def test_a_location_without_a_rule_is_as_others(gateway, service):
+    r = preflight(gateway, PORTAL, "/auth/v1/login")
+    assert (r.status, r.headers["access-control-allow-origin"]) == (204, PORTAL) and not service.requests
+    r = gateway.get("/auth/v1/login", method="POST", body=b"{}", headers={"Origin": PORTAL})
+    assert (r.status, r.headers["access-control-allow-origin"]) == (200, PORTAL)
+    r = gateway.get("/auth/v1/login", method="POST", body=b"{}", headers={"Origin": OTHER})
+    assert r.status == 200 and "access-control-allow-origin" not in r.headers
+
+
+def test_a_star_is_any_domain_and_no_other_origin(gateway):
+    for host in ("clinicwave.localhost", "abott.localhost", "nobody.example"):
+        assert preflight(gateway, "https://ops.example", "/any/x", host=host).status == 204
+    assert preflight(gateway, PORTAL, "/any/x").status == 401
 
 
 def test_what_the_service_says_of_origins_is_replaced(gateway, service):

@@ -16,6 +16,7 @@ SERVER = """
     location /api/ { cw_auth required; proxy_pass http://@SERVICE@; }
     location /more/ { cw_auth required; cw_cors tenant; cw_cors clinicwave.localhost https://ops.example; proxy_pass http://@SERVICE@; }
     location /fixed/ { cw_auth required; cw_cors clinicwave.localhost https://ops.example; proxy_pass http://@SERVICE@; }
+    location = /metrics { cw_auth off; cw_metrics; }
     location /open/ { cw_auth off; proxy_pass http://@SERVICE@; }
     location /none/ { cw_auth required; cw_cors off; proxy_pass http://@SERVICE@; }
     location /cookie/ { cw_auth required; cw_token_from cookie __Host-at; proxy_pass http://@SERVICE@; }"""
@@ -103,9 +104,26 @@ def test_without_a_sidecar_503_and_preflights_keep_their_headers(gateway, judge)
     assert allowed(gateway, PORTAL) and not allowed(gateway, OTHER)
 
 
-def test_a_request_without_origin_is_told_only_that_answers_depend_on_it(gateway):
-    r = gateway.get("/api/x", "good")
-    assert r.status == 200 and readable(r) is None and not [h for h in r.headers if h.startswith("access-control-")]
+def lookups(gateway):
+    """(allowed, refused): how often the zone was asked."""
+    now = gateway.metrics()
+    return tuple(int(now[f'cw_gateway_origins_total{{result="{result}"}}']) for result in ("allowed", "refused"))
+
+
+def test_only_an_origin_is_looked_up_and_once_an_answer(gateway, judge):
+    judge.refuse("expired", "token_expired")
+    before = lookups(gateway)
+    for token in ("good", "expired", None):
+        r = gateway.get("/api/x", token)
+        assert readable(r) is None and not [h for h in r.headers if h.startswith("access-control-")]
+    assert gateway.get("/api/x", "good", headers={"Origin": [PORTAL, PORTAL]}).status == 200
+    assert gateway.get("/fixed/x", "good", headers={"Origin": PORTAL}).status == 200
+    assert lookups(gateway) == before
+    gateway.get("/api/x", "good", headers={"Origin": PORTAL})
+    gateway.get("/api/x", headers={"Origin": PORTAL})
+    assert allowed(gateway, PORTAL)
+    gateway.get("/api/x", "good", headers={"Origin": OTHER})
+    assert lookups(gateway) == (before[0] + 3, before[1] + 1)
 
 
 def test_a_change_counts_at_once_and_for_every_worker(nginx, origins):

@@ -2,9 +2,11 @@
 import concurrent.futures
 import json
 import queue
+import signal
 
 import grpc
 import pytest
+import yaml
 
 from tests.support import rpc
 from tests.support.fixtures import tenant_of
@@ -187,6 +189,19 @@ def test_origins_are_the_tenants_that_serves_the_domain_learned_or_configured(di
                              "learned.example": ["https://portal.example"], "thief.example": ["https://portal.example"]}
     until("what is none is reported", lambda: "has a wildcard" in sidecar.process.log())
     assert decided(sidecar, mint.token(tenant="learned"), "learned.example") == "ALLOW"
+
+
+def test_a_reload_changes_the_configurations_origins_or_nothing(directory, authority, issuer, ending):
+    def document(sidecar, origins):
+        sidecar.config.write_text(json.dumps({**yaml.safe_load(sidecar.config.read_text()), "tenants": [{**tenant_of(issuer, authority), "origins": origins}]}))
+        sidecar.process.signal(signal.SIGHUP)
+    sidecar = ending(Sidecar(directory, [{**tenant_of(issuer, authority), "origins": ["https://one.example"]}]).start())
+    assert told(sidecar)["clinicwave.com"] == ["https://one.example"]
+    document(sidecar, ["https://two.example"])
+    until("the reload is done", lambda: told(sidecar)["clinicwave.com"] == ["https://two.example"])
+    document(sidecar, ["https://*.example"])
+    until("the reload is refused", lambda: "configuration-refused" in sidecar.process.log() and "has a wildcard" in sidecar.process.log())
+    assert told(sidecar)["clinicwave.com"] == ["https://two.example"]
 
 
 def test_gateways_hear_of_changes_of_origins_and_of_nothing_else(watching, feed, mint):
