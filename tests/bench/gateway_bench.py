@@ -6,6 +6,7 @@ place, and what others offer for it. One worker or thread each, everything on th
   haproxy-jwt_verify    verifies RS256 on each request and compares issuer, audience and expiry; no types, kid, rotation, revocation,
                         scopes, tenants, identity headers, and it keeps the identity headers that a client forges
   envoy-jwt_authn       with its cache of verified tokens; issuer, audience, expiry; no types, revocation, scopes, tenants
+  envoy-ext_authz       asks our sidecar on each request (docs/ENVOY.md): the same verdict and the same headers as ours, by another door
   spring-cloud-gateway  a resource server on WebFlux with one event loop (its compiler and its collector have threads of their own); issuer,
                         audience, expiry, type
 
@@ -87,9 +88,19 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: in
-          route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: "/"}, route: {cluster: service}}]}]}
+          route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: "/"}, route: {cluster: service}%(rule)s}]}]}
           http_filters:
-          - name: jwt
+          - %(asks)s
+          - name: router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: service
+    type: STATIC
+    load_assignment: {cluster_name: service, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %(service)s}}}}]}]}
+%(clusters)s"""
+
+# The filter that decides.
+JWT_AUTHN = """name: jwt
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
               providers:
@@ -99,16 +110,27 @@ static_resources:
                   forward: true
                   jwt_cache_config: {jwt_cache_size: 1000}
                   local_jwks: {filename: "%(jwks)s"}
-              rules: [{match: {prefix: "/"}, requires: {provider_name: bench}}]
-          - name: router
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-  clusters:
-  - name: service
+              rules: [{match: {prefix: "/"}, requires: {provider_name: bench}}]"""
+EXT_AUTHZ = """name: envoy.filters.http.ext_authz
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
+              transport_api_version: V3
+              encode_raw_headers: true
+              grpc_service: {envoy_grpc: {cluster_name: cw_sidecar}, timeout: 2s}"""
+# The rule of all routes.
+EXT_AUTHZ_RULE = """, typed_per_filter_config: {envoy.filters.http.ext_authz: {
+            "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute,
+            check_settings: {context_extensions: {cw_auth: required, cw_authorization: pass}}}}"""
+EXT_AUTHZ_CLUSTER = """  - name: cw_sidecar
     type: STATIC
-    load_assignment: {cluster_name: service, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %(service)s}}}}]}]}
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    load_assignment: {cluster_name: cw_sidecar, endpoints: [{lb_endpoints: [{endpoint: {address: {pipe: {path: "%(sidecar)s"}}}}]}]}
 """
 
-VERIFIERS = ("ours", "haproxy-jwt_verify", "envoy-jwt_authn", "spring-cloud-gateway")
+VERIFIERS = ("ours", "haproxy-jwt_verify", "envoy-jwt_authn", "envoy-ext_authz", "spring-cloud-gateway")
 SPRING_WARM_S = 20  # until the compiler of its machine has seen enough
 
 # What the module tells the service about the caller of the bench's token.
@@ -188,7 +210,7 @@ class Bench:
         self.wait(port)
         return port
 
-    def envoy(self):
+    def envoy(self, name, asks, rule="", clusters="", **values):
         """None where it could not be had."""
         if not (PEERS / "python").exists():
             return None
@@ -196,11 +218,17 @@ class Bench:
         program = subprocess.run(["/usr/bin/python3", "-c", find], check=True, capture_output=True, text=True,
                                  env=dict(os.environ, PYTHONPATH=str(PEERS / "python"))).stdout.strip()
         port = free_port()
-        (self.directory.path / "envoy.yaml").write_text(ENVOY % {"port": port, "service": self.service, "issuer": ISSUER, "audience": AUDIENCE,
-                                                                 "jwks": self.jwks})
-        self.directory.start("envoy", program, "--disable-hot-restart", "--concurrency", "1", "-c", "envoy.yaml", "--log-level", "warn")
+        text = ENVOY % {"port": port, "service": self.service, "asks": asks % values, "rule": rule, "clusters": clusters % values}
+        (self.directory.path / f"{name}.yaml").write_text(text)
+        self.directory.start(name, program, "--disable-hot-restart", "--concurrency", "1", "-c", f"{name}.yaml", "--log-level", "warn")
         self.wait(port)
         return port
+
+    def jwt_authn(self):
+        return self.envoy("jwt_authn", JWT_AUTHN, issuer=ISSUER, audience=AUDIENCE, jwks=self.jwks)
+
+    def ext_authz(self, sidecar):
+        return self.envoy("ext_authz", EXT_AUTHZ, EXT_AUTHZ_RULE, EXT_AUTHZ_CLUSTER, sidecar=sidecar)
 
     def spring(self):
         if not (PEERS / "gateway.jar").exists():
@@ -238,10 +266,10 @@ class Bench:
 
 with Directory() as d:
     bench = Bench(d)
-    peers = {"envoy-jwt_authn": bench.envoy(), "spring-cloud-gateway": bench.spring()}
+    _, gateway_socket, service_socket = d.sidecar(bench.jwks, ["RS256"])
+    peers = {"envoy-jwt_authn": bench.jwt_authn(), "envoy-ext_authz": bench.ext_authz(service_socket), "spring-cloud-gateway": bench.spring()}
     for peer in [name for name, port in peers.items() if port is None]:
         say(f"  {peer}: left out, it could not be had")
-    _, gateway_socket, _ = d.sidecar(bench.jwks, ["RS256"])
     _, echo_socket = d.echo()
     doors = {"ours": bench.module("ours", gateway_socket), "echo prototype": bench.module("echo_gateway", echo_socket),
              "nginx-bare": bench.nginx("bare"), "nginx-auth_request": bench.auth_request(),

@@ -10,6 +10,7 @@ from tests.support.fixtures import tenant_of
 from tests.support.programs import until
 from tests.support.stack import Sidecar
 
+VALIDATE, CHECK = "/clinicwave.token.v1.TokenService/Validate", "/envoy.service.auth.v3.Authorization/Check"
 CALLER = """
 import os, sys
 os.setgid(65534); os.setuid(65534)
