@@ -1,5 +1,6 @@
 """The pytest plugin of the end-to-end tests: fixtures that read like prose."""
 import contextlib
+import os
 import pathlib
 import shutil
 import tempfile
@@ -12,6 +13,9 @@ from tests.support.issuer import Issuer
 from tests.support.postgresql import PostgreSQL
 from tests.support.route import Route
 from tests.support.stack import Sidecar
+
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 
 
 @pytest.fixture

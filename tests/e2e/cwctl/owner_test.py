@@ -1,12 +1,11 @@
 """cwctl asks only sockets of root, of its own user, of the packaged programs' users and of whom CW_SOCKET_OWNERS names."""
 import os
 
-import pytest
-
 from tests.e2e.cwctl.online_test import cwctl  # noqa: F401 (a fixture)
+from tests.support.fixtures import only_root
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket away")
+@only_root
 def test_a_socket_of_another_user_is_not_asked_unless_named(cwctl, sidecar, directory):  # noqa: F811
     os.chown(directory / "admin.sock", 65534, -1)
     refused = cwctl("cache", "stats")

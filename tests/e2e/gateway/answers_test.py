@@ -58,7 +58,9 @@ def test_too_large(gateway):
 
 
 def test_denied(gateway):
-    problem(gateway.get("/denied/x"), 403, "forbidden")
+    r = gateway.get("/denied/x")
+    problem(r, 403, "forbidden")
+    assert "www-authenticate" not in r.headers  # no token would help
 
 
 def test_too_many_requests_say_when_to_come_back(gateway):

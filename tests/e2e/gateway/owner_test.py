@@ -5,7 +5,10 @@ import socket
 
 import pytest
 
+from tests.support.fixtures import only_root
 from tests.support.programs import until
+
+pytestmark = only_root
 
 ROUTES = "location / { cw_auth required; cw_timeout 300ms; proxy_pass http://@SERVICE@; }"
 STRANGER = 65534
@@ -14,8 +17,6 @@ STRANGER = 65534
 @pytest.fixture
 def stranger(directory):
     """A socket that another user put into the sidecar's place; what the first bytes of each connection were is in `heard` beside it."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can be somebody else")
     path = directory / "gateway.sock"
     directory.chmod(0o777)
     pid = os.fork()

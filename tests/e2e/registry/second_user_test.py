@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.support import rpc
+from tests.support.fixtures import only_root
 from tests.support.programs import until
 from tests.support.stack import Sidecar
 
@@ -27,7 +28,7 @@ except grpc.RpcError as e:
     print(e.code().name, flush=True)
 """
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+pytestmark = only_root
 
 
 @pytest.fixture

@@ -6,11 +6,14 @@ import sys
 import pytest
 
 from tests.e2e.sidecar.tenants_test import Feed
-from tests.support.fixtures import tenant_of
+from tests.support.fixtures import only_root, tenant_of
 from tests.support.programs import until
 from tests.support.stack import Sidecar
 
 VALIDATE, CHECK = "/clinicwave.token.v1.TokenService/Validate", "/envoy.service.auth.v3.Authorization/Check"
+
+pytestmark = only_root
+
 CALLER = """
 import os, sys
 os.setgid(65534); os.setuid(65534)

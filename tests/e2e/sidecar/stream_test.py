@@ -48,13 +48,28 @@ def test_a_flood_of_unknown_digests_costs_nobody_a_verdict(gateway, issuer):
         assert set(answers[:-1]) == {"undecided UNKNOWN_DIGEST digest_unknown"} and answers[-1] == "ALLOW (cached)"
 
 
-def test_an_evicted_digest_is_unknown_and_the_token_is_verified_again(gateway, issuer, sidecar):
+def test_a_flushed_digest_is_unknown_and_the_token_is_verified_again(gateway, issuer, sidecar):
     token = issuer.token()
     assert gateway.ask_token(token) == "ALLOW"
     admin = sidecar.stub("clinicwave.token.v1.TokenAdminService", sidecar.admin_socket)
     assert admin.FlushCache(tenant="clinicwave").dropped == 1
     assert gateway.ask_digest(token) == "undecided UNKNOWN_DIGEST digest_unknown"
     assert gateway.ask_token(token) == "ALLOW"
+
+
+def test_an_evicted_digest_is_unknown_and_the_token_is_verified_again(directory, authority, issuer, ending):
+    small = ending(Sidecar(directory, [tenant_of(issuer, authority)], sidecar={"cache": {"max-entries": 256}}).start())
+    gateway = ending(Batches(small.gateway_socket))
+    all_tokens = [issuer.token(sub=f"user|{i}") for i in range(400)]  # one subject's tokens would put out one another
+    assert gateway.ask_token(all_tokens[0]) == "ALLOW"  # the keys are there
+    for i in range(1, 400, 57):
+        assert gateway.ask(*[gateway.entry(t) for t in all_tokens[i:i + 57]]) == ["ALLOW"] * 57
+    stats = small.stub("clinicwave.token.v1.TokenAdminService", small.admin_socket).GetCacheStats()
+    assert stats.entries <= 256 + 16 and stats.evictions == 400 - stats.entries
+    answers = [gateway.ask_digest(t) for t in all_tokens]
+    assert set(answers) == {"undecided UNKNOWN_DIGEST digest_unknown", "ALLOW (cached)"}
+    assert answers.count("ALLOW (cached)") == stats.entries
+    assert gateway.ask_token(all_tokens[answers.index("undecided UNKNOWN_DIGEST digest_unknown")]) == "ALLOW"
 
 
 def test_one_batch_mixes_hits_misses_and_refusals(gateway, issuer):
