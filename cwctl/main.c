@@ -1,8 +1,8 @@
 /* cwctl: the operator's command line. Finds the subcommand in the table below and runs it. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
+#include "common/base/process.h"
 #include "common/base/version.h"
 #include "cwctl/command.h"
 
@@ -92,7 +92,7 @@ static const struct command *find(int argc, char **argv, int *ret_used)
 
 int main(int argc, char **argv)
 {
-    prctl(PR_SET_DUMPABLE, 0); /* tokens pass through: no core file, no look from other processes */
+    cw_process_conceal();                /* tokens and passwords pass through */
     setenv("GRPC_VERBOSITY", "NONE", 0); /* what failed is said by the command itself */
     if (argc < 2) {
         print_commands(stderr);

@@ -64,7 +64,7 @@ def holder(port):
                 return int(process.name), command[:80]
         except OSError:
             continue
-    return None, "a process of another user"
+    return None, "a process that only root may look at"
 
 
 def started_at(pid):

@@ -34,7 +34,9 @@ static bool check_metadata(struct checking *c, struct metadata **ret)
     struct upstream *u = upstream_get(c->idp, c->tenant);
     enum cw_err err = u != NULL ? upstream_metadata(u, ret) : CW_NO_MEMORY;
     char text[TEXT_MAX] = "read, of this issuer";
-    if (err != CW_OK) {
+    if (u == NULL) {
+        snprintf(text, sizeof(text), "%s", cw_err_info(err)->meaning);
+    } else if (err != CW_OK) {
         pthread_mutex_lock(&u->lock);
         snprintf(text, sizeof(text), "%s: %s (tenants[].issuer, idp.discovery-uri, idp.ca-file)",
                  u->discovery_uri, u->why[0] != '\0' ? u->why : "no answer yet");

@@ -18,7 +18,7 @@ struct signing_key {
     char algorithm[8];
     char kid[SIGNING_KEY_KID_SIZE];
     char *public_jwk;
-    char *pem; /* sodium_malloc: locked, guarded, left out of core dumps */
+    char *pem; /* sodium_malloc: locked, guarded */
     size_t pem_size;
     EVP_PKEY *parsed;
     /* Until it is opened. */

@@ -44,7 +44,8 @@ const char *signing_key_kid(const struct signing_key *key);
 const char *signing_key_algorithm(const struct signing_key *key);
 /* Public part as a JWK (RFC 7517): kty, use, alg, kid and the numbers. */
 const char *signing_key_public_jwk(const struct signing_key *key);
-/* NUL-terminated behind the end, in memory that no core dump holds. Empty before it is open. */
+/* NUL-terminated behind the end, in locked and guarded memory (sodium_malloc). Empty before it is
+ * open. */
 struct cw_str signing_key_pem(const struct signing_key *key);
 /* The same, parsed; may sign on several threads at once. NULL before it is open. */
 EVP_PKEY *signing_key_parsed(const struct signing_key *key);

@@ -32,7 +32,8 @@ static const struct cw_config_key keys[] = {
     {"authsvc.gateway-uids", CW_CONFIG_LIST, "33", 0, 64, NULL, 0,
      "Users, beside root and the own one, whose calls may name the client's address."},
     {"authsvc.service-uids", CW_CONFIG_LIST, NULL, 0, 64, NULL, 0,
-     "Users allowed on authsvc.sock beside root and the own one; empty: any local user."},
+     "Users allowed on authsvc.sock beside root, the own one and authsvc.gateway-uids; empty: any "
+     "local user."},
     {"authsvc.socket-group", CW_CONFIG_STRING, NULL, 0, 0, NULL, 0,
      "Group of authsvc.sock (mode 0660): the gateway's; absent: the process's own."},
     {"authsvc.store.url", CW_CONFIG_STRING, NULL, 0, 0, NULL, CW_CONFIG_HIDDEN,

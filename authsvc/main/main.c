@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "authsvc/main/app.h"
 #include "authsvc/main/events.h"
 #include "authsvc/main/user_command.h"
+#include "common/base/process.h"
 #include "common/base/version.h"
 
 enum { CLEAN_EVERY_S = 300, MESSAGE_MAX = 16 * 1024 };
@@ -79,9 +79,6 @@ static int run(struct cw_config **config)
         .service = "cw-authsvc", .version = CW_VERSION, .level = CW_LOG_INFO, .fd = 2};
     cw_log_init(&log);
     apply_log_level(*config);
-    /* Keys are in this process: no core dumps. */
-    const struct rlimit none = {0, 0};
-    (void)setrlimit(RLIMIT_CORE, &none);
     sigset_t signals = block_signals();
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(MESSAGE_MAX);
     struct app *app = NULL;
@@ -104,6 +101,7 @@ static int run(struct cw_config **config)
 
 int main(int argc, char **argv)
 {
+    cw_process_conceal(); /* keys and passwords */
     if (argc > 1 && strcmp(argv[1], "user") == 0) {
         return user_command(argc - 1, argv + 1);
     }

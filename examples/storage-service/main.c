@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/process.h"
 #include "common/base/version.h"
 #include "common/http/actuator.h"
 #include "common/log/log.h"
@@ -219,6 +220,7 @@ static void run(struct service *service, const sigset_t *signals)
 
 int main(int argc, char **argv)
 {
+    cw_process_conceal(); /* tokens of its callers */
     struct service service = {0};
     int code = cw_config_start(&storage_schema, argc, argv, &service.config);
     if (code >= 0) {

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "common/base/process.h"
 #include "common/base/version.h"
 #include "sidecar/main/config.h"
 #include "sidecar/main/events.h"
@@ -47,6 +48,8 @@ int main(int argc, char **argv)
     struct cw_config *config = NULL;
     struct sidecar sidecar;
     sigset_t signals;
+
+    cw_process_conceal(); /* tokens, and secrets of issuers */
     int code = cw_config_start(config_schema(), argc, argv, &config);
 
     if (code >= 0) {

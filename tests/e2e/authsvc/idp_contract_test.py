@@ -183,6 +183,20 @@ def test_what_the_tenants_own_settings_lack_is_named(directory, ending, one_idp)
     assert (found["offline access"], found["address trust"], found["keys"]) == ("missing", "missing", "missing")
 
 
+@pytest.mark.parametrize("offered, state", [(["openid", "profile"], "missing"), (["openid", "offline_access"], "fine")])
+def test_offline_access_that_the_provider_does_not_offer_is_named(directory, ending, one_idp, offered, state):  # noqa: F811
+    one_idp.metadata = {"scopes_supported": offered}
+    assert states(findings(start(directory, ending, one_idp))) == {**FINE, "offline access": state}
+
+
+@pytest.mark.parametrize("given, state", [(False, "missing"), (True, "fine")])
+def test_offline_access_that_the_api_does_not_allow_is_named_at_a_real_login(directory, ending, one_idp, given, state):  # noqa: F811
+    one_idp.give_refresh = given
+    found = findings(start(directory, ending, one_idp), username=BOB.encode(), password=BOBS_PASSWORD.encode())
+    assert states(found)["login"] == "fine"
+    assert found["refresh token"][0] == state and ("Allow Offline Access" in found["refresh token"][1]) == (not given)
+
+
 def test_a_refresh_grant_that_is_not_allowed_is_named(directory, ending, one_idp):  # noqa: F811
     world = start(directory, ending, one_idp)
 

@@ -3,12 +3,13 @@ import concurrent.futures
 
 import pytest
 
-from tests.e2e.authsvc.doors import DOORS, Rest
-from tests.e2e.authsvc.idp_world import ABOTT, PROFILES, abott, anna, claims, idp, one_idp, start, world  # noqa: F401 (fixtures)
+from tests.e2e.authsvc.administration import Admin, settings
+from tests.e2e.authsvc.doors import DOORS, Rest, document
+from tests.e2e.authsvc.idp_world import ABOTT, PROFILES, World, abott, anna, claims, idp, one_idp, start, world  # noqa: F401 (fixtures)
 from tests.support import rpc
 from tests.support.idp import BOB, BOBS_PASSWORD, MFA, REALM, Idp
 from tests.support.programs import until
-from tests.support.stack import Sidecar
+from tests.support.stack import Authsvc, Sidecar
 
 MEMBERS = {"access_token", "id_token", "refresh_token", "token_type", "expires_in", "expires_at", "refresh_expires_in", "scope", "session_id"}
 
@@ -310,3 +311,29 @@ def test_a_reload_brings_a_new_secret(directory, ending, one_idp):  # noqa: F811
     abott(one_idp, directory)  # writes the file
     world.authsvc.process.signal(signal.SIGHUP)
     until("the new secret is used", lambda: world.login().reason is None)
+
+
+@pytest.mark.parametrize("door", sorted(DOORS))
+def test_credentials_that_an_administrator_gives_and_changes_are_the_ones_that_are_sent(directory, ending, one_idp, door):  # noqa: F811
+    service = ending(Authsvc(directory, document(algorithm="ES256"), ending.store)).start()
+    admin, secret = Admin(service).stub, rpc.message("clinicwave.identity.v1.SecretSetting")
+    one_idp.secret = "käse & 100 % = 1+1\t "  # as it is: nothing of it is cut off or translated
+
+    def secrets():
+        return [secret(name="idp.client-secret-file", value=one_idp.secret.encode())]
+    wanted = {"domains": [ABOTT], "login": "idp", "issuer": one_idp.url, "audiences": "https://api.abott.com", "clients[0].id": "portal",
+              "idp.client-id": one_idp.client, "idp.connection": "Users", "idp.insecure-http-loopback": "true", "idp.timeout": "3s"}
+    admin.CreateTenant(name="abott", settings=settings(wanted), secrets=secrets())
+    world = World(one_idp, service, DOORS[door](service))
+    assert world.login().reason is None
+    one_idp.secret = "the next secret"  # changed at the provider
+    assert world.login().reason == "idp_misconfigured"
+    admin.UpdateTenant(name="abott", secrets=secrets())
+    t = world.login().tokens
+    assert world.refresh(t["refresh_token"]).reason is None
+    admin.UpdateTenant(name="abott", settings=settings({"idp.timeout": "4s"}))  # the secret stays
+    assert world.login().reason is None
+    service.stop()
+    service.start()
+    world.door = DOORS[door](service)
+    assert world.login().reason is None

@@ -4,7 +4,8 @@ import time
 import grpc
 import pytest
 
-from tests.e2e.authsvc.doors import HOST, PASSWORD, Grpc, Rest
+from tests.e2e.authsvc.administration import Admin
+from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Grpc, Rest
 from tests.support import rpc
 from tests.support.programs import until
 from tests.support.stack import Sidecar
@@ -93,6 +94,33 @@ def test_after_a_change_of_password_the_other_sessions_are_refused(authsvc, side
     assert d.password_change(PASSWORD, "another one, just as good", stays["access_token"]).reason is None
     assert reason(sidecar, gone["access_token"]) == "token_revoked"
     assert reason(sidecar, stays["access_token"]) == "allow"
+
+
+def reset(door, admin):
+    code = admin.IssuePasswordReset(tenant="clinicwave", username=ANNA).code.decode()
+    assert door.password_reset(code, "a wholly new passphrase").reason is None
+
+
+ENDS = {
+    "the user is disabled": lambda door, admin: admin.DisableUser(tenant="clinicwave", username=ANNA),
+    "a password is set": lambda door, admin: admin.SetPassword(tenant="clinicwave", username=ANNA, password=b"a wholly new passphrase"),
+    "the password expires": lambda door, admin: admin.ExpirePassword(tenant="clinicwave", username=ANNA),
+    "the password is reset": reset,
+}
+
+
+@pytest.mark.parametrize("end", sorted(ENDS))
+def test_what_ends_a_users_sessions_is_at_the_sidecar_on_the_very_next_decision(authsvc, sidecar, end):
+    admin, door = Admin(authsvc), Rest(authsvc)
+    admin.user("clinicwave", "bob@clinicwave.com")
+    one, two, bobs = door.login().tokens, door.login().tokens, door.login("bob@clinicwave.com").tokens
+    for t in (one, two, bobs):
+        allowed(sidecar, t["access_token"])
+    ENDS[end](door, admin.stub)
+    for t in (one, two):
+        assert reason(sidecar, t["access_token"]) == "token_revoked"
+        assert door.userinfo(t["access_token"]).reason == "token_revoked"
+    assert reason(sidecar, bobs["access_token"]) == "allow"
 
 
 def test_revocations_survive_crashes_of_both(authsvc, sidecar, directory):
