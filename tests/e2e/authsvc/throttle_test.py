@@ -1,9 +1,14 @@
 """Brute force is slowed down, softly, and nobody who knows the password is punished."""
 import concurrent.futures
+import json
+import os
+import pwd
+import subprocess
 
 import pytest
 
-from tests.e2e.authsvc.doors import ANNA, DOORS, PASSWORD
+from tests.e2e.authsvc.doors import ANNA, DOORS, HOST, PASSWORD, Grpc
+from tests.support import rpc
 
 LIMITS = {"throttle": {"account": {"burst": 5, "per-minute": 1}, "address": {"burst": 12, "per-minute": 1}}}
 
@@ -86,3 +91,65 @@ def test_a_flood_is_shed_and_refreshes_go_on(start):
     reasons = {o.reason for o in outcomes}
     assert reasons == {None, "login_overloaded"}
     assert all(o.retry_after >= 1 and o.status == 503 for o in outcomes if o.reason)
+
+
+# --- who may say where a login comes from, by gRPC
+
+NOBODY = pwd.getpwnam("nobody").pw_uid
+GUESS, DENIED, WAIT = (f"StatusCode.{code}" for code in ("UNAUTHENTICATED", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED"))
+
+# Calls Login with each request of standard input and prints what became of it.
+STRANGER = """
+import json, sys, grpc
+channel = grpc.insecure_channel("unix:" + sys.argv[1], options=[("grpc.default_authority", "localhost")])
+for request, address in json.load(sys.stdin):
+    try:
+        channel.unary_unary("/clinicwave.identity.v1.IdentityService/Login")(bytes.fromhex(request), timeout=20, metadata=[("x-forwarded-for", address)] if address else [])
+    except grpc.RpcError as e:
+        print(e.code())
+"""
+
+
+def strangers_guesses(authsvc, where, n=8):
+    """What the user `nobody`, who can open the socket, gets for N guesses; each says that it comes from elsewhere, in the field or the metadata."""
+    authsvc.socket.chmod(0o666)
+    request = rpc.message("clinicwave.identity.v1.LoginRequest")
+    told = [f"198.51.100.{i}" for i in range(n)]
+    calls = [(request(domain=HOST, username=ANNA.encode(), password=b"wrong", client_address=t if where == "field" else "").SerializeToString().hex(),
+              t if where == "metadata" else None) for t in told]
+    r = subprocess.run(["/usr/bin/python3", "-c", STRANGER, authsvc.socket], input=json.dumps(calls), user="nobody", capture_output=True, text=True, timeout=120)
+    assert r.returncode == 0, r.stderr
+    return r.stdout.split()
+
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+@only_root
+@pytest.mark.parametrize("where", ["field", "metadata"])
+def test_another_local_user_does_not_choose_the_address_that_is_counted(start, where):
+    assert strangers_guesses(start(authsvc=LIMITS), where) == [GUESS] * 5 + [WAIT] * 3
+
+
+@only_root
+@pytest.mark.parametrize("where", ["field", "metadata"])
+def test_a_gateways_user_tells_the_address(start, where):
+    assert strangers_guesses(start(authsvc={**LIMITS, "gateway-uids": [str(NOBODY)]}), where) == [GUESS] * 8
+
+
+@only_root
+@pytest.mark.parametrize("uids, got", [({"service-uids": [str(NOBODY - 1)]}, DENIED), ({"service-uids": [str(NOBODY)]}, GUESS),
+                                       ({"service-uids": [str(NOBODY - 1)], "gateway-uids": [str(NOBODY)]}, GUESS)])
+def test_who_is_not_among_the_service_uids_may_not_call(start, uids, got):
+    assert strangers_guesses(start(authsvc={**LIMITS, **uids}), "field", 1) == [got]
+
+
+def test_what_a_proxy_saw_goes_before_what_the_client_says(start):
+    door = Grpc(start(authsvc=LIMITS))
+
+    def guess():
+        return door.outcome(lambda: door.stub.Login(domain=HOST, username=ANNA.encode(), password=b"wrong", client_address="192.0.2.7",
+                                                    metadata=[("x-forwarded-for", "203.0.113.9, 198.51.100.1")])).reason
+    assert [guess() for _ in range(6)] == ["credentials_invalid"] * 5 + ["throttled"]
+    assert door.login(address="198.51.100.1").reason == "throttled"  # the last one: the proxy's own observation
+    assert door.login(address="203.0.113.9").reason is None and door.login(address="192.0.2.7").reason is None
