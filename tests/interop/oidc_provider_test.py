@@ -1,5 +1,7 @@
 """npm's oidc-provider, dressed as Auth0, as the identity provider of the tenant abott, on both of Auth0's dialects of access
 tokens: its tokens open the gateway's door, and authsvc logs in, refreshes and logs out by it."""
+import json
+
 import pytest
 
 from tests.support import tokens
@@ -18,6 +20,20 @@ def provider(request, directory, authority, ending):
 @pytest.fixture
 def route(directory, authority, provider, ending):
     return ending(Route(directory, authority, idp_port=provider.port, idp_secret=SECRET).start())
+
+
+def test_its_tokens_are_of_the_dialect_that_was_asked_for(provider):
+    head, payload, _ = provider.token(grant_type="password", username=BOB, password=PASSWORD).split(".")
+    header, claims = (json.loads(tokens.unb64(part)) for part in (head, payload))
+    assert (header["alg"], claims["iss"]) == ("RS256", provider.url) and claims["sub"].startswith("auth0|")
+    assert claims["aud"] == ["https://api.abott.com", provider.url + "userinfo"] and claims["https://abott.com/roles"] == ["nurse"]
+    of_auth0, of_rfc9068 = {"azp", "gty"}, {"client_id", "jti"}
+    if provider.profile == "auth0":
+        assert header["typ"] == "JWT" and of_auth0 <= set(claims) and not of_rfc9068 & set(claims)
+        assert (claims["azp"], claims["gty"]) == ("clinicwave", "password")
+    else:
+        assert header["typ"] == "at+jwt" and of_rfc9068 <= set(claims) and not of_auth0 & set(claims)
+        assert claims["client_id"] == "clinicwave"
 
 
 def test_its_tokens_open_the_door_of_their_tenant_and_no_other(route, provider):

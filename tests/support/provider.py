@@ -16,7 +16,7 @@ BOB, PASSWORD, SECRET = "bob@abott.com", "a password of this test", "a secret of
 class Provider:
     def __init__(self, directory, authority, profile="auth0"):
         certificate, key = authority.issue("127.0.0.1", "localhost")
-        self.port, self.ca = free_port(), authority.ca
+        self.profile, self.port, self.ca = profile, free_port(), authority.ca
         self.url = f"https://127.0.0.1:{self.port}/"
         (directory / "etc").mkdir(exist_ok=True)
         config = directory / "etc/idp.json"

@@ -15,9 +15,11 @@ from tests.support.idp import BOB, Idp
 from tests.support.programs import until
 
 
-@pytest.fixture(params=["rest", "grpc"])
-def world(request, directory, ending, one_idp):  # noqa: F811
-    return start(directory, ending, one_idp, request.param, breaker={"failures": 1000})
+@pytest.fixture(params=[("rest", "auth0"), ("grpc", "rfc9068")], ids="-".join)
+def world(request, directory, ending):
+    """Both doors and both dialects, once each."""
+    door, profile = request.param
+    return start(directory, ending, ending(Idp(profile)), door, breaker={"failures": 1000})
 
 
 @pytest.mark.parametrize("status, body, headers, reason", [

@@ -50,9 +50,10 @@ def idp(request, ending):
     return ending(Idp(request.param))
 
 
-@pytest.fixture
-def one_idp(ending):
-    return ending(Idp())
+@pytest.fixture(params=PROFILES)
+def one_idp(request, ending):
+    """For tests that start their own world."""
+    return ending(Idp(request.param))
 
 
 def start(directory, ending, idp, door="rest", authsvc=None, tenant=None, anna=False, **changes):
