@@ -95,7 +95,7 @@ class Rest:
         return Outcome(problem["reason"], None, answer.status_code, float(retry) if retry else None, problem["title"] + problem["detail"],
                        problem.get("mfa_token"), problem.get("methods"))
 
-    def login(self, username=ANNA, password=PASSWORD, domain=HOST, client=None, scopes=None, address=None, otp=None):
+    def login(self, username=ANNA, password=PASSWORD, domain=HOST, client=None, scopes=None, address=None, otp=None, device=None):
         body = {"username": username, "password": password}
         if otp is not None:
             body["otp"] = otp
@@ -103,7 +103,7 @@ class Rest:
             body["client_id"] = client
         if scopes is not None:
             body["scope"] = " ".join(scopes)
-        return self.outcome(self.post("/auth/v1/login", body, host=domain, X_Forwarded_For=address))
+        return self.outcome(self.post("/auth/v1/login", body, host=domain, X_Forwarded_For=address, User_Agent=device and device.encode()))
 
     def refresh(self, token, domain=HOST, client=None):
         body = {"refresh_token": token}
@@ -197,9 +197,10 @@ class Grpc:
             del tokens["recovery_code"]  # REST leaves it out
         return Outcome(None, {k: v.decode() if isinstance(v, bytes) else v for k, v in tokens.items()}, grpc.StatusCode.OK)
 
-    def login(self, username=ANNA, password=PASSWORD, domain=HOST, client=None, scopes=None, address=None, otp=None):
+    def login(self, username=ANNA, password=PASSWORD, domain=HOST, client=None, scopes=None, address=None, otp=None, device=None):
         return self.outcome(lambda: self.stub.Login(domain=domain, username=username.encode(), password=password.encode(), client_id=client or "",
-                                                    scopes=scopes or [], client_address=address or "", otp=(otp or "").encode()))
+                                                    scopes=scopes or [], client_address=address or "", otp=(otp or "").encode(),
+                                                    user_agent=device or ""))
 
     def refresh(self, token, domain=HOST, client=None):
         return self.outcome(lambda: self.stub.Refresh(domain=domain, refresh_token=token.encode(), client_id=client or ""))

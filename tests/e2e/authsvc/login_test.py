@@ -39,6 +39,7 @@ def test_the_right_password_gets_all_tokens(door, authsvc):
     assert access["client_id"] == "portal"
     header, identity = claims(authsvc, t["id_token"])
     assert header["typ"] == "JWT"
+    assert identity["sid"] == t["session_id"]
     assert identity["aud"] == "portal" and identity["sub"] == access["sub"] and identity["email"] == ANNA and identity["roles"] == ["doctor", "auditor"]
 
 

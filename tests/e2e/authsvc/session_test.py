@@ -52,6 +52,25 @@ def test_sessions_are_listed_newest_first_and_only_ones_own(door, authsvc):
     assert {s["client_id"] for s in sessions} == {"portal", "mobile"}
 
 
+def test_a_session_tells_its_device_its_address_and_when_it_was_used(door):
+    t = door.login(device="Mozilla/5.0 (Häuser)", address="198.51.100.7").tokens
+    long = door.login(device="é" * 200, address="2001:db8::7").tokens
+
+    def session(of):
+        return next(s for s in door.sessions(t["access_token"]).tokens if s["session_id"] == of["session_id"])
+    first = session(t)
+    assert (first["device"], first["address"]) == ("Mozilla/5.0 (Häuser)", "198.51.100.7")
+    assert (session(long)["device"], session(long)["address"]) == ("é" * 128, "2001:db8::7")  # 256 bytes, whole characters
+    assert first["started_at"] <= first["used_at"] <= time.time()
+    token = [t["refresh_token"]]
+
+    def used_later():
+        token.append(door.refresh(token[-1]).tokens["refresh_token"])
+        return session(t)["used_at"] > first["used_at"] or time.sleep(0.2)
+    until("a refresh counts as use", used_later)
+    assert session(t)["started_at"] == first["started_at"]
+
+
 def test_a_session_can_be_ended_by_its_user_only(door, authsvc):
     authsvc.stop()
     authsvc.add_user("clinicwave", "bob@clinicwave.com", PASSWORD)

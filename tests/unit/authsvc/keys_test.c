@@ -230,6 +230,7 @@ static void check_tokens(struct world *w, enum signer signer)
     claims = verified(key, id, &header);
     assert_text(header, "typ", "JWT");
     assert_text(claims, "aud", "portal");
+    assert_text(claims, "sid", "sid-1");
     assert_text(claims, "name", "Anna \"A\" \u00d6");
     assert_true(json_is_true(json_object_get(claims, "email_verified")));
     assert_int_equal(json_integer_value(json_object_get(claims, "auth_time")), 1700000000);
