@@ -127,7 +127,8 @@ def test_without_a_sidecar_nobody_passes_and_it_is_503(world, service):
     service.requests.clear()
     world.sidecar.stop()
     for path in ("/anything", "/api/files/x", "/public/x"):
-        assert envoy.get(path, world.token).status == 503
+        r = envoy.get(path, world.token)
+        assert (r.status, r.body) == (503, b"")
     assert not service.requests
     world.sidecar.start()
     until("it passes again", lambda: envoy.get("/anything", world.token).status == 200)
