@@ -100,7 +100,12 @@ class Demo:
         self.hop("storage", "registered at its sidecar by a stream, that is all it knows")
         self.hop("sidecar", "has registered it at Eureka, sends its heartbeats, reads the others")
         apps = f"http://127.0.0.1:{self.numbers['REGISTRY']}/eureka/apps/STORAGE-SERVICE"
-        answer = client.request("GET", apps, headers={"Accept": "application/json"})
+        deadline = time.monotonic() + 30
+        while True:  # what was registered a moment ago is not in the server's cache yet
+            answer = client.request("GET", apps, headers={"Accept": "application/json"})
+            if answer.status == 200 or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         if self.expect(answer, 200, what=apps):
             instance = answer.json["application"]["instance"][0]
             self.check(instance["status"] == "UP", f"{instance['instanceId']} is {instance['status']}, health at {instance['healthCheckUrl']}")

@@ -251,7 +251,7 @@ def eureka(numbers):
     url = f"http://127.0.0.1:{port}/eureka/"
     settings = {"server.address": "127.0.0.1", "server.port": port, "spring.application.name": "eureka", "eureka.instance.hostname": "127.0.0.1",
                 "eureka.client.register-with-eureka": "false", "eureka.client.fetch-registry": "false", "eureka.client.service-url.defaultZone": url,
-                "eureka.server.response-cache-update-interval-ms": 1000}
+                "eureka.server.response-cache-update-interval-ms": 1000, "eureka.server.response-cache-auto-expiration-in-seconds": 10}
     part = Part("eureka", "the Eureka server of Spring Cloud Netflix",
                 ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", jar, *(f"--{k}={v}" for k, v in settings.items())],
                 ["REGISTRY"], [jar], lambda: client.request("GET", url + "apps", headers={"Accept": "application/json"}).status == 200, patience=120)

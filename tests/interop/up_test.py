@@ -55,8 +55,8 @@ class Checkout:
         return subprocess.run([sys.executable, "-B", self.root / f"scripts/{command}.py", *arguments], env=self.environment, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=240)
 
-    def up(self):
-        done = self.dev("up")
+    def up(self, *arguments):
+        done = self.dev("up", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -124,3 +124,23 @@ def test_up_status_logs_and_down(checkout):
     assert checkout.processes() == []
     assert checkout.status() == (1, {name: "does not run" for name in PARTS})
     assert checkout.dev("down").stdout == "nothing ran\n"
+
+
+def test_the_demo_runs_through_the_real_eureka_server(checkout):
+    assert re.findall(r"^  (\S+): ready after", checkout.up("--with", "eureka"), re.M) == ["eureka", *PARTS]
+    assert checkout.status() == (0, {name: "ready" for name in ["eureka", *PARTS]})
+    demo = checkout.dev("demo")
+    assert demo.returncode == 0 and "every answer was as it should be" in demo.stdout and "✗" not in demo.stdout, demo.stdout + demo.stderr
+    step = demo.stdout[demo.stdout.index("the registry of the real Eureka server"):demo.stdout.index("── 2  ")]
+    assert " is UP, health at http://localhost:" in step, step
+    health = subprocess.run([program("cwctl/cwctl"), "health", "--json"], env=dict(checkout.environment, CW_RUN_DIR=str(checkout.run)),
+                            capture_output=True, text=True, timeout=60)
+    [eureka] = [c for c in json.loads(health.stdout)["components"] if c["name"] == "registry:eureka"]
+    assert f"from http://127.0.0.1:{8761 + int(checkout.environment['CW_PORT_BASE'])}" in eureka["detail"], eureka
+
+    # without the word it is taken away, and the sidecar is the registry again
+    plain = checkout.up()
+    assert re.findall(r"^  (\S+): no longer wanted, ended", plain, re.M) == ["eureka"] and "sidecar: changed, ended" in plain
+    assert checkout.status() == (0, {name: "ready" for name in PARTS})
+    assert checkout.dev("demo").returncode == 0
+    assert checkout.dev("down").returncode == 0 and checkout.processes() == []

@@ -1,4 +1,4 @@
-"""./dev up --with eureka: the real Eureka server stands in the embedded registry's place, and `up` without it takes it away again."""
+"""./dev up --with eureka: the real Eureka server stands in the embedded registry's place. tests/interop/up_test.py runs it."""
 import sys
 
 import pytest
