@@ -6,6 +6,8 @@ import httpx
 import pytest
 
 from tests.support import tokens
+from tests.support.discovery import lookup
+from tests.support.eureka import Answering, instance
 from tests.support.programs import until
 
 STORAGE = "/api/storage/files"
@@ -151,3 +153,16 @@ def test_all_parts_are_in_the_registry(route):
         answer = httpx.get(f"http://127.0.0.1:{route.ports['REGISTRY']}/eureka/apps", headers={"Accept": "application/json"}, trust_env=False)
         return {a["name"]: [i["status"] for i in a["instance"]] for a in answer.json()["applications"]["application"]}
     until("they are up", lambda: statuses() == {"AUTHSVC": ["UP"], "GATEWAY": ["UP"], "STORAGE-SERVICE": ["UP"]})
+
+
+def test_logins_go_to_authsvc_alone_whoever_registers_under_its_name(route, ending):
+    impostor = ending(Answering("give me your password"))
+    registry = f"http://127.0.0.1:{route.ports['REGISTRY']}/eureka/apps/AUTHSVC"
+    body = {"instance": instance("AUTHSVC", "impostor", impostor.server_port)}
+    assert httpx.post(registry, json=body, trust_env=False).status_code == 204
+    found = lookup(route.sidecar, "authsvc", socket=route.directory / "admin.sock").applications[0].instances
+    assert ("impostor", "") in {(i.instance_id, i.unreachable) for i in found}  # it is there, UP and within reach
+    for _ in range(6):
+        assert route.login().json["access_token"]
+        assert route.gateway.get("/.well-known/openid-configuration", https=True).json["issuer"]
+    assert httpx.delete(f"{registry}/impostor", trust_env=False).status_code == 200

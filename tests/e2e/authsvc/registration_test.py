@@ -17,7 +17,7 @@ def server(directory, ending):
 
 @pytest.fixture
 def agent(directory, server, ending):
-    return ending(Agent(directory / "agent", [server]).start())
+    return ending(Agent(directory / "agent", [server], {"lease-duration": "300s"}).start())  # nothing leaves by itself
 
 
 def registry(agent, **changes):

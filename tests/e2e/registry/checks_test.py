@@ -1,5 +1,6 @@
 """Static instances whose health is asked for, and the gateway as one of them: at Eureka they are services of this host."""
 import http.server
+import json
 import signal
 import threading
 
@@ -17,15 +18,19 @@ class Health(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
     status = 200
+    hanging = 0  # so many answers never come
+    answered = 0
 
     def __init__(self):
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                if outer.status is None:
+                if outer.hanging > 0 or outer.status is None:
+                    outer.hanging -= 1
                     outer.released.wait(60)
                     return
+                outer.answered += 1
                 self.send_response(outer.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -54,7 +59,7 @@ def static(check, **changes):
 @pytest.fixture
 def start(directory, server, ending):
     def begin(*instances, interval="300ms"):
-        return ending(Agent(directory / "agent", [server], static=list(instances), **{"check-interval": interval}).start())
+        return ending(Agent(directory / "agent", [server], {"lease-duration": "300s"}, static=list(instances), **{"check-interval": interval}).start())
     return begin
 
 
@@ -73,6 +78,19 @@ def test_its_health_is_its_status_here_and_at_eureka(server, start, ending):
     told = server.instances("gateway")["g"]
     assert told["securePort"] == {"$": 8443, "@enabled": "true"} and told["vipAddress"] == "gateway" and told["homePageUrl"] == "https://localhost:8443/"
     assert len(agent.events("registry-checked")) >= 6 and agent.eureka["registered"] == 1
+
+
+def test_one_answer_that_is_late_says_nothing(start, ending):
+    health = ending(Health())
+    agent = start(static(f"http://127.0.0.1:{health.server_port}/healthz"), interval="2s")
+    watch = Watch(agent, "GATEWAY")
+    watch.until({"GATEWAY": {"g": UP}}, 30)
+    told, health.hanging = len(watch.snapshots), 1
+    until("one hangs", lambda: health.hanging == 0)
+    answered = health.answered
+    until("the next is asked", lambda: health.answered > answered)
+    assert all(i.status == UP for s in watch.snapshots[told:] for a in s.applications for i in a.instances)
+    assert not [e for e in agent.events("registry-checked") if "DOWN" in json.dumps(e)]
 
 
 def test_nobody_answers_for_it_and_nobody_else_is_told(server, start):

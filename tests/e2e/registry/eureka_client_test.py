@@ -3,6 +3,7 @@ sidecar's embedded registry; tests/interop/eureka has the same with the real one
 import base64
 import http.server
 import json
+import socket
 import threading
 import time
 import urllib.request
@@ -381,6 +382,20 @@ def test_what_was_learnt_last_is_saved_at_the_end(server, start, directory):
     assert agent.stop() == 0 and '"b"' in saved.read_text() and '"b"' not in (directory / "agent/state/registry.json").read_text()
 
 
+def test_a_server_that_takes_no_connection_is_given_up_in_its_time(start):
+    with socket.socket() as deaf:  # its queue is full: the kernel answers nobody any more
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        waiting = [socket.socket() for _ in range(8)]
+        for s in waiting:
+            s.setblocking(False)
+            s.connect_ex(deaf.getsockname())
+        agent = start(f"http://127.0.0.1:{deaf.getsockname()[1]}/eureka/", **{"timeout": "2m", "connect-timeout": "1s"})
+        until("it is given up", lambda: agent.eureka["error"].startswith("timeout"), 90)
+        for s in waiting:
+            s.close()
+
+
 # ---- registering ----
 
 
@@ -434,10 +449,10 @@ def test_heartbeats_keep_it_and_a_server_that_forgot_is_told_again(server, start
 
 
 def test_statuses_follow_the_service(server, start):
-    agent = start(server)
+    agent = start(server, **{"lease-duration": "300s"})
     service = Registration(agent, instance_id="a", status=STARTING)
     at_server(server, "x", {"a": "STARTING"})
-    for said, seen in ((UP, "UP"), (OUT_OF_SERVICE, "OUT_OF_SERVICE"), (UP, "UP"), (DOWN, "DOWN"), (UP, "UP"), (OUT_OF_SERVICE, "OUT_OF_SERVICE"),
+    for said, seen in ((UP, "UP"), (OUT_OF_SERVICE, "OUT_OF_SERVICE"), (UP, "UP"), (DOWN, "DOWN"), (UP, "UP"), (0, "DOWN"), (UP, "UP"), (9, "DOWN"), (UP, "UP"), (OUT_OF_SERVICE, "OUT_OF_SERVICE"),
                        (DOWN, "DOWN"), (UP, "UP"), (OUT_OF_SERVICE, "OUT_OF_SERVICE")):
         service.say(status=said)
         at_server(server, "x", {"a": seen})
@@ -530,7 +545,7 @@ def test_what_an_administrator_makes_unknown_is_up_again(server, start):
 
 
 def test_what_ends_a_service_and_what_does_not(server, start, directory):
-    agent = start(server)
+    agent = start(server, **{"lease-duration": "300s"})  # nothing leaves by itself
     one, other = Registration(agent, instance_id="one"), Registration(agent, instance_id="other", port=9001)
     at_server(server, "x", {"one": "UP", "other": "UP"})
     one.close()
@@ -541,7 +556,7 @@ def test_what_ends_a_service_and_what_does_not(server, start, directory):
     del other
     agent.start()
     until("it is looked after again", lambda: agent.eureka["registered"] == 1)
-    at_server(server, "x", {}, 20)  # but its service did not come back to the new sidecar
+    at_server(server, "x", {}, 30)  # but its service did not come back to the new sidecar
 
 
 def test_sidecar_and_registry_restarted_at_once(server, start):

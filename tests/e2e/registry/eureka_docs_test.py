@@ -5,7 +5,8 @@ import subprocess
 import yaml
 
 from tests.support.eureka import Agent
-from tests.support.programs import source, write_yaml
+from tests.support.gateway import Gateway
+from tests.support.programs import source, until, write_yaml
 from tests.support.stack import merged
 
 DOCUMENT = source("docs/EUREKA.md").read_text()
@@ -22,6 +23,15 @@ def test_its_samples_are_taken(directory):
         r = subprocess.run([*map(str, agent.process.argv), "--check-config", "--registry.eureka.instance.address=192.0.2.1"],
                            capture_output=True, text=True, timeout=20)
         assert r.returncode == 0, r.stdout + r.stderr
+
+
+def test_its_nginx_block_makes_a_service_public(directory, ending):
+    [block] = re.findall(r"```nginx\n(.*?)```", DOCUMENT, re.S)
+    upstream, location = block[:block.index("location")], block[block.index("location"):]
+    agent = ending(Agent(directory / "agent", [], static=[{"application": "GREETER", "address": "127.0.0.1", "port": 9, "instance-id": "g"}]).start())
+    gateway = ending(Gateway(directory, location, upstream, sidecar=agent.gateway_socket).start())
+    until("it asks for a token", lambda: gateway.get("/api/greeter/x").reason == "token_missing")
+    assert gateway.get("/api/greeter/x").status == 401
 
 
 def test_remote_regions_are_refused_by_name(directory):
