@@ -147,8 +147,13 @@ describe('data', () => {
   it('is downloaded and handed to the browser', async () => {
     const { store, server, keeper, saved } = world();
     keeper.signIn(server.tokens());
-    server.answer = () => reply(200, 'the content');
+    server.answer = (r) => {
+      r.onProgress?.(5, 11);
+      expect(store.getState().transfers[0]).toMatchObject({ done: 5, total: 11, state: 'running', way: 'down' });
+      return reply(200, 'the content');
+    };
     await store.dispatch(download({ name: 'a.txt', size: 11 }));
+    expect(store.getState().transfers[0]).toMatchObject({ state: 'done', done: 11 });
     expect(saved[0]![0]).toBe('a.txt');
     expect(await saved[0]![1].text()).toBe('the content');
   });

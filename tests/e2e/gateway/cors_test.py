@@ -81,6 +81,15 @@ def test_a_location_can_turn_it_off(gateway):
     assert preflight(gateway, PORTAL, "/none/x").status == 401
 
 
+def test_what_needs_no_token_can_be_called_from_elsewhere_too(nginx, judge, service):
+    g = nginx(f"cw_cors clinicwave.localhost {PORTAL}; location /auth/v1/ {{ cw_auth off; proxy_pass http://@SERVICE@; }}")
+    r = preflight(g, PORTAL, "/auth/v1/login")
+    assert (r.status, r.headers["access-control-allow-origin"]) == (204, PORTAL)
+    assert not service.requests
+    assert g.get("/auth/v1/login", headers={"Origin": PORTAL}).headers["access-control-allow-origin"] == PORTAL
+    assert "access-control-allow-origin" not in g.get("/auth/v1/login", headers={"Origin": OTHER}).headers
+
+
 def test_a_star_in_the_domains_place_is_any_domain(nginx, judge):
     g = nginx(f"cw_cors * {PORTAL}; location / {{ cw_auth required; proxy_pass http://@SERVICE@; }}")
     for host in ("clinicwave.localhost", "abott.localhost"):

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 
+#include "authsvc/login/account.h"
 #include "authsvc/login/mfa.h"
 #include "authsvc/totp/totp.h"
 #include "tests/unit/authsvc/clock_fake.h"
@@ -477,6 +478,44 @@ static void an_mfa_token_lives_five_minutes(void **state)
     login_answer_done(&answer);
 }
 
+static enum cw_err reset_with(struct world *w, const char *code, struct cw_str new_password)
+{
+    uint32_t wait_ms = 0;
+    const struct login_password_reset request = {
+        .domain = HOST, .code = cw_str(code), .new_password = new_password};
+    return login_password_reset(w->login, &request, &wait_ms);
+}
+
+static void a_reset_code_lives_a_day(void **state)
+{
+    struct world *w = *state;
+    char code[CODE_TEXT_SIZE];
+    assert_int_equal(login_reset_issue(w->store, TENANT, ANNA, RESET_LIFE_DEFAULT_MS, code), CW_OK);
+    fake_now_ms += 24 * 3600 * 1000 - 1;
+    /* A password that is refused leaves the code good. */
+    assert_int_equal(reset_with(w, code, CW_STR("short")), CW_PASSWORD_TOO_SHORT);
+    fake_now_ms += 1;
+    assert_int_equal(reset_with(w, code, CW_STR("short")), CW_RESET_INVALID);
+    assert_int_equal(reset_with(w, code, CW_STR("a new one of hers")), CW_RESET_INVALID);
+    assert_int_equal(login_reset_issue(w->store, TENANT, ANNA, 60 * 1000, code), CW_OK);
+    fake_now_ms += 60 * 1000 - 1;
+    assert_int_equal(reset_with(w, code, CW_STR("a new one of hers")), CW_OK);
+    assert_int_equal(reset_with(w, code, CW_STR("a new one of hers")), CW_RESET_INVALID);
+}
+
+/* Its end may come between the two looks that a reset takes at it. */
+static void a_reset_code_that_ended_meanwhile_is_not_redeemed(void **state)
+{
+    struct world *w = *state;
+    static const uint8_t hash[STORE_HASH_SIZE] = {1};
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(4096);
+    struct store_user user;
+    assert_int_equal(store_reset_add(w->store, TENANT, ANNA, hash, fake_now_ms + 1), CW_OK);
+    assert_int_equal(store_reset_user(w->store, TENANT, hash, &arena, &user), CW_OK);
+    fake_now_ms += 1;
+    assert_int_equal(store_reset_redeem(w->store, TENANT, hash, CW_STR("$x")), CW_NOT_FOUND);
+}
+
 static void a_new_totp_secret_waits_ten_minutes_for_its_first_code(void **state)
 {
     struct world *w = *state;
@@ -632,6 +671,8 @@ int main(void)
         CASE(a_session_ends_when_idle_and_at_its_absolute_end),
         CASE(a_user_has_only_so_many_sessions),
         CASE(an_mfa_token_lives_five_minutes),
+        CASE(a_reset_code_lives_a_day),
+        CASE(a_reset_code_that_ended_meanwhile_is_not_redeemed),
         CASE(a_new_totp_secret_waits_ten_minutes_for_its_first_code),
         CASE(a_login_does_not_outlive_a_change_of_its_password),
         CASE(nor_does_one_that_waits_for_its_second_factor),
