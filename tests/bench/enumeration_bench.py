@@ -12,14 +12,14 @@ from tests.bench.measure import BIN, QUICK, report, runs, say
 os.environ.setdefault("CW_PROGRAMS", str(BIN))
 
 from tests.e2e.authsvc.doors import ANNA, DOORS, PASSWORD, document  # noqa: E402 (needs CW_PROGRAMS)
-from tests.e2e.authsvc.timing import THROTTLE, medians, populate  # noqa: E402
+from tests.e2e.authsvc.timing import SETTINGS, medians, populate  # noqa: E402
 from tests.support.stack import Authsvc  # noqa: E402
 
 ROUNDS, TOLERANCE = 400, 0.02
 
 
 def measure(directory):
-    configuration = document(authsvc={"password": {"memory": "19MiB", "iterations": 2}, "throttle": THROTTLE})
+    configuration = document(authsvc={"password": {"memory": "19MiB", "iterations": 2}, **SETTINGS})
     authsvc = Authsvc(directory, configuration).add_user("clinicwave", ANNA, PASSWORD)
     populate(authsvc.start())
     worst = 0

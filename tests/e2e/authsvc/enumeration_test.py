@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from tests.e2e.authsvc.doors import DOORS
-from tests.e2e.authsvc.timing import CASES, THROTTLE, medians, populate
+from tests.e2e.authsvc.timing import CASES, SETTINGS, medians, populate
 
 ROUNDS, TOLERANCE, ATTEMPTS = 100, 0.15, 4
 COST = {"memory": "2MiB", "iterations": 1}
@@ -14,7 +14,7 @@ COST = {"memory": "2MiB", "iterations": 1}
 
 @pytest.fixture(params=sorted(DOORS))
 def door(request, start):
-    return DOORS[request.param](populate(start(authsvc={"password": COST, "throttle": THROTTLE})))
+    return DOORS[request.param](populate(start(authsvc={"password": COST, **SETTINGS})))
 
 
 def test_every_refusal_says_the_same(door):

@@ -93,6 +93,35 @@ def test_only_so_many_sessions_wherever_they_begin(fleet, postgresql):
     assert postgresql.psql("SELECT COUNT(*) FROM session WHERE ended_at IS NULL", parts[0].schema) == "3"
 
 
+def test_a_tenant_of_one_is_a_tenant_of_all_within_moments(two):
+    """By NOTIFY, and by a look at the counter twice a second where that is lost."""
+    a, b = two
+    admin, door, took = Admin(a), Rest(b), []
+
+    def seen(what, condition):
+        began = time.monotonic()
+        until(what, condition)
+        took.append(time.monotonic() - began)
+    assert door.login(domain="acme.localhost").reason == "tenant_unknown"
+    admin.create()
+    admin.user()
+    seen("it is there", lambda: door.login(domain="acme.localhost").reason is None)
+    tokens = door.login(domain="acme.localhost").tokens
+    assert Rest(a).userinfo(tokens["access_token"], domain="acme.localhost").reason is None
+    admin.update(domains="acme.test")
+    seen("its domain has changed", lambda: door.login(domain="acme.localhost").reason == "tenant_unknown")
+    assert door.login(domain="acme.test").reason is None
+    admin.stub.DisableTenant(name="acme")
+    seen("it is disabled", lambda: door.login(domain="acme.test").reason == "tenant_disabled")
+    assert door.refresh(tokens["refresh_token"], domain="acme.test").reason == "tenant_disabled"
+    Admin(b).stub.EnableTenant(name="acme")  # the other way
+    seen("it is enabled", lambda: Rest(a).login(domain="acme.test").reason is None)
+    admin.stub.DisableTenant(name="acme")
+    admin.stub.DeleteTenant(name="acme")
+    seen("it is gone", lambda: door.login(domain="acme.test").reason == "tenant_unknown")
+    assert sorted(took)[len(took) // 2] < 2, took
+
+
 def test_each_sees_the_revocations_of_the_other_in_one_order(two):
     watchers = [Watcher(p) for p in two]
     begin = [w.next() for w in watchers]
