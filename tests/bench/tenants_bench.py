@@ -40,6 +40,11 @@ def report(case, ours, peer, theirs, unit, runs, ratio):
         print(f"  {case:24} {ours:10.2f}   {peer:14} {theirs:10.2f}   {unit:16} ratio {ratio:6.3f}   ({runs} runs)", flush=True)
 
 
+def bar(case, value, most):
+    if not AS_JSON:
+        print(f"  {case:24} {value:10.2f}   at most {most}: {'kept' if value <= most else 'MISSED'}", flush=True)
+
+
 def tenants_of(sidecar):
     return sum(v for k, v in sidecar.metrics().items() if k.startswith("cw_sidecar_tenants{"))
 
@@ -99,7 +104,9 @@ with tempfile.TemporaryDirectory(prefix="cwt", dir="/tmp") as temporary:
                     result.append(side.per_call(getattr(side, case)))
             ours, theirs = (statistics.median(r) for r in results)
             report(f"{case}, {N} tenants", ours, "one tenant", theirs, "ms a call", RUNS, theirs / ours)
+            bar(case, ours / theirs, 1.1)
         report(f"start, {N} tenants", many.start_s, "bound", 3.0, "s", 1, 3.0 / many.start_s)
+        bar("start", many.start_s, 3.0)
         report("sidecar learns them", many.learn_s, "one tenant", one.learn_s, "s", 1, one.learn_s / many.learn_s)
         report("authsvc memory", many.figures[0], "one tenant", one.figures[0], "MiB", 1, one.figures[0] / many.figures[0])
         report("sidecar memory", many.figures[1], "one tenant", one.figures[1], "MiB", 1, one.figures[1] / many.figures[1])

@@ -80,7 +80,7 @@ def test_a_logout_reaches_every_connected_host_and_a_partitioned_one_stops_decid
             until("the host knows tenants and keys", lambda s=s: reason(s, token["access_token"]) == "allow", 30)
         assert door.logout(refresh_token=token["refresh_token"]).reason is None
         took += [seconds_until(s, token["access_token"], "token_revoked") for s in sidecars]
-    assert sorted(took)[len(took) // 2] < 1.0, took
+    assert sorted(took)[len(took) // 2] < 1.0 and max(took) < 10, took
 
     # The cable of the second host is pulled: no reset, no end, only silence.
     stays, gone = door.login().tokens, door.login().tokens

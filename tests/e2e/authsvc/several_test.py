@@ -161,7 +161,7 @@ def test_a_logout_at_one_reaches_the_sidecar_of_the_other_within_a_second(two, d
         begin = time.monotonic()
         until("the token is refused", lambda: reason(sidecar, tokens["access_token"]) == "token_revoked")
         took.append(time.monotonic() - begin)
-    assert sorted(took)[2] < 1.0, took
+    assert sorted(took)[2] < 1.0 and max(took) < 10, took
 
 
 def test_one_may_crash_while_the_other_goes_on(two):
