@@ -3,6 +3,7 @@
 #define CW_BASE_MACROS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define CW_MUST_USE __attribute__((warn_unused_result))
 #define CW_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -13,12 +14,14 @@
 #define CW_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define CW_MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* Asks for memory that will be read soon; any address is fine. */
+/* Asks for memory that will be read soon: the cache lines that the n bytes lie in, and no other,
+ * for each takes the place of one that is needed. Any address is fine. */
 static inline void cw_expect(const void *p, size_t n)
 {
     enum { LINE = 64 };
-    for (size_t i = 0; i < n + LINE - 1; i += LINE) {
-        __builtin_prefetch((const char *)p + i);
+    uintptr_t end = (uintptr_t)p + n;
+    for (uintptr_t at = (uintptr_t)p & ~(uintptr_t)(LINE - 1); at < end; at += LINE) {
+        __builtin_prefetch((const void *)at);
     }
 }
 

@@ -117,9 +117,6 @@ void cache_expect(const struct cache *cache, const struct cache_key *keys, size_
     for (size_t i = 0; i < n; i++) {
         shard_expect(&shard_of(cache, hashes[i])->shard, (uint32_t)hashes[i], SHARD_EXPECT_ENTRY);
     }
-    for (size_t i = 0; i < n; i++) {
-        shard_expect(&shard_of(cache, hashes[i])->shard, (uint32_t)hashes[i], SHARD_EXPECT_BLOB);
-    }
 }
 
 bool cache_put(struct cache *cache, const struct cache_key *key, uint64_t epoch,

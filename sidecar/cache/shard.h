@@ -5,6 +5,7 @@
 #include "sidecar/cache/cache.h"
 
 struct shard_entry;
+struct shard_links;
 struct shard_share;
 
 /* A queue of entries by slot number; slot 0 is nobody. */
@@ -16,13 +17,15 @@ struct shard_queue {
 
 struct shard {
     struct shard_entry *entries; /* slot 1 .. max_entries; memory is touched as it is needed */
-    uint32_t *index;             /* first slot of each chain */
+    struct shard_links *links;   /* the same slots */
+    void *block;                 /* in which the entries lie, from a cache line on */
+    uint32_t *index;             /* places by hash, each with a slot */
     struct shard_share *shares;  /* by hash of the subject */
     uint32_t index_mask;
     uint32_t share_mask;
     uint32_t max_entries;
     uint32_t unused; /* first slot that was never used */
-    uint32_t free;   /* chain of slots that were */
+    uint32_t free;   /* the first of the slots that were; the next is in its links */
     uint32_t share_max;
     struct shard_queue queues[2];
     size_t bytes;
@@ -36,7 +39,7 @@ void shard_done(struct shard *shard);
 
 /* The chain of memory that leads to an entry, link by link: each step reads what the one before
  * asked for. */
-enum shard_expect { SHARD_EXPECT_INDEX, SHARD_EXPECT_ENTRY, SHARD_EXPECT_BLOB };
+enum shard_expect { SHARD_EXPECT_INDEX, SHARD_EXPECT_ENTRY };
 
 /* Without the shard's lock: what it reads only becomes the address of a prefetch, and no address is
  * wrong for that. */

@@ -1,9 +1,15 @@
 """What a flood of bad tokens costs those who send good ones: the delay of good tokens, known and new, alone and while another client sends
-unknown key names or bad signatures as fast as it can; and how often the issuer's keys are fetched meanwhile."""
+unknown key names or bad signatures as fast as it can; and how often the issuer's keys are fetched meanwhile.
+
+A delay begins when the question was due and ends when its verdict is there, as a caller sees it. Callers are usually on other cores than the
+flood's sender; here they share two with it and with the sidecar. So the one that is measured has real-time priority, as far as this user may
+give it: what is left in its delay is the sidecar's. Rounds with and without the flood alternate and are short, so that what else the machine
+does meets both; how far the calm ones lie apart is printed, and where that is more than STEADY, the run says so: it proves nothing."""
 # build: //tests/bench:load //tests/bench:mint_tokens //sidecar:cw-sidecar
 import base64
 import http.server
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -12,7 +18,7 @@ import time
 
 from tests.bench.measure import BIN, DOMAIN, Directory, duration, report, runs, say
 
-PER_SECOND, OUTSTANDING, BAD_TOKENS, BAR, FETCHES_BAR = 200, 64, 5000, 3, 1
+PER_SECOND, OUTSTANDING, BAD_TOKENS, BAR, STEADY = 500, 64, 5000, 3, 2
 HEAD_START = 0.5  # seconds that the flood runs before anybody measures
 
 
@@ -47,13 +53,21 @@ def bad_tokens(kind, good):
         yield f"{header}.{payload}.{b64(chance.randbytes(256))}\n"
 
 
+def go_first():
+    """In the child: no other program of this bench keeps it from a core."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pass
+
+
 def paced(socket, tokens, pid, milliseconds):
-    """(50th, 99th percentile) of the delay of good tokens, in microseconds."""
+    """(50th, 99th percentile) of the delay of good tokens, in microseconds, and the cores that the sidecar kept busy meanwhile."""
     out = subprocess.run([str(a) for a in (BIN / "tests/bench/load", "paced", socket, tokens, DOMAIN, PER_SECOND, milliseconds, pid)],
-                         check=True, capture_output=True, text=True).stdout.split()
+                         check=True, capture_output=True, text=True, preexec_fn=go_first).stdout.split()
     if out[0] != out[1]:
         raise SystemExit(f"bench: {int(out[0]) - int(out[1])} of {out[0]} good tokens were no ALLOW")
-    return float(out[4]), float(out[5])
+    return float(out[4]), float(out[5]), int(out[3]) / 1e9 / float(out[2])
 
 
 class Flood:
@@ -70,7 +84,7 @@ class Flood:
 
 
 with Directory() as d:
-    milliseconds, n = duration(2000), runs(5)
+    milliseconds, n = duration(1000), runs(9)
     rounds = {"known": n, "new": max(1, n // 2)}
     need = PER_SECOND * milliseconds // 1000 + 1  # tokens of one measurement
     jwks, tokens = d.tokens("RS256", 1 + need * rounds["new"] * 2 * 2)  # calm and stormy, of two kinds
@@ -99,11 +113,15 @@ with Directory() as d:
             calm, stormy = [], []
             Keys.fetches, began = 0, time.monotonic()
             for _ in range(rounds[who]):
-                calm.append(paced(gateway_socket, source(), process.pid, milliseconds)[1])
+                calm.append(paced(gateway_socket, source(), process.pid, milliseconds))
                 with flood:
-                    stormy.append(paced(gateway_socket, source(), process.pid, milliseconds)[1])
-            a, b = statistics.median(stormy), statistics.median(calm)
-            report("flood", f"{kind}-{who}-p99", a, "without flood", b, "us", len(calm), ratio=a / b)
+                    stormy.append(paced(gateway_socket, source(), process.pid, milliseconds))
+            for column, name in enumerate(("p50", "p99", "cores")):
+                a, b = (statistics.median(r[column] for r in what) for what in (stormy, calm))
+                report("flood", f"{kind}-{who}-{name}", a, "without flood", b, "cores of the sidecar" if name == "cores" else "us", len(calm), ratio=a / b)
+            p99s = [r[1] for r in calm]
+            apart = max(p99s) / min(p99s)
+            say(f"    calm rounds' p99: {min(p99s):,.0f} to {max(p99s):,.0f} us" + ("" if apart <= STEADY else f": {apart:.1f} times apart, this proves nothing"))
             allowed = 1 + (time.monotonic() - began) / 30
             report("flood", f"{kind}-{who}-fetches", Keys.fetches, "bound", allowed, "fetches of the key set", len(calm), ratio=Keys.fetches / allowed)
     issuer.shutdown()

@@ -4,8 +4,9 @@
  *
  *   scale TOKENS TENANTS MILLISECONDS
  *
- * Prints: nanoseconds of CPU for one look-up in the cache, for one verdict, and the bytes that each
- * token added to the process. */
+ * Prints: nanoseconds of CPU for one look-up in the cache, for one verdict, the bytes that each
+ * token added to the process, and nanoseconds for reading the memory of a verdict and nothing else.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@
 #include "tests/support/jose/mint.h"
 
 enum { BATCH = EXPECT_MAX, BATCHES = 64, DOMAIN_MAX = 32, CACHE_BYTES = 1 << 30 };
+/* What a token and a tenant have of each structure, in bytes (sidecar/cache/shard.c, near.h). */
+enum { LINE = 64, INDEX_BYTES = 8, ENTRY_BYTES = 256, SLOT_BYTES = 48, TENANT_BYTES = 512 };
 
 #define MUST(cond)                                                                                 \
     do {                                                                                           \
@@ -295,6 +298,86 @@ static double verdict_ns(double milliseconds)
     return used / (double)n;
 }
 
+/* ---- the least that memory costs ---- */
+
+/* What a verdict reads: so many lines beside each other, somewhere in so many bytes. */
+struct place {
+    size_t bytes;
+    size_t lines;
+    char *memory;
+};
+
+static const char *place_pick(const struct place *place)
+{
+    return place->memory + next_random() % (place->bytes / LINE - place->lines) * LINE;
+}
+
+static uint64_t lines_read(const char *at, size_t lines)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < lines; i++) {
+        sum += *(const volatile uint64_t *)(const void *)(at + i * LINE);
+    }
+    return sum;
+}
+
+enum { INDEX, ENTRY, SLOT, TENANT, PLACES };
+
+static uint64_t batch_read(const struct place places[PLACES], const char *at[BATCH][PLACES])
+{
+    uint64_t sum = 0;
+    for (size_t p = 0; p < PLACES; p++) {
+        for (size_t i = 0; i < BATCH; i++) {
+            cw_expect(at[i][p], places[p].lines * LINE);
+        }
+    }
+    for (size_t i = 0; i < BATCH; i++) {
+        for (size_t p = 0; p < PLACES; p++) {
+            sum += lines_read(at[i][p], places[p].lines);
+        }
+    }
+    return sum;
+}
+
+/* As many lines as a verdict, in as many places of the same sizes, and no work at all: every
+ * address is known from the beginning, where a verdict finds each in what it read before, and a
+ * whole batch is asked for at once. No look-up in structures of these sizes costs less. */
+static double memory_ns(double milliseconds)
+{
+    struct place places[PLACES] = {
+        [INDEX] = {n_tokens * INDEX_BYTES, 1, NULL},
+        [ENTRY] = {n_tokens * ENTRY_BYTES, 4, NULL},
+        [SLOT] = {n_tenants * SLOT_BYTES, 1, NULL},
+        [TENANT] = {n_tenants * TENANT_BYTES, 3, NULL},
+    };
+    static const char *at[BATCHES][BATCH][PLACES];
+    uint64_t n = 0, sum = 0;
+    double used = 0;
+    for (size_t p = 0; p < PLACES; p++) {
+        places[p].bytes = CW_MAX(places[p].bytes, (size_t)16 * LINE) / LINE * LINE;
+        places[p].memory = aligned_alloc(LINE, places[p].bytes);
+        MUST(places[p].memory);
+        memset(places[p].memory, 1, places[p].bytes);
+    }
+    while (used < milliseconds * 1e6) {
+        for (size_t i = 0; i < (size_t)BATCHES * BATCH * PLACES; i++) {
+            at[i / PLACES / BATCH][i / PLACES % BATCH][i % PLACES] =
+                place_pick(&places[i % PLACES]);
+        }
+        double start = cpu_ns();
+        for (size_t i = 0; i < BATCHES; i++) {
+            sum += batch_read(places, at[i]);
+        }
+        used += cpu_ns() - start;
+        n += (uint64_t)BATCHES * BATCH;
+    }
+    MUST(sum > 0);
+    for (size_t p = 0; p < PLACES; p++) {
+        free(places[p].memory);
+    }
+    return used / (double)n;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4) {
@@ -312,7 +395,9 @@ int main(int argc, char **argv)
     size_t after = resident();
     verdict_ns(milliseconds / 4); /* warm */
     double look_up = look_up_ns(set, milliseconds), verdict = verdict_ns(milliseconds);
-    printf("%.1f %.1f %.1f\n", look_up, verdict, (double)(after - before) / (double)n_tokens);
+    double token_bytes = (double)(after - before) / (double)n_tokens;
+    printf("%.1f %.1f %.1f ", look_up, verdict, token_bytes);
+    printf("%.1f\n", memory_ns(milliseconds));
     fflush(stdout);
     _exit(0); /* to free a million entries is nobody's question */
 }

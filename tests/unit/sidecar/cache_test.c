@@ -318,6 +318,42 @@ static void identities_above_the_bound_are_not_kept(void **state)
     cache_free(cache);
 }
 
+/* Few hashes for many tokens, so that most stand far from their own places, and blobs on both sides
+ * of what an entry holds itself. */
+static void a_full_shard_whose_hashes_collide_finds_each(void **state)
+{
+    enum { ENTRIES = 60, PUTS = 3000, HASHES = 7 };
+    struct cache_config config = {.max_entries = ENTRIES, .max_bytes = 1 << 20, .ttl_ms = 300000};
+    static struct cache_hit hit;
+    char blob[400];
+    struct shard shard;
+
+    (void)state;
+    assert_int_equal(shard_init(&shard, &config), CW_OK);
+    for (uint32_t i = 0; i < PUTS; i++) {
+        struct token token = token_of(1, i);
+        struct cache_parts parts = {.standard = (uint16_t)(i % sizeof(blob))};
+        uint32_t hash = (i % HASHES) * 0x40000001u; /* the last places, and round to the first */
+
+        token.key.digest = token.digest;
+        memset(blob, (int)i, sizeof(blob));
+        assert_true(shard_put(&shard, &token.key, hash - 2, world.mono_ms, &parts, blob,
+                              WORLD_WALL_S + 60, i, signer));
+        assert_true(shard_get(&shard, &token.key, hash - 2, WORLD_WALL_S, world.mono_ms, &hit));
+        assert_int_equal(hit.parts.standard, parts.standard);
+        assert_memory_equal(hit.blob, blob, parts.standard);
+        shard_expect(&shard, hash - 2, SHARD_EXPECT_INDEX);
+        shard_expect(&shard, hash - 2, SHARD_EXPECT_ENTRY);
+        assert_true(shard_validate(&shard));
+    }
+    assert_true(shard.queues[0].n + shard.queues[1].n > ENTRIES / 2);
+    assert_int_equal(shard_flush(&shard, 2), 0);
+    assert_true(shard_flush(&shard, 1) > ENTRIES / 2);
+    assert_true(shard_validate(&shard));
+    assert_int_equal(shard.bytes, 0);
+    shard_done(&shard);
+}
+
 /* ---- threads ---- */
 
 static struct cache *shared;
@@ -372,6 +408,7 @@ int main(void)
         T(one_subject_cannot_push_out_the_others),
         T(the_same_token_again_replaces_its_entry),
         T(identities_above_the_bound_are_not_kept),
+        T(a_full_shard_whose_hashes_collide_finds_each),
         T(threads_share_it),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
