@@ -12,6 +12,8 @@ static ngx_str_t *ngx_http_cw_cors_header(ngx_http_request_t *r,
     const char *name);
 static ngx_uint_t ngx_http_cw_cors_allowed(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf, ngx_str_t *origin);
+static ngx_uint_t ngx_http_cw_cors_find(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf, ngx_str_t *origin);
 static void ngx_http_cw_cors_clear(ngx_http_request_t *r);
 
 
@@ -192,8 +194,23 @@ ngx_http_cw_cors_header(ngx_http_request_t *r, const char *name)
 }
 
 
+/* looked up once for a location: a request may be asked about it twice */
+
 static ngx_uint_t
 ngx_http_cw_cors_allowed(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
+    ngx_http_cw_loc_conf_t *lcf, ngx_str_t *origin)
+{
+    if (ctx->cors != lcf->cors) {
+        ctx->origin_allowed = ngx_http_cw_cors_find(r, ctx, lcf, origin);
+        ctx->cors = lcf->cors;
+    }
+
+    return ctx->origin_allowed;
+}
+
+
+static ngx_uint_t
+ngx_http_cw_cors_find(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     ngx_http_cw_loc_conf_t *lcf, ngx_str_t *origin)
 {
     ngx_str_t                *allowed;

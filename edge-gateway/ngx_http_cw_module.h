@@ -129,6 +129,9 @@ typedef struct {
     ngx_str_t                 scope;
     ngx_uint_t                retry_after;
 
+    ngx_array_t              *cors;          /* whose answer this is: */
+    ngx_uint_t                origin_allowed;
+
     ngx_uint_t                err_status;    /* of the pass before */
     ngx_str_t                 problem;
 

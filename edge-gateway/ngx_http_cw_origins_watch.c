@@ -293,16 +293,17 @@ ngx_http_cw_origins_message(ngx_http_cw_call_t *call, void *data, u_char *p,
         return NGX_OK;
     }
 
-    memory = ngx_alloc(snapshot.size, watch->log);
-    if (memory == NULL) {
-        return NGX_ERROR;
-    }
+    /* without memory as without room: the link is for verdicts, too */
 
-    origins = ngx_http_cw_origins_make(memory, &message, &snapshot);
+    memory = ngx_alloc(snapshot.size, watch->log);
+    origins = memory ? ngx_http_cw_origins_make(memory, &message, &snapshot)
+                     : NULL;
 
     rc = ngx_http_cw_origins_lay(zone, origins, &snapshot);
 
-    ngx_free(memory);
+    if (memory) {
+        ngx_free(memory);
+    }
 
     if (rc == NGX_OK) {
         ngx_log_error(NGX_LOG_INFO, watch->log, 0,
@@ -311,8 +312,10 @@ ngx_http_cw_origins_message(ngx_http_cw_call_t *call, void *data, u_char *p,
 
     } else if (rc == NGX_ERROR) {
         ngx_log_error(NGX_LOG_ALERT, watch->log, 0,
-                      "\"cw_origins_zone\" is too small for %uz bytes: no "
-                      "origin of a tenant is allowed", snapshot.size);
+                      "%s for %uz bytes: no origin of a tenant is allowed",
+                      origins ? "\"cw_origins_zone\" is too small"
+                              : "no memory",
+                      snapshot.size);
     }
 
     return NGX_OK;
@@ -365,7 +368,11 @@ ngx_http_cw_origins_lay(ngx_shm_zone_t *zone, ngx_http_cw_origins_t *origins,
     }
 
     old = sh->origins;
-    p = ngx_slab_alloc_locked(shpool, snapshot->size);
+    p = NULL;
+
+    if (origins) {
+        p = ngx_slab_alloc_locked(shpool, snapshot->size);
+    }
 
     if (p == NULL && old) {
 
@@ -378,7 +385,9 @@ ngx_http_cw_origins_lay(ngx_shm_zone_t *zone, ngx_http_cw_origins_t *origins,
         ngx_slab_free_locked(shpool, old);
         old = NULL;
 
-        p = ngx_slab_alloc_locked(shpool, snapshot->size);
+        if (origins) {
+            p = ngx_slab_alloc_locked(shpool, snapshot->size);
+        }
     }
 
     if (p) {

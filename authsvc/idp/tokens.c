@@ -208,7 +208,9 @@ static enum cw_err read_access(const struct idp_call *call, const json_t *body,
         other = cw_doc_get_str(token.claims, CW_STR("sub"), &sub) && !cw_str_eq(sub, subject);
         const struct cw_doc_value *exp = cw_doc_get(token.claims, CW_STR("exp"));
         /* What counts is the token's own word. */
-        seconds = cw_doc_is(exp, CW_DOC_INTEGER) ? cw_doc_integer(exp) - now : seconds;
+        if (cw_doc_is(exp, CW_DOC_INTEGER)) {
+            seconds = cw_doc_integer(exp) > now ? cw_doc_integer(exp) - now : 0;
+        }
     }
     ENSURE(!other, CW_IDP_UNAVAILABLE);
     seconds = seconds > 0 ? CW_MIN(seconds, LIFE_MAX_S) : LIFE_UNKNOWN_S;

@@ -131,7 +131,7 @@ static enum cw_err tell(struct origins *origins, struct watcher *const *list, si
     uint64_t before = origins->generation;
     snapshot_message message;
     size_t left_out = 0;
-    /* Asked before the set is taken: what is heard meanwhile wakes us again. */
+    /* Asked before the set is taken: what was heard is in it, what is heard meanwhile wakes us. */
     bool provisional = origins->config.learns && !tenants_feed_heard(origins->config.tenants);
     struct tenants_set *set = tenants_get(origins->config.tenants);
     enum cw_err err = snapshot_make(set, ORIGINS_MESSAGE_MAX, &arena, &message, &left_out);
@@ -142,8 +142,8 @@ static enum cw_err tell(struct origins *origins, struct watcher *const *list, si
     TRY(number(origins, &message));
     for (size_t i = 0; i < n; i++) {
         if (!list[i]->told || origins->generation != before) {
-            list[i]->told = true;
-            (void)cw_rpc_stream_send_latest(list[i]->stream, &message.base);
+            list[i]->told =
+                cw_rpc_stream_send_latest(list[i]->stream, &message.base) == CW_RPC_SENT;
         }
     }
     if (left_out != origins->left_out) {

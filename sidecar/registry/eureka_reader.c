@@ -150,6 +150,9 @@ static void delta_came(struct eureka *eureka, const struct eureka_batch *batch,
     enum cw_err err = eureka_mirror_apply(&reader->mirror, batch, news);
     eureka->stats.delta_good++;
     if (err == CW_OK && eureka_mirror_hash_is(&reader->mirror, batch->hash)) {
+        /* Nothing is missing then, and nothing there twice. */
+        eureka->stats.left_out = 0;
+        eureka->stats.duplicates = 0;
         reader->forced = 0;
         good(eureka);
         return;

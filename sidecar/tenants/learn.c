@@ -194,7 +194,7 @@ static enum cw_err finish(struct tenants *tenants, const response_message *messa
     free(tenants->epoch);
     tenants->epoch = epoch;
     atomic_store(&tenants->feed_generation, message->generation);
-    atomic_store(&tenants->heard, true);
+    tenants->whole = true;
     tenants->unkept = true;
     return tenants_publish(tenants);
 }

@@ -199,6 +199,8 @@ enum cw_err tenants_publish(struct tenants *tenants)
     struct tenants_set *old = tenants->set;
     tenants->set = set;
     pthread_mutex_unlock(&tenants->lock);
+    /* Behind the set and before the news: who sees it set finds the set that it speaks of. */
+    atomic_store(&tenants->heard, tenants->whole);
     atomic_store(&tenants->version, set->version);
     tenants_set_unref(old);
     if (tenants->config.changed) {

@@ -35,11 +35,12 @@ struct tenants {
     char *epoch;
     int64_t kept_ms;      /* when the file was written; monotonic, 0: never */
     bool unkept;          /* there is something newer */
+    bool whole;           /* a snapshot was learned to its end */
     uint64_t generations; /* the last one that was given out */
 
     _Atomic uint64_t feed_generation;
     _Atomic int64_t feed_ms; /* monotonic; 0: never */
-    _Atomic bool heard;      /* a snapshot was learned as a whole */
+    _Atomic bool heard;      /* what the set has of the feed is whole */
 
     pthread_mutex_t lock; /* the pointer only */
     struct tenants_set *set;

@@ -95,6 +95,7 @@ def test_its_pages_log_in_call_and_read_what_went_wrong(gateway, admin):
     missing = gateway.get("/x", host=ACME, headers={"Origin": PORTAL})
     assert (missing.status, missing.reason, missing.headers["access-control-allow-origin"]) == (401, "token_missing", PORTAL)
     admin.stub.DisableTenant(name="acme")
+    until("the sidecar knows", lambda: gateway.get("/x", token, host=ACME).status == 403)
     refused_ = gateway.get("/x", token, host=ACME, headers={"Origin": PORTAL})
     assert (refused_.status, refused_.reason, refused_.headers["access-control-allow-origin"]) == (403, "tenant_disabled", PORTAL)
 

@@ -124,6 +124,8 @@ def test_only_an_origin_is_looked_up_and_once_an_answer(gateway, judge):
     assert allowed(gateway, PORTAL)
     gateway.get("/api/x", "good", headers={"Origin": OTHER})
     assert lookups(gateway) == (before[0] + 3, before[1] + 1)
+    assert not allowed(gateway, OTHER)  # a preflight that is refused is a request without a token, too
+    assert lookups(gateway) == (before[0] + 3, before[1] + 2)
 
 
 def test_a_change_counts_at_once_and_for_every_worker(nginx, origins):

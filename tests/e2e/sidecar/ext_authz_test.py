@@ -160,6 +160,7 @@ def test_the_answer_comes_before_the_proxy_gives_up(directory, authority, issuer
     door = Checker(sidecar.socket)
 
     def ask(timeout):
+        """Its status; None where this machine slept through the eighth of the time that is left for the way."""
         try:
             return Checker.apply(door.stub.Check(timeout=timeout, **Checker.fields("/a/x", [("authorization", f"Bearer {token}")])), []).status
         except grpc.RpcError as e:
@@ -167,7 +168,7 @@ def test_the_answer_comes_before_the_proxy_gives_up(directory, authority, issuer
             return None
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:  # a fetch of keys is given up after 5 s
-        assert set(pool.map(ask, [2.4 + i / 8 for i in range(16)])) - {None} == {503}
+        until("an answer comes in time", lambda: set(pool.map(ask, [2.4 + i / 8 for i in range(16)])) - {None} == {503})
 
 
 def test_a_grpc_request_is_refused_in_trailers(sidecar):
