@@ -98,7 +98,11 @@ step "./dev down ($(minute))"
 inside "./dev down"
 ! inside "./dev status" || fail "./dev status is content after ./dev down" "read above"
 inside "bazel shutdown" || true
-pid=$(pids_inside)
+for _ in $(seq 20); do # Bazel's server takes a moment
+    pid=$(pids_inside)
+    [ -n "$pid" ] || break
+    sleep 1
+done
 [ -z "$pid" ] || { ps -f -p "$(tr '\n' , <<< "$pid" | sed 's/,$//')"; fail "./dev down left processes behind" "read above"; }
 say ""
 say "a bare Debian: ./dev up done at $up, all done at $(minute)"
