@@ -66,15 +66,15 @@ class Checkout:
         return done.returncode, dict(re.findall(r"^  (\S+) +(ready|runs, not ready|does not run)\b", done.stdout, re.M))
 
     def processes(self):
-        """Those of this checkout, by the folder that they were started in."""
-        found = []
-        for process in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                if pathlib.Path(os.readlink(process / "cwd")) == self.root:
-                    found.append(int(process.name))
-            except OSError:
-                continue
-        return found
+        """Those of this checkout, by what they were started with (our own programs hide their folder), or the folder that they were started in
+        (nginx's workers have another title)."""
+        def is_ours(process):
+            with contextlib.suppress(OSError):
+                if f"{self.root}/".encode() in (process / "cmdline").read_bytes():
+                    return True
+            with contextlib.suppress(OSError):
+                return os.readlink(process / "cwd") == str(self.root)
+        return [int(p.name) for p in pathlib.Path("/proc").glob("[0-9]*") if is_ours(p)]
 
     def pids(self):
         return {name: json.loads((self.run / f"parts/{name}.json").read_text())["pid"] for name in PARTS}
