@@ -144,6 +144,7 @@ static enum cw_err tell(struct origins *origins, struct watcher *const *list, si
         if (!list[i]->told || origins->generation != before) {
             list[i]->told =
                 cw_rpc_stream_send_latest(list[i]->stream, &message.base) == CW_RPC_SENT;
+            err = list[i]->told ? err : CW_NO_MEMORY; /* or it is about to leave the list */
         }
     }
     if (left_out != origins->left_out) {
@@ -152,7 +153,7 @@ static enum cw_err tell(struct origins *origins, struct watcher *const *list, si
             origins->config.left_out(origins->config.ctx, left_out);
         }
     }
-    return CW_OK;
+    return err;
 }
 
 /* False without memory: to be tried again. Without watchers there is nothing to do. */

@@ -126,6 +126,10 @@ def test_only_an_origin_is_looked_up_and_once_an_answer(gateway, judge):
     assert lookups(gateway) == (before[0] + 3, before[1] + 1)
     assert not allowed(gateway, OTHER)  # a preflight that is refused is a request without a token, too
     assert lookups(gateway) == (before[0] + 3, before[1] + 2)
+    for origin, status in ((OTHER, 403), (PORTAL, 200)):
+        r = gateway.get("/cookie/x", method="POST", body=b"x", headers={"Cookie": "__Host-at=good", "Origin": origin})
+        assert r.status == status
+    assert lookups(gateway) == (before[0] + 4, before[1] + 3)
 
 
 def test_a_change_counts_at_once_and_for_every_worker(nginx, origins):
