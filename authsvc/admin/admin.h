@@ -28,7 +28,7 @@ struct admin_deps {
     struct keyring *keys;
     struct login *login; /* verifies administrators' tokens */
     struct idp *idp;     /* NULL: no tenant has an identity provider */
-    const struct password_hasher *hasher;
+    struct password_hasher *hasher;
     const struct password_blocklist *blocklist; /* may be NULL */
     const struct cw_clock *clock;
     void (*on_event)(void *ctx, const struct admin_event *event); /* may be NULL */

@@ -57,7 +57,7 @@ struct login_deps {
     struct tenant_current *tenants;
     struct store *store;
     struct keyring *keys;
-    const struct password_hasher *hasher;
+    struct password_hasher *hasher;
     struct idp *idp;                            /* NULL: no tenant has an identity provider */
     const struct password_blocklist *blocklist; /* beside the built-in one; may be NULL */
     struct cw_work *idp_work; /* for tenants whose login is by an identity provider */

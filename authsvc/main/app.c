@@ -22,7 +22,7 @@
 enum {
     GRACE_MS = 5000,
     REVOKED_WAIT_MS = 1000, /* a sidecar on a busy host was seen to take 200 ms */
-    REFRESHES_PER_CORE = 2, /* one signs while another waits for the disk */
+    REFRESHES_PER_CORE = 4, /* one signs while the others wait for the disk, and share a commit */
     ADMIN_THREADS = 2,
     ADMIN_QUEUE = 256,
     UIDS_MAX = 64,
@@ -468,6 +468,11 @@ void app_clean(struct app *app)
 {
     enum cw_err err = store_purge(app->store, cw_clock_wall_ms(&cw_clock_system) - KEEP_MS);
     (void)err; /* told by the store itself; the next round tries again */
+}
+
+void app_trim(struct app *app)
+{
+    password_hasher_trim(app->hasher);
 }
 
 void app_stop(struct app *app)

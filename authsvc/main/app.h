@@ -12,6 +12,8 @@ CW_MUST_USE enum cw_err app_start(const struct cw_config *config, struct cw_buf 
 /* Tenants of a new configuration; the old ones stay on failure. */
 CW_MUST_USE enum cw_err app_reload(struct app *app, const struct cw_config *config,
                                    struct cw_buf *ret_message);
+/* Gives back what nobody has used for a while; every few seconds. */
+void app_trim(struct app *app);
 /* Sessions and counters that are long over are deleted. */
 void app_clean(struct app *app);
 /* No new work, what runs is finished, everything is closed. */

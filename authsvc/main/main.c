@@ -12,7 +12,7 @@
 #include "common/base/process.h"
 #include "common/base/version.h"
 
-enum { CLEAN_EVERY_S = 300, MESSAGE_MAX = 16 * 1024 };
+enum { LOOK_EVERY_S = 10, CLEAN_EVERY_S = 300, MESSAGE_MAX = 16 * 1024 };
 
 static void apply_log_level(const struct cw_config *config)
 {
@@ -59,16 +59,22 @@ static void reload(struct app *app, struct cw_config **config)
 
 static void wait_for_end(struct app *app, struct cw_config **config, const sigset_t *signals)
 {
+    int64_t cleaned = cw_clock_monotonic_ms(&cw_clock_system);
     for (;;) {
-        const struct timespec pause = {.tv_sec = CLEAN_EVERY_S};
+        const struct timespec pause = {.tv_sec = LOOK_EVERY_S};
         int signal_number = sigtimedwait(signals, NULL, &pause);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             return;
         }
         if (signal_number == SIGHUP) {
             reload(app, config);
-        } else {
+            continue;
+        }
+        app_trim(app);
+        int64_t now = cw_clock_monotonic_ms(&cw_clock_system);
+        if (now - cleaned >= CLEAN_EVERY_S * 1000) {
             app_clean(app);
+            cleaned = now;
         }
     }
 }

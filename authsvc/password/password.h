@@ -1,5 +1,5 @@
-/* Passwords: Unicode preparation, argon2id by libsodium (RFC 9106, PHC strings), and the dummy that
- * makes an unknown user cost what a known one does. */
+/* Passwords: Unicode preparation, argon2id (RFC 9106, PHC strings), and the dummy that makes an
+ * unknown user cost what a known one does. */
 #ifndef AUTHSVC_PASSWORD_PASSWORD_H
 #define AUTHSVC_PASSWORD_PASSWORD_H
 
@@ -26,7 +26,8 @@ CW_MUST_USE enum cw_err password_hasher_new(struct password_params params,
                                             struct password_hasher **ret_hasher);
 void password_hasher_free(struct password_hasher *hasher);
 /* From now on at most `at_once` (1 or more) hashes run at the same time, each with its memory;
- * further callers wait. Before the hasher is shared; without it there is no bound. */
+ * further callers wait. Before the hasher is shared; without it there is no bound. Memory is kept
+ * for so many. */
 void password_hasher_limit(struct password_hasher *hasher, unsigned at_once);
 
 /* NFKC (NIST SP 800-63B rev. 4 §3.1.1.2: normalise before hashing), nothing cut off.
@@ -37,8 +38,12 @@ CW_MUST_USE enum cw_err password_prepare(struct cw_str password, struct cw_secre
  */
 CW_MUST_USE enum cw_err password_prepare_name(struct cw_str name, char **ret_prepared);
 
+/* Gives the memory back that hashes have kept, unless there was a hash since the last call: for
+ * somebody who calls now and then. Any thread. */
+void password_hasher_trim(struct password_hasher *hasher);
+
 /* Hashes a prepared password. CW_NO_MEMORY where the memory that argon2id needs cannot be had. */
-CW_MUST_USE enum cw_err password_hash(const struct password_hasher *hasher, struct cw_str prepared,
+CW_MUST_USE enum cw_err password_hash(struct password_hasher *hasher, struct cw_str prepared,
                                       char ret_hash[PASSWORD_HASH_MAX]);
 
 enum password_outcome {
@@ -48,8 +53,9 @@ enum password_outcome {
 };
 
 /* Verifies a prepared password. An empty `hash` (no such user), an empty password or a stored hash
- * out of bounds is PASSWORD_WRONG after the same work, done on the dummy. */
-CW_MUST_USE enum cw_err password_verify(const struct password_hasher *hasher, struct cw_str hash,
+ * out of bounds is PASSWORD_WRONG after the same work, done on the dummy. CW_NO_MEMORY: not known.
+ */
+CW_MUST_USE enum cw_err password_verify(struct password_hasher *hasher, struct cw_str hash,
                                         struct cw_str prepared, enum password_outcome *ret_outcome);
 
 /* Whether a stored hash is argon2id, version 19, one lane, within the bound. */

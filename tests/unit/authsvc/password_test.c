@@ -4,12 +4,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 #include "authsvc/password/password.h"
+
+#define START "$argon2id$v=19$m=8,t=1,p=1$"
+#define SALT "c2FsdHNhbHRzYWx0c2FsdA"
+#define TAG "AAAAAAAAAAAAAAAAAAAAAA"
 
 /* Cheap, as tests want it. */
 static const struct password_params cheap = {.memory_kib = 8, .iterations = 1};
@@ -29,7 +36,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static enum password_outcome verify(const struct password_hasher *hasher, const char *hash,
+static enum password_outcome verify(struct password_hasher *hasher, const char *hash,
                                     const char *password)
 {
     enum password_outcome outcome = PASSWORD_RIGHT;
@@ -57,7 +64,7 @@ static void no_user_no_password_and_a_spoilt_hash_are_wrong(void **state)
         "",
         "*",
         "$argon2id$v=19$m=8,t=1,p=1$",
-        "$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA",
+        "$argon2i$v=19$m=8,t=1,p=1$" SALT "$" TAG,
         "$2b$10$abcdefghijklmnopqrstuv",
     };
     for (size_t i = 0; i < CW_ARRAY_SIZE(hashes); i++) {
@@ -73,23 +80,88 @@ static void an_empty_password_is_wrong_even_where_its_hash_is_stored(void **stat
     assert_int_equal(verify(*state, hash, ""), PASSWORD_WRONG);
 }
 
+/* Each differs from what is accepted in one thing. */
+static void a_spoilt_salt_or_tag_is_not_even_tried(void **state)
+{
+    static const char *const hashes[] = {
+        START "c2FsdA$" TAG,    /* a salt of 4 bytes */
+        START SALT "$AAAAAAAA", /* a tag of 6 bytes */
+        START SALT "==$" TAG,   /* padding */
+        START SALT "$" TAG "=", /* padding */
+        START SALT "$" TAG "$", /* something behind it */
+        START SALT "$" TAG " ", /* something behind it */
+        START SALT TAG,         /* one part */
+        START "$" TAG,          /* no salt */
+        START SALT "$",         /* no tag */
+        START "c2Fsd!NhbHRzYWx0c2FsdA$" TAG,
+    };
+    for (size_t i = 0; i < CW_ARRAY_SIZE(hashes); i++) {
+        if (password_hash_acceptable(*state, cw_str(hashes[i]))) {
+            fail_msg("%s", hashes[i]);
+        }
+        assert_int_equal(verify(*state, hashes[i], "x"), PASSWORD_WRONG);
+    }
+    assert_true(password_hash_acceptable(*state, CW_STR(START SALT "$" TAG)));
+}
+
+/* Those that are stored already, and those that we write, for whoever reads them. */
+static void hashes_are_libsodiums_in_both_directions(void **state)
+{
+    char hash[crypto_pwhash_STRBYTES];
+    assert_int_equal(crypto_pwhash_argon2id_str(hash, "correct horse", 13, 4, 1024 * 1024), 0);
+    assert_int_equal(verify(*state, hash, "correct horse"), PASSWORD_RIGHT_REHASH);
+    assert_int_equal(verify(*state, hash, "correct mule"), PASSWORD_WRONG);
+    memset(hash, 0, sizeof(hash));
+    assert_int_equal(password_hash(*state, CW_STR("correct horse"), hash), CW_OK);
+    assert_int_equal(crypto_pwhash_argon2id_str_verify(hash, "correct horse", 13), 0);
+    assert_int_equal(crypto_pwhash_argon2id_str_verify(hash, "correct mule", 12), -1);
+}
+
+static size_t resident_kib(void)
+{
+    size_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*u %zu", &pages), 1);
+    (void)fclose(f);
+    return pages * (size_t)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+static void memory_that_nobody_uses_is_given_back(void **state)
+{
+    (void)state;
+    enum { KIB = 32 * 1024 };
+    const struct password_params large = {.memory_kib = KIB, .iterations = 1};
+    struct password_hasher *hasher = NULL;
+    char hash[PASSWORD_HASH_MAX];
+    assert_int_equal(password_hasher_new(large, large, &hasher), CW_OK);
+    assert_int_equal(password_hash(hasher, CW_STR("secret"), hash), CW_OK);
+    password_hasher_trim(hasher); /* there was a hash since the last call: it stays */
+    size_t kept = resident_kib();
+    password_hasher_trim(hasher);
+    size_t given_back = resident_kib();
+    assert_in_range(kept - given_back, KIB / 2, 2 * KIB);
+    assert_int_equal(verify(hasher, hash, "secret"), PASSWORD_RIGHT);
+    password_hasher_free(hasher);
+}
+
 static void a_stored_hash_out_of_bounds_is_not_even_tried(void **state)
 {
     static const char *const hashes[] = {
-        "$argon2id$v=19$m=1025,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA",
-        "$argon2id$v=19$m=8,t=5,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA",
-        "$argon2id$v=19$m=4294967295,t=4294967295,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA",
-        "$argon2id$v=19$m=99999999999999999999,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA",
-        "$argon2id$v=19$m=8,t=1,p=2$c2FsdHNhbHRzYWx0c2FsdA$AAAA",
-        "$argon2id$v=16$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA",
-        "$argon2id$v=19$m=0,t=0,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA",
+        "$argon2id$v=19$m=1025,t=1,p=1$" SALT "$" TAG,
+        "$argon2id$v=19$m=8,t=5,p=1$" SALT "$" TAG,
+        "$argon2id$v=19$m=4294967295,t=4294967295,p=1$" SALT "$" TAG,
+        "$argon2id$v=19$m=99999999999999999999,t=1,p=1$" SALT "$" TAG,
+        "$argon2id$v=19$m=8,t=1,p=2$" SALT "$" TAG,
+        "$argon2id$v=16$m=8,t=1,p=1$" SALT "$" TAG,
+        "$argon2id$v=19$m=0,t=0,p=1$" SALT "$" TAG,
     };
     for (size_t i = 0; i < CW_ARRAY_SIZE(hashes); i++) {
         assert_false(password_hash_acceptable(*state, cw_str(hashes[i])));
         assert_int_equal(verify(*state, hashes[i], "x"), PASSWORD_WRONG);
     }
-    assert_true(password_hash_acceptable(
-        *state, CW_STR("$argon2id$v=19$m=1024,t=4,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA")));
+    assert_true(
+        password_hash_acceptable(*state, CW_STR("$argon2id$v=19$m=1024,t=4,p=1$" SALT "$" TAG)));
 }
 
 static void *hash_some(void *arg)
@@ -226,6 +298,9 @@ int main(void)
         cmocka_unit_test(the_right_password_is_right_and_others_are_wrong),
         cmocka_unit_test(no_user_no_password_and_a_spoilt_hash_are_wrong),
         cmocka_unit_test(an_empty_password_is_wrong_even_where_its_hash_is_stored),
+        cmocka_unit_test(a_spoilt_salt_or_tag_is_not_even_tried),
+        cmocka_unit_test(hashes_are_libsodiums_in_both_directions),
+        cmocka_unit_test(memory_that_nobody_uses_is_given_back),
         cmocka_unit_test(a_stored_hash_out_of_bounds_is_not_even_tried),
         cmocka_unit_test(other_parameters_ask_for_a_rehash),
         cmocka_unit_test(a_limit_makes_many_wait_and_lets_all_through),
