@@ -1,14 +1,7 @@
 /* Unions of JSON arrays. */
 #include "authsvc/login/grants.h"
 
-#include <jansson.h>
 #include <stdlib.h>
-
-struct gathering {
-    json_t *roles;
-    json_t *permissions;
-    json_t *groups;
-};
 
 static bool has(const json_t *list, const json_t *value)
 {
@@ -23,29 +16,48 @@ static bool has(const json_t *list, const json_t *value)
     return false;
 }
 
-static enum cw_err add_all(json_t *list, struct cw_str array)
+static enum cw_err merge(json_t *list, const json_t *more)
 {
-    json_t *more = json_loadb(array.p, array.n, 0, NULL);
-    enum cw_err err = json_is_array(more) ? CW_OK : CW_STORE_UNAVAILABLE; /* a damaged row */
     size_t i;
     json_t *each;
     json_array_foreach(more, i, each)
     {
-        if (err == CW_OK && json_is_string(each) && !has(list, each)) {
-            err = json_array_append(list, each) == 0 ? CW_OK : CW_NO_MEMORY;
+        if (json_is_string(each) && !has(list, each)) {
+            ENSURE(json_array_append(list, each) == 0, CW_NO_MEMORY);
         }
     }
+    return CW_OK;
+}
+
+static enum cw_err add_all(json_t *list, struct cw_str array)
+{
+    json_t *more = json_loadb(array.p, array.n, 0, NULL);
+    enum cw_err err = json_is_array(more) ? merge(list, more) : CW_STORE_UNAVAILABLE; /* damaged */
     json_decref(more);
     return err;
 }
 
-static enum cw_err add_group(void *ctx, const struct store_group *group)
+enum cw_err grants_sum_init(struct grants_sum *sum)
 {
-    struct gathering *g = ctx;
-    TRY(add_all(g->roles, group->roles));
-    TRY(add_all(g->permissions, group->permissions));
+    *sum = (struct grants_sum){json_array(), json_array(), json_array()};
+    return sum->roles != NULL && sum->permissions != NULL && sum->groups != NULL ? CW_OK
+                                                                                 : CW_NO_MEMORY;
+}
+
+void grants_sum_done(struct grants_sum *sum)
+{
+    json_decref(sum->roles);
+    json_decref(sum->permissions);
+    json_decref(sum->groups);
+}
+
+enum cw_err grants_sum_add(void *ctx, const struct store_group *group)
+{
+    struct grants_sum *sum = ctx;
+    TRY(add_all(sum->roles, group->roles));
+    TRY(add_all(sum->permissions, group->permissions));
     json_t *name = json_stringn(group->name.p, group->name.n);
-    return json_array_append_new(g->groups, name) == 0 ? CW_OK : CW_NO_MEMORY;
+    return json_array_append_new(sum->groups, name) == 0 ? CW_OK : CW_NO_MEMORY;
 }
 
 static enum cw_err write_list(const json_t *list, struct cw_buf *ret_json)
@@ -57,31 +69,44 @@ static enum cw_err write_list(const json_t *list, struct cw_buf *ret_json)
     return cw_buf_check(ret_json);
 }
 
-static enum cw_err gather(struct store *store, struct cw_str tenant, const struct store_user *user,
-                          struct gathering *g, struct grants *grants)
+/* The user's own, then what the groups have beside them. */
+static enum cw_err write_union(struct cw_str own, const json_t *more, struct cw_buf *ret_json)
 {
-    ENSURE(g->roles != NULL && g->permissions != NULL && g->groups != NULL, CW_NO_MEMORY);
-    TRY(add_all(g->roles, user->roles));
-    TRY(add_all(g->permissions, user->permissions));
-    TRY(store_groups_of(store, tenant, user->subject, add_group, g));
-    TRY(write_list(g->roles, &grants->roles));
-    TRY(write_list(g->permissions, &grants->permissions));
-    return write_list(g->groups, &grants->groups);
+    json_t *all = json_array();
+    enum cw_err err = all != NULL ? add_all(all, own) : CW_NO_MEMORY;
+    err = err == CW_OK ? merge(all, more) : err;
+    err = err == CW_OK ? write_list(all, ret_json) : err;
+    json_decref(all);
+    return err;
+}
+
+static void grants_init(struct grants *grants)
+{
+    *grants = (struct grants){
+        .roles = CW_BUF_INIT(GRANTS_MAX),
+        .permissions = CW_BUF_INIT(GRANTS_MAX),
+        .groups = CW_BUF_INIT(GRANTS_MAX),
+    };
+}
+
+enum cw_err grants_sum_end(const struct grants_sum *sum, const struct store_user *user,
+                           struct grants *ret_grants)
+{
+    grants_init(ret_grants);
+    TRY(write_union(user->roles, sum->roles, &ret_grants->roles));
+    TRY(write_union(user->permissions, sum->permissions, &ret_grants->permissions));
+    return write_list(sum->groups, &ret_grants->groups);
 }
 
 enum cw_err grants_read(struct store *store, struct cw_str tenant, const struct store_user *user,
                         struct grants *ret_grants)
 {
-    *ret_grants = (struct grants){
-        .roles = CW_BUF_INIT(GRANTS_MAX),
-        .permissions = CW_BUF_INIT(GRANTS_MAX),
-        .groups = CW_BUF_INIT(GRANTS_MAX),
-    };
-    struct gathering g = {json_array(), json_array(), json_array()};
-    enum cw_err err = gather(store, tenant, user, &g, ret_grants);
-    json_decref(g.roles);
-    json_decref(g.permissions);
-    json_decref(g.groups);
+    struct grants_sum sum;
+    grants_init(ret_grants);
+    enum cw_err err = grants_sum_init(&sum);
+    err = err == CW_OK ? store_groups_of(store, tenant, user->subject, grants_sum_add, &sum) : err;
+    err = err == CW_OK ? grants_sum_end(&sum, user, ret_grants) : err;
+    grants_sum_done(&sum);
     return err;
 }
 

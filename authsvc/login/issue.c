@@ -90,9 +90,9 @@ struct token_names login_claim_names(const struct tenant *tenant)
     };
 }
 
-static enum cw_err issue(struct login *login, const struct login_scene *scene,
-                         const struct store_user *user, const struct store_session *session,
-                         const struct grants *grants, struct login_answer *answer)
+enum cw_err login_issue(struct login *login, const struct login_scene *scene,
+                        const struct store_user *user, const struct store_session *session,
+                        const struct grants *grants, struct login_answer *answer)
 {
     const struct tenant *tenant = scene->tenant;
     const struct token_facts facts = {
@@ -130,19 +130,6 @@ static enum cw_err issue(struct login *login, const struct login_scene *scene,
     answer->expires_in = facts.access_life;
     answer->expires_at = facts.now + facts.access_life;
     return CW_OK;
-}
-
-enum cw_err login_issue(struct login *login, const struct login_scene *scene,
-                        const struct store_user *user, const struct store_session *session,
-                        struct login_answer *answer)
-{
-    struct grants grants;
-    enum cw_err err = grants_read(login->deps.store, scene->tenant->name, user, &grants);
-    if (err == CW_OK) {
-        err = issue(login, scene, user, session, &grants, answer);
-    }
-    grants_done(&grants);
-    return err;
 }
 
 void login_tell(struct login *login, struct login_event *event, int64_t started_ms,

@@ -112,7 +112,12 @@ enum cw_err login_session_start(struct login *login, const struct login_scene *s
     login_session_new(login, scene, user->subject, start, &new);
     new.session.password_changed_at = user->password_changed_at;
     /* Signed first: what cannot be answered leaves no session behind. */
-    enum cw_err err = login_issue(login, scene, user, &new.session, answer);
+    struct grants grants;
+    enum cw_err err = grants_read(login->deps.store, scene->tenant->name, user, &grants);
+    if (err == CW_OK) {
+        err = login_issue(login, scene, user, &new.session, &grants, answer);
+    }
+    grants_done(&grants);
     if (err == CW_OK) {
         err = store_session_start(login->deps.store, scene->tenant->name, &new.session, &new.family,
                                   scene->tenant->sessions_max);

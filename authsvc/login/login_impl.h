@@ -54,7 +54,7 @@ void login_scene_done(struct login_scene *scene);
 CW_MUST_USE enum cw_err login_issue(struct login *login, const struct login_scene *scene,
                                     const struct store_user *user,
                                     const struct store_session *session,
-                                    struct login_answer *answer);
+                                    const struct grants *grants, struct login_answer *answer);
 /* What a new session is made of beside user, tenant and client. */
 struct login_start {
     struct cw_str scope; /* granted */

@@ -19,7 +19,8 @@ struct trade {
     struct refresh_token token;
     struct refresh_token next;
     struct store_rotated rotated;
-    int64_t asked_at; /* Unix milliseconds */
+    struct grants_sum groups; /* what they grant */
+    int64_t asked_at;         /* Unix milliseconds */
     struct login_event event;
 };
 
@@ -38,7 +39,10 @@ static enum cw_err redeem(struct trade *t)
         .client_id = t->scene.client->id,
         .idle_ms = t->scene.tenant->refresh_idle_ms,
         .grace_ms = t->scene.tenant->refresh_grace_ms,
+        .group = grants_sum_add,
+        .ctx = &t->groups,
     };
+    TRY(grants_sum_init(&t->groups));
     return store_refresh_rotate(t->login->deps.store, t->scene.tenant->name, &rotate, &t->arena,
                                 &t->rotated);
 }
@@ -66,7 +70,13 @@ static enum cw_err answer_with(struct trade *t, struct login_answer *answer)
 {
     struct store_rotated *r = &t->rotated;
     r->session.used_at = t->asked_at;
-    TRY(login_issue(t->login, &t->scene, &r->user, &r->session, answer));
+    struct grants grants;
+    enum cw_err err = grants_sum_end(&t->groups, &r->user, &grants);
+    if (err == CW_OK) {
+        err = login_issue(t->login, &t->scene, &r->user, &r->session, &grants, answer);
+    }
+    grants_done(&grants);
+    TRY(err);
     refresh_token_encode(&t->next, answer->refresh_token);
     int64_t left = r->idle_expires_at - cw_clock_wall_ms(t->login->deps.clock);
     answer->refresh_expires_in = CW_MAX(left, 0) / 1000;
@@ -120,6 +130,7 @@ enum cw_err login_refresh(struct login *login, const struct login_refresh_reques
     }
     sodium_memzero(&t.token, sizeof(t.token));
     sodium_memzero(&t.next, sizeof(t.next));
+    grants_sum_done(&t.groups);
     cw_arena_done(&t.arena);
     login_scene_done(&t.scene);
     return err;

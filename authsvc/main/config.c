@@ -42,7 +42,7 @@ static const struct cw_config_key keys[] = {
     {"authsvc.store.password-file", CW_CONFIG_PATH, NULL, 0, 0, NULL, 0,
      "File with the password of a PostgreSQL database; read at each connection. ~/.pgpass works, "
      "too."},
-    {"authsvc.store.connections", CW_CONFIG_INT, "8", 1, 256, NULL, 0,
+    {"authsvc.store.connections", CW_CONFIG_INT, "16", 1, 256, NULL, 0,
      "Connections to PostgreSQL at most, and one more that listens for changes of others."},
     {"authsvc.store.connect-timeout", CW_CONFIG_DURATION, "3s", 2000, MINUTE, NULL, 0,
      "So long may connecting to a host of PostgreSQL take."},
@@ -79,7 +79,7 @@ static const struct cw_config_key keys[] = {
     {"authsvc.login.queue", CW_CONFIG_INT, "128", 1, 100000, NULL, 0,
      "Logins that may wait for it; further ones get login_overloaded."},
     {"authsvc.refresh.threads", CW_CONFIG_INT, "0", 0, 256, NULL, 0,
-     "Refreshes that are under way at once; 0: two per core."},
+     "Refreshes that are under way at once; 0: four per core."},
     {"authsvc.refresh.queue", CW_CONFIG_INT, "1024", 1, 100000, NULL, 0,
      "Refreshes that may wait for it; further ones get login_overloaded."},
     {"authsvc.idp.threads", CW_CONFIG_INT, "32", 1, 1024, NULL, 0,

@@ -126,6 +126,44 @@ enum cw_err db_run_alone(struct db *db, enum db_durability durability, enum db_s
     return db_end(tx, db_run(tx, statement, args, n, row, ctx, ret_changes));
 }
 
+static enum cw_err run_one_by_one(struct db_tx *tx, const struct db_call *calls, size_t n)
+{
+    const struct db_driver *driver = tx->db->driver;
+    for (size_t i = 0; i < n; i++) {
+        const struct db_call *c = &calls[i];
+        TRY(driver->run(tx, c->statement, c->args, c->n, c->row, c->ctx, c->ret_changes));
+    }
+    return CW_OK;
+}
+
+static enum cw_err run_all(struct db_tx *tx, const struct db_call *calls, size_t n, bool whole)
+{
+    ENSURE(!tx->failed, CW_STORE_UNAVAILABLE);
+    enum cw_err err = n <= DB_CALLS_MAX ? CW_OK : CW_INTERNAL;
+    for (size_t i = 0; i < n && err == CW_OK; i++) {
+        err = texts_are_text(calls[i].args, calls[i].n) ? CW_OK : CW_REQUEST_MALFORMED;
+    }
+    if (err == CW_OK) {
+        err = tx->db->driver->run_all != NULL ? tx->db->driver->run_all(tx, calls, n, whole)
+                                              : run_one_by_one(tx, calls, n);
+    }
+    tx->failed = err != CW_OK;
+    return err;
+}
+
+enum cw_err db_run_all(struct db_tx *tx, const struct db_call *calls, size_t n)
+{
+    return run_all(tx, calls, n, false);
+}
+
+enum cw_err db_run_all_alone(struct db *db, enum db_durability durability,
+                             const struct db_call *calls, size_t n)
+{
+    struct db_tx *tx = NULL;
+    TRY(db_begin(db, durability, &tx));
+    return db_end(tx, run_all(tx, calls, n, true));
+}
+
 enum cw_err db_script(struct db_tx *tx, const char *sql)
 {
     ENSURE(!tx->failed, CW_STORE_UNAVAILABLE);

@@ -56,6 +56,18 @@ typedef void db_notice_fn(void *ctx, enum db_topic topic);
 /* Called once a row; the columns live until it returns. An error ends the statement with it. */
 typedef enum cw_err db_row_fn(void *ctx, const struct db_value *columns, size_t n);
 
+/* One of several statements that are run together: its arguments hang on no row of the others. */
+struct db_call {
+    enum db_statement statement;
+    const struct db_value *args;
+    size_t n;
+    db_row_fn *row; /* may be NULL */
+    void *ctx;
+    int64_t *ret_changes; /* may be NULL */
+};
+
+enum { DB_CALLS_MAX = 8 };
+
 /* Told of every failure that is not an outcome (a lost disk, a damaged file). Any thread. */
 typedef void db_error_fn(void *ctx, const char *operation, const char *message);
 
@@ -74,7 +86,7 @@ struct db_tx {
 struct db_options {
     struct cw_str url;            /* sqlite:PATH, sqlite::memory:, postgresql://… */
     const char *password_file;    /* of a server; read for each connection; may be NULL */
-    unsigned connections;         /* at most; 0: 8 */
+    unsigned connections;         /* at most; 0: 16 */
     int64_t connect_timeout_ms;   /* 0: 3000 */
     int64_t statement_timeout_ms; /* also for a connection to become free; 0: 5000 */
 };
@@ -99,6 +111,9 @@ struct db_driver {
     /* The rest may be NULL: one process has this database, and its transactions are one by one. */
     /* The transaction is one SELECT. */
     void (*single_read)(struct db_tx *tx);
+    /* Several statements in one round trip, the commit too where `whole` says that they are the
+     * transaction. NULL: there are no round trips to save. */
+    enum cw_err (*run_all)(struct db_tx *tx, const struct db_call *calls, size_t n, bool whole);
     enum cw_err (*lock)(struct db_tx *tx, enum db_lock lock);
     void (*notify)(struct db_tx *tx, enum db_topic topic);
     enum cw_err (*listen)(struct db *db, db_notice_fn *notice, void *ctx);
@@ -136,6 +151,15 @@ CW_MUST_USE enum cw_err db_run(struct db_tx *tx, enum db_statement statement,
 CW_MUST_USE enum cw_err db_run_alone(struct db *db, enum db_durability durability,
                                      enum db_statement statement, const struct db_value *args,
                                      size_t n, db_row_fn *row, void *ctx, int64_t *ret_changes);
+/* At most DB_CALLS_MAX statements in their order, each of which sees what those before it have
+ * changed; a server gets them in one round trip. All are sent: where an outcome of the first must
+ * keep the second from happening, the second's WHERE says so, or a rollback follows. */
+CW_MUST_USE enum cw_err db_run_all(struct db_tx *tx, const struct db_call *calls, size_t n);
+/* The same as a transaction of its own, with its commit in the same round trip. All errors, of
+ * db_end too; rows may be read after the commit, so that an error of a row function says nothing
+ * about it. */
+CW_MUST_USE enum cw_err db_run_all_alone(struct db *db, enum db_durability durability,
+                                         const struct db_call *calls, size_t n);
 CW_MUST_USE enum cw_err db_script(struct db_tx *tx, const char *sql);
 CW_MUST_USE enum cw_err db_lock(struct db_tx *tx, enum db_lock lock);
 /* Tells the other processes when the transaction is committed. */

@@ -50,6 +50,7 @@ static void remember(struct pg_conn *conn, const char *sqlstate, const char *tex
 static enum cw_err lost(struct pg_conn *conn, const char *text)
 {
     conn->broken = true;
+    conn->unknown = true;
     remember(conn, NULL, text);
     return CW_STORE_UNAVAILABLE;
 }
@@ -64,6 +65,7 @@ static enum cw_err judge(struct pg_conn *conn, const PGresult *result)
     if (state == NULL || severity == NULL || strcmp(severity, "ERROR") != 0 ||
         PQstatus(conn->pg) != CONNECTION_OK) {
         conn->broken = true;
+        conn->unknown = true;
         return CW_STORE_UNAVAILABLE;
     }
     if (strcmp(state, "23505") == 0) { /* unique_violation */
@@ -254,7 +256,6 @@ static enum cw_err take_step(struct pg_conn *conn, int64_t deadline, enum cw_err
     if (before == CW_OK && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
         err = status == PGRES_PIPELINE_ABORTED ? lost(conn, "out of step") : judge(conn, result);
     }
-    PQclear(*ret_result);
     *ret_result = result;
     PGresult *end = NULL;
     while (!conn->broken) {
@@ -296,23 +297,25 @@ static enum cw_err send_all(struct pg_conn *conn, const struct pg_step *steps, s
 }
 
 enum cw_err pg_conn_round(struct pg_conn *conn, const struct pg_step *steps, size_t n,
-                          PGresult **ret_result)
+                          PGresult **ret_results)
 {
     int64_t deadline = pg_now_ms() + conn->timeout_ms;
     TRY(send_all(conn, steps, n));
-    PGresult *result = NULL;
+    PGresult *results[PG_STEPS_MAX] = {0};
     enum cw_err err = CW_OK;
     for (size_t i = 0; i < n && !conn->broken; i++) {
-        err = take_step(conn, deadline, err, &result);
+        err = take_step(conn, deadline, err, &results[i]);
     }
     if (!conn->broken) {
         enum cw_err synced = take_sync(conn, deadline);
         err = err == CW_OK ? synced : err;
     }
-    if (err == CW_OK && ret_result != NULL) {
-        *ret_result = result;
-    } else {
-        PQclear(result);
+    for (size_t i = 0; i < n; i++) {
+        if (err == CW_OK && ret_results != NULL) {
+            ret_results[i] = results[i];
+        } else {
+            PQclear(results[i]);
+        }
     }
     return err;
 }
@@ -465,6 +468,7 @@ static enum cw_err configure(struct pg_conn *conn, const struct pg_target *targe
 enum cw_err pg_conn_open(struct pg_conn *conn, const struct pg_target *target)
 {
     conn->broken = false;
+    conn->unknown = false;
     conn->timeout_ms = target->statement_timeout_ms + SLACK_MS;
     memset(conn->prepared, 0, sizeof(conn->prepared));
     memset(conn->known, 0, sizeof(conn->known)); /* another server may infer otherwise */

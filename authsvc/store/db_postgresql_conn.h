@@ -22,7 +22,8 @@ struct pg_target {
 struct pg_conn {
     struct db_tx tx;
     PGconn *pg;
-    bool broken; /* not to be used again */
+    bool broken;  /* not to be used again */
+    bool unknown; /* it broke without an answer: what was sent may have happened */
     bool prepared[DB_STATEMENT_COUNT];
     bool known[DB_STATEMENT_COUNT]; /* types[] has been asked for */
     Oid types[DB_STATEMENT_COUNT][DB_ARGS_MAX];
@@ -56,13 +57,15 @@ struct pg_step {
     size_t n;
 };
 
-enum { PG_STEPS_MAX = 8 };
+/* BEGIN, how durable it is, and COMMIT around the store's statements. */
+enum { PG_STEPS_MAX = DB_CALLS_MAX + 3 };
 
-/* Sends all steps at once and waits for their results. ret_result, which may be NULL, gets the
- * last one's (PQclear). CW_CONFLICT, CW_STORE_CONTENDED, CW_STORE_UNAVAILABLE; conn->broken tells
+/* Sends all steps at once and waits for their results. Outside of a transaction they are one, which
+ * the end of the round commits. ret_results, which may be NULL, gets one for each step (PQclear);
+ * after an error none. CW_CONFLICT, CW_STORE_CONTENDED, CW_STORE_UNAVAILABLE; conn->broken tells
  * whether the connection is lost, too. */
 CW_MUST_USE enum cw_err pg_conn_round(struct pg_conn *conn, const struct pg_step *steps, size_t n,
-                                      PGresult **ret_result);
+                                      PGresult **ret_results);
 CW_MUST_USE enum cw_err pg_conn_prepare(struct pg_conn *conn, enum db_statement statement);
 /* Several commands in one text. */
 CW_MUST_USE enum cw_err pg_conn_script(struct pg_conn *conn, const char *sql);

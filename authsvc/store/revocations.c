@@ -3,7 +3,6 @@
 #include "authsvc/store/store_impl.h"
 
 enum {
-    IDS_MAX = 64 * 1024, /* bytes of session ids of one statement */
     /* No access token lives longer than an hour, and no sidecar's leeway is above a minute. */
     KEEP_MS = 65 * 60 * 1000,
 };
@@ -80,7 +79,7 @@ enum cw_err store_revoke(struct store *store, struct cw_str tenant, enum store_r
         revoke(tx, tenant, kind, value, store->clock, keep_ms, ret_sessions_ended));
 }
 
-static enum cw_err collect_id(void *ctx, const struct db_value *columns, size_t n)
+enum cw_err store_collect_id(void *ctx, const struct db_value *columns, size_t n)
 {
     ENSURE(n == 1, CW_INTERNAL);
     cw_buf_add_str(ctx, columns[0].s);
@@ -88,19 +87,25 @@ static enum cw_err collect_id(void *ctx, const struct db_value *columns, size_t 
     return CW_OK;
 }
 
-enum cw_err store_end_sessions(struct db_tx *tx, enum db_statement statement,
-                               const struct db_value *args, size_t n, struct cw_str tenant,
-                               int64_t now)
+enum cw_err store_revoke_sessions(struct db_tx *tx, struct cw_str tenant, const struct cw_buf *ids,
+                                  int64_t now)
 {
-    CW_CLEANUP(cw_buf_done) struct cw_buf ids = CW_BUF_INIT(IDS_MAX);
-    TRY(db_run(tx, statement, args, n, collect_id, &ids, NULL));
-    TRY(cw_buf_check(&ids));
-    struct cw_str rest = cw_buf_str(&ids);
+    TRY(cw_buf_check(ids));
+    struct cw_str rest = cw_buf_str(ids);
     struct cw_str id;
     while (cw_str_word(&rest, ' ', &id)) {
         TRY(store_revoke_session(tx, tenant, id, now));
     }
     return CW_OK;
+}
+
+enum cw_err store_end_sessions(struct db_tx *tx, enum db_statement statement,
+                               const struct db_value *args, size_t n, struct cw_str tenant,
+                               int64_t now)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf ids = CW_BUF_INIT(STORE_IDS_MAX);
+    TRY(db_run(tx, statement, args, n, store_collect_id, &ids, NULL));
+    return store_revoke_sessions(tx, tenant, &ids, now);
 }
 
 enum cw_err store_end_user_sessions(struct db_tx *tx, struct cw_str tenant, struct cw_str username,

@@ -26,11 +26,6 @@ enum cw_err store_session_start_in(struct db_tx *tx, struct cw_str tenant,
         db_text(session->amr),
         db_int(session->password_changed_at),
     };
-    int64_t changes = 0;
-    TRY(db_run(tx, DB_SESSION_ADD, add, CW_ARRAY_SIZE(add), NULL, NULL, &changes));
-    if (changes != 1) {
-        return store_user_refused(tx, tenant, session->subject);
-    }
     const struct db_value chain[] = {
         db_text(tenant),
         db_bytes(family->id, STORE_FAMILY_SIZE),
@@ -40,15 +35,24 @@ enum cw_err store_session_start_in(struct db_tx *tx, struct cw_str tenant,
         db_int(family->idle_expires_at),
         db_int(session->expires_at),
     };
-    TRY(db_run(tx, DB_FAMILY_ADD, chain, CW_ARRAY_SIZE(chain), NULL, NULL, NULL));
     const struct db_value oldest[] = {
         db_text(tenant),
         db_text(session->subject),
         db_int(cap),
         db_int(session->started_at),
     };
-    return store_end_sessions(tx, DB_SESSION_END_OLDEST, oldest, CW_ARRAY_SIZE(oldest), tenant,
-                              session->started_at);
+    int64_t started = 0;
+    CW_CLEANUP(cw_buf_done) struct cw_buf ended = CW_BUF_INIT(STORE_IDS_MAX);
+    const struct db_call calls[] = {
+        {DB_SESSION_ADD, add, CW_ARRAY_SIZE(add), NULL, NULL, &started},
+        {DB_FAMILY_ADD, chain, CW_ARRAY_SIZE(chain), NULL, NULL, NULL},
+        {DB_SESSION_END_OLDEST, oldest, CW_ARRAY_SIZE(oldest), store_collect_id, &ended, NULL},
+    };
+    TRY(db_run_all(tx, calls, CW_ARRAY_SIZE(calls)));
+    if (started != 1) {
+        return store_user_refused(tx, tenant, session->subject);
+    }
+    return store_revoke_sessions(tx, tenant, &ended, session->started_at);
 }
 
 enum cw_err store_session_start(struct store *store, struct cw_str tenant,
@@ -137,6 +141,7 @@ enum cw_err store_session_list(struct store *store, struct cw_str tenant, struct
 }
 
 struct family_read {
+    const struct store_rotate *rotate; /* for read_all */
     struct cw_arena *arena;
     struct store_rotated *rotated;
     uint8_t previous_hash[STORE_HASH_SIZE];
@@ -146,11 +151,13 @@ struct family_read {
     bool found;
 };
 
+enum { FAMILY_COLUMNS = 13, USER_COLUMNS = 7, GROUP_COLUMNS = 3 };
+
 static enum cw_err read_family(void *ctx, const struct db_value *c, size_t n)
 {
     struct family_read *read = ctx;
     struct store_rotated *out = read->rotated;
-    ENSURE(n == 13 && c[1].s.n == STORE_HASH_SIZE, CW_INTERNAL);
+    ENSURE(n >= FAMILY_COLUMNS && c[1].s.n == STORE_HASH_SIZE, CW_INTERNAL);
     out->generation = c[0].i;
     memcpy(out->current_hash, c[1].s.p, STORE_HASH_SIZE);
     read->has_previous = c[2].type == DB_BYTES && c[2].s.n == STORE_HASH_SIZE;
@@ -171,6 +178,36 @@ static enum cw_err read_family(void *ctx, const struct db_value *c, size_t n)
     return CW_OK;
 }
 
+static enum cw_err read_user(struct family_read *read, const struct db_value *c)
+{
+    struct store_user *user = &read->rotated->user;
+    user->subject = read->rotated->session.subject;
+    TRY(store_copy(read->arena, c[0].s, &user->username));
+    user->disabled = c[1].type != DB_NULL;
+    TRY(store_copy(read->arena, c[2].s, &user->name));
+    TRY(store_copy(read->arena, c[3].s, &user->email));
+    user->email_verified = c[4].i != 0;
+    TRY(store_copy(read->arena, c[5].s, &user->roles));
+    return store_copy(read->arena, c[6].s, &user->permissions);
+}
+
+/* A row for each group; what stands before the group is the same in all. */
+static enum cw_err read_all(void *ctx, const struct db_value *c, size_t n)
+{
+    struct family_read *read = ctx;
+    ENSURE(n == FAMILY_COLUMNS + USER_COLUMNS + GROUP_COLUMNS, CW_INTERNAL);
+    if (!read->found) {
+        TRY(read_family(ctx, c, n));
+        TRY(read_user(read, &c[FAMILY_COLUMNS]));
+    }
+    const struct db_value *g = &c[FAMILY_COLUMNS + USER_COLUMNS];
+    if (g[0].type == DB_NULL || read->rotate->group == NULL) {
+        return CW_OK;
+    }
+    const struct store_group group = {.name = g[0].s, .roles = g[1].s, .permissions = g[2].s};
+    return read->rotate->group(read->rotate->ctx, &group);
+}
+
 /* What a token is that did not move the chain. */
 static enum store_rotation judge(const struct family_read *read, const struct store_rotate *rotate,
                                  int64_t now)
@@ -188,26 +225,6 @@ static enum store_rotation judge(const struct family_read *read, const struct st
         return STORE_ROTATION_REPEATED;
     }
     return STORE_ROTATION_STALE;
-}
-
-static enum cw_err read_user(struct db_tx *tx, struct cw_str tenant, struct cw_arena *arena,
-                             int64_t now, struct store_rotated *rotated)
-{
-    const struct db_value args[] = {db_text(tenant), db_text(rotated->session.subject)};
-    struct store_user_read read = {.arena = arena, .user = &rotated->user};
-    TRY(db_run(tx, DB_USER_BY_SUBJECT, args, CW_ARRAY_SIZE(args), store_user_read_row, &read,
-               NULL));
-    if (!read.found || rotated->user.disabled) {
-        rotated->outcome = STORE_ROTATION_ENDED;
-        enum cw_err err = end_in(tx, tenant, rotated->session.id, now, "user_disabled");
-        return err == CW_NOT_FOUND ? CW_OK : err; /* whoever disabled the user has ended it */
-    }
-    const struct db_value touch[] = {db_text(tenant), db_text(rotated->session.id), db_int(now)};
-    int64_t alive = 0;
-    TRY(db_run(tx, DB_SESSION_TOUCH, touch, CW_ARRAY_SIZE(touch), NULL, NULL, &alive));
-    /* Ended by another transaction since the chain was read. */
-    rotated->outcome = alive == 1 ? rotated->outcome : STORE_ROTATION_ENDED;
-    return CW_OK;
 }
 
 enum cw_err store_family_judge_in(struct db_tx *tx, struct cw_str tenant,
@@ -230,32 +247,76 @@ enum cw_err store_family_judge_in(struct db_tx *tx, struct cw_str tenant,
     return CW_OK;
 }
 
-enum cw_err store_rotate_in(struct db_tx *tx, struct cw_str tenant,
-                            const struct store_rotate *rotate, struct cw_arena *arena, int64_t now,
-                            struct store_rotated *ret_rotated)
+/* --- redeeming -------------------------------------------------------------------------- */
+
+/* The statements of a refresh: none needs a row of another, so that they can travel together. */
+struct rotation {
+    struct db_value move[8];
+    struct db_value use[5];
+    struct db_call calls[3];
+    int64_t moved;
+    int64_t used;
+    struct family_read read;
+};
+
+static void rotation_init(struct rotation *r, struct cw_str tenant,
+                          const struct store_rotate *rotate, struct cw_arena *arena, int64_t now,
+                          struct store_rotated *rotated)
 {
+    const struct db_value family = db_bytes(rotate->family, STORE_FAMILY_SIZE);
+    const struct db_value next = db_bytes(rotate->next_hash, STORE_HASH_SIZE);
     const struct db_value move[] = {
         db_text(tenant),
-        db_bytes(rotate->family, STORE_FAMILY_SIZE),
+        family,
         db_bytes(rotate->hash, STORE_HASH_SIZE),
         db_int(rotate->generation),
-        db_bytes(rotate->next_hash, STORE_HASH_SIZE),
+        next,
         db_int(now),
         db_int(now + rotate->idle_ms),
         db_text(rotate->client_id),
     };
-    int64_t moved = 0;
-    TRY(db_run(tx, DB_FAMILY_ROTATE, move, CW_ARRAY_SIZE(move), NULL, NULL, &moved));
-    struct family_read read = {.arena = arena, .rotated = ret_rotated};
-    TRY(db_run(tx, DB_FAMILY_GET, move, 2, read_family, &read, NULL));
-    if (!read.found) {
-        ret_rotated->outcome = STORE_ROTATION_UNKNOWN;
-        return CW_OK;
+    const struct db_value use[] = {db_text(tenant), family, next, db_text(rotate->client_id),
+                                   db_int(now)};
+    *r = (struct rotation){.read = {.rotate = rotate, .arena = arena, .rotated = rotated}};
+    memcpy(r->move, move, sizeof(move));
+    memcpy(r->use, use, sizeof(use));
+    r->calls[0] =
+        (struct db_call){DB_FAMILY_ROTATE, r->move, CW_ARRAY_SIZE(move), NULL, NULL, &r->moved};
+    r->calls[1] =
+        (struct db_call){DB_SESSION_USED, r->use, CW_ARRAY_SIZE(use), NULL, NULL, &r->used};
+    r->calls[2] = (struct db_call){DB_FAMILY_GET_ALL, r->move, 2, read_all, &r->read, NULL};
+}
+
+/* True where the session must be ended, since its user is disabled. */
+static bool rotation_judge(const struct rotation *r, int64_t now)
+{
+    struct store_rotated *rotated = r->read.rotated;
+    if (!r->read.found) {
+        rotated->outcome = STORE_ROTATION_UNKNOWN;
+        return false;
     }
-    ret_rotated->outcome = moved == 1 ? STORE_ROTATION_DONE : judge(&read, rotate, now);
-    if (ret_rotated->outcome == STORE_ROTATION_DONE ||
-        ret_rotated->outcome == STORE_ROTATION_REPEATED) {
-        return read_user(tx, tenant, arena, now, ret_rotated);
+    rotated->outcome = r->moved == 1 ? STORE_ROTATION_DONE : judge(&r->read, r->read.rotate, now);
+    bool good =
+        rotated->outcome == STORE_ROTATION_DONE || rotated->outcome == STORE_ROTATION_REPEATED;
+    bool disabled = good && rotated->user.disabled;
+    if (disabled || (good && r->used != 1)) { /* ended since the chain was moved */
+        rotated->outcome = STORE_ROTATION_ENDED;
+    }
+    return disabled;
+}
+
+static const char user_disabled[] = "user_disabled";
+
+enum cw_err store_rotate_in(struct db_tx *tx, struct cw_str tenant,
+                            const struct store_rotate *rotate, struct cw_arena *arena, int64_t now,
+                            struct store_rotated *ret_rotated)
+{
+    struct rotation r;
+    rotation_init(&r, tenant, rotate, arena, now, ret_rotated);
+    TRY(db_run_all(tx, r.calls, CW_ARRAY_SIZE(r.calls)));
+    if (rotation_judge(&r, now)) {
+        enum cw_err err = end_in(tx, tenant, ret_rotated->session.id, now, user_disabled);
+        return err == CW_NOT_FOUND ? CW_OK : err; /* whoever disabled the user has ended it */
     }
     return CW_OK;
 }
@@ -264,10 +325,17 @@ enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
                                  const struct store_rotate *rotate, struct cw_arena *arena,
                                  struct store_rotated *ret_rotated)
 {
+    const int64_t now = cw_clock_wall_ms(store->clock);
     struct store_rotated rotated = {0};
-    TRY(STORE_TRANSACTION(
-        store->db, DB_DURABLE, tx,
-        store_rotate_in(tx, tenant, rotate, arena, cw_clock_wall_ms(store->clock), &rotated)));
+    struct rotation r;
+    rotation_init(&r, tenant, rotate, arena, now, &rotated);
+    TRY(store_do_all(store, DB_DURABLE, r.calls, CW_ARRAY_SIZE(r.calls)));
+    if (rotation_judge(&r, now)) {
+        enum cw_err err = store_session_end(store, tenant, rotated.session.id, user_disabled);
+        if (err != CW_OK && err != CW_NOT_FOUND) {
+            return err;
+        }
+    }
     *ret_rotated = rotated;
     return CW_OK;
 }

@@ -122,6 +122,17 @@ enum cw_err store_do(struct store *store, enum db_durability durability,
     return err;
 }
 
+enum cw_err store_do_all(struct store *store, enum db_durability durability,
+                         const struct db_call *calls, size_t n)
+{
+    enum cw_err err = CW_STORE_CONTENDED;
+    for (int i = 0; i < STORE_TRIES && err == CW_STORE_CONTENDED; i++) {
+        store_pause(i);
+        err = db_run_all_alone(store->db, durability, calls, n);
+    }
+    return err;
+}
+
 enum cw_err store_check(struct store *store)
 {
     return store_do(store, DB_LAZY, DB_CHECK, NULL, 0, NULL, NULL, NULL);

@@ -274,8 +274,10 @@ struct store_rotate {
     const uint8_t *hash;      /* SHA-256 of it */
     const uint8_t *next_hash; /* SHA-256 of its successor */
     struct cw_str client_id;
-    int64_t idle_ms;  /* life of the successor when unused */
-    int64_t grace_ms; /* how long the predecessor is answered with the same successor */
+    int64_t idle_ms;       /* life of the successor when unused */
+    int64_t grace_ms;      /* how long the predecessor is answered with the same successor */
+    store_group_fn *group; /* gets the groups of the user of `user`, by name; may be NULL */
+    void *ctx;
 };
 
 struct store_rotated {
@@ -290,7 +292,8 @@ struct store_rotated {
 };
 
 /* Redeems a refresh token in one statement. A user who is disabled ends the session: ENDED.
- * Strings are put into the arena. */
+ * Strings are put into the arena. rotate->group is called before the outcome is known, with
+ * ret_rotated->user read. */
 CW_MUST_USE enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
                                              const struct store_rotate *rotate,
                                              struct cw_arena *arena,

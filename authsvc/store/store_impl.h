@@ -39,6 +39,9 @@ void store_pause(int tries);
 CW_MUST_USE enum cw_err store_do(struct store *store, enum db_durability durability,
                                  enum db_statement statement, const struct db_value *args, size_t n,
                                  db_row_fn *row, void *ctx, int64_t *ret_changes);
+/* Several as one. */
+CW_MUST_USE enum cw_err store_do_all(struct store *store, enum db_durability durability,
+                                     const struct db_call *calls, size_t n);
 CW_MUST_USE enum cw_err store_copy(struct cw_arena *arena, struct cw_str s,
                                    struct cw_str *ret_copy);
 
@@ -76,6 +79,13 @@ CW_MUST_USE enum cw_err store_revoke_idp_tokens(struct db_tx *tx, struct cw_str 
 /* In the transaction that ends the session: its tokens count no more. */
 CW_MUST_USE enum cw_err store_revoke_session(struct db_tx *tx, struct cw_str tenant,
                                              struct cw_str id, int64_t now);
+enum { STORE_IDS_MAX = 64 * 1024 }; /* bytes of session ids of one statement */
+/* A db_row_fn that collects the column id; ctx is a struct cw_buf of STORE_IDS_MAX. */
+CW_MUST_USE enum cw_err store_collect_id(void *ctx, const struct db_value *columns, size_t n);
+/* In the transaction that has ended the sessions that were collected: their tokens count no more.
+ */
+CW_MUST_USE enum cw_err store_revoke_sessions(struct db_tx *tx, struct cw_str tenant,
+                                              const struct cw_buf *ids, int64_t now);
 /* Ends and revokes all that a statement with RETURNING id ends. */
 CW_MUST_USE enum cw_err store_end_sessions(struct db_tx *tx, enum db_statement statement,
                                            const struct db_value *args, size_t n,

@@ -39,26 +39,41 @@ static enum cw_err waiting_time(struct db_tx *tx, struct cw_str tenant,
     return CW_OK;
 }
 
+enum { KEY_ARGS = 3, TAKE_ARGS = 7, GIVE_ARGS = 4 };
+
+/* The first KEY_ARGS, which name the bucket. */
+static void bucket_args(struct db_value *args, struct cw_str tenant,
+                        const struct store_bucket *bucket)
+{
+    args[0] = db_text(tenant);
+    args[1] = db_text(cw_str(bucket->dimension));
+    args[2] = db_bytes(bucket->key, STORE_HASH_SIZE);
+}
+
 static enum cw_err take_in(struct db_tx *tx, struct cw_str tenant,
                            const struct store_bucket *buckets, size_t n, int64_t now,
                            int64_t *ret_wait_ms)
 {
+    struct db_value args[DB_CALLS_MAX][TAKE_ARGS];
+    struct db_call calls[DB_CALLS_MAX];
+    bool taken[DB_CALLS_MAX] = {false};
+    ENSURE(n <= DB_CALLS_MAX, CW_INTERNAL);
     for (size_t i = 0; i < n; i++) {
+        bucket_args(args[i], tenant, &buckets[i]);
+        args[i][3] = db_int(now);
+        args[i][4] = db_int(UNIT);
         /* leak_per_minute attempts a minute are leak_per_minute units a millisecond. */
-        const struct db_value args[] = {
-            db_text(tenant),
-            db_text(cw_str(buckets[i].dimension)),
-            db_bytes(buckets[i].key, STORE_HASH_SIZE),
-            db_int(now),
-            db_int(UNIT),
-            db_int(buckets[i].leak_per_minute * 1000),
-            db_int(buckets[i].burst * UNIT),
+        args[i][5] = db_int(buckets[i].leak_per_minute * 1000);
+        args[i][6] = db_int(buckets[i].burst * UNIT);
+        calls[i] = (struct db_call){
+            DB_THROTTLE_TAKE, args[i], TAKE_ARGS, read_level, &taken[i], NULL,
         };
-        bool taken = false;
-        TRY(db_run(tx, DB_THROTTLE_TAKE, args, CW_ARRAY_SIZE(args), read_level, &taken, NULL));
-        if (!taken) {
+    }
+    TRY(db_run_all(tx, calls, n));
+    for (size_t i = 0; i < n; i++) {
+        if (!taken[i]) {
             TRY(waiting_time(tx, tenant, &buckets[i], now, ret_wait_ms));
-            return CW_THROTTLED; /* rolls back what the buckets before have counted */
+            return CW_THROTTLED; /* rolls back what the others have counted */
         }
     }
     return CW_OK;
@@ -72,27 +87,21 @@ enum cw_err store_throttle_take(struct store *store, struct cw_str tenant,
         take_in(tx, tenant, buckets, n, cw_clock_wall_ms(store->clock), ret_wait_ms));
 }
 
-static enum cw_err give_in(struct db_tx *tx, struct cw_str tenant,
-                           const struct store_bucket *buckets, size_t n, bool good)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct db_value args[] = {
-            db_text(tenant),
-            db_text(cw_str(buckets[i].dimension)),
-            db_bytes(buckets[i].key, STORE_HASH_SIZE),
-            db_int(UNIT),
-        };
-        if (i == 0 && good) {
-            TRY(db_run(tx, DB_THROTTLE_CLEAR, args, 3, NULL, NULL, NULL));
-        } else {
-            TRY(db_run(tx, DB_THROTTLE_GIVE, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL));
-        }
-    }
-    return CW_OK;
-}
-
 enum cw_err store_throttle_give(struct store *store, struct cw_str tenant,
                                 const struct store_bucket *buckets, size_t n, bool good)
 {
-    return STORE_TRANSACTION(store->db, DB_LAZY, tx, give_in(tx, tenant, buckets, n, good));
+    struct db_value args[DB_CALLS_MAX][GIVE_ARGS];
+    struct db_call calls[DB_CALLS_MAX];
+    ENSURE(n <= DB_CALLS_MAX, CW_INTERNAL);
+    for (size_t i = 0; i < n; i++) {
+        bool clear = i == 0 && good;
+        bucket_args(args[i], tenant, &buckets[i]);
+        args[i][3] = db_int(UNIT);
+        calls[i] = (struct db_call){
+            .statement = clear ? DB_THROTTLE_CLEAR : DB_THROTTLE_GIVE,
+            .args = args[i],
+            .n = clear ? KEY_ARGS : GIVE_ARGS,
+        };
+    }
+    return store_do_all(store, DB_LAZY, calls, n);
 }

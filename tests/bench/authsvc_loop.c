@@ -27,8 +27,7 @@ static const struct cw_str tenant = CW_STR_INIT("clinicwave");
 static const struct cw_str subject = CW_STR_INIT("5f0c1f4e-9d4c-4c5a-8c58-2f7f3a1d9f01");
 static const struct cw_str client = CW_STR_INIT("portal");
 static const struct cw_str scope = CW_STR_INIT("openid profile email");
-static const enum db_statement used[] = {DB_FAMILY_ROTATE, DB_FAMILY_GET, DB_USER_BY_SUBJECT,
-                                         DB_SESSION_TOUCH, DB_GROUPS_OF};
+static const enum db_statement used[] = {DB_FAMILY_ROTATE, DB_SESSION_USED, DB_FAMILY_GET_ALL};
 
 /* Set before the threads start, and only read by them. */
 static struct {
@@ -142,20 +141,15 @@ static void refresh(struct worker *w)
         db_int(now + DAY_MS),
         db_text(client),
     };
-    const struct db_value user[] = {db_text(tenant), db_text(subject)};
-    const struct db_value touch[] = {db_text(tenant), db_text(cw_str(w->session)), db_int(now)};
-    loop_db_begin(w->db, true);
+    const struct db_value used_at[] = {rotate[0], rotate[1], rotate[4], rotate[7], rotate[5]};
+    loop_db_begin(w->db);
     int64_t n = loop_db_run(w->db, DB_FAMILY_ROTATE, rotate, CW_ARRAY_SIZE(rotate));
-    n += loop_db_run(w->db, DB_FAMILY_GET, rotate, 2);
-    n += loop_db_run(w->db, DB_USER_BY_SUBJECT, user, CW_ARRAY_SIZE(user));
-    n += loop_db_run(w->db, DB_SESSION_TOUCH, touch, CW_ARRAY_SIZE(touch));
-    loop_db_end(w->db, true);
-    if (n != 4) {
+    n += loop_db_run(w->db, DB_SESSION_USED, used_at, CW_ARRAY_SIZE(used_at));
+    n += loop_db_run(w->db, DB_FAMILY_GET_ALL, rotate, 2);
+    loop_db_end(w->db);
+    if (n != 3) {
         loop_die("refresh", "a statement found no row");
     }
-    loop_db_begin(w->db, false);
-    loop_db_run(w->db, DB_GROUPS_OF, user, CW_ARRAY_SIZE(user));
-    loop_db_end(w->db, false);
     sign_both(w->session);
     w->token = next;
 }

@@ -12,8 +12,8 @@ struct loop_db;
 struct loop_db *loop_db_open(struct cw_str url, const enum db_statement *statements, size_t n);
 void loop_db_close(struct loop_db *db);
 /* From begin to end the calling thread has the database for itself. */
-void loop_db_begin(struct loop_db *db, bool durable);
-void loop_db_end(struct loop_db *db, bool durable);
+void loop_db_begin(struct loop_db *db);
+void loop_db_end(struct loop_db *db);
 /* The rows that came back, or that were changed. */
 int64_t loop_db_run(struct loop_db *db, enum db_statement statement, const struct db_value *args,
                     size_t n);

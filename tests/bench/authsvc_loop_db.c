@@ -1,5 +1,4 @@
-/* SQLite with the pragmas of authsvc/store/db_sqlite.c, PostgreSQL as it is configured. A read
- * between transactions is one statement. */
+/* SQLite with the pragmas of authsvc/store/db_sqlite.c, PostgreSQL as it is configured. */
 #include <postgresql/libpq-fe.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -113,19 +112,15 @@ void loop_db_close(struct loop_db *db)
     free(db);
 }
 
-void loop_db_begin(struct loop_db *db, bool durable)
+void loop_db_begin(struct loop_db *db)
 {
     pthread_mutex_lock(&db->mutex);
-    if (durable) {
-        execute(db, db->pg != NULL ? "BEGIN" : "BEGIN IMMEDIATE");
-    }
+    execute(db, db->pg != NULL ? "BEGIN" : "BEGIN IMMEDIATE");
 }
 
-void loop_db_end(struct loop_db *db, bool durable)
+void loop_db_end(struct loop_db *db)
 {
-    if (durable) {
-        execute(db, "COMMIT");
-    }
+    execute(db, "COMMIT");
     pthread_mutex_unlock(&db->mutex);
 }
 

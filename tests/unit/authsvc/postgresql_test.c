@@ -134,6 +134,41 @@ static void a_session_that_was_ended_is_replaced_unnoticed_until_something_was_w
     db_close(db);
 }
 
+/* What is durable and goes together is committed by the end of its round trip: a commit that fails
+ * there must not be taken for one that was done. */
+static void a_commit_that_fails_at_the_end_of_the_round_trip_is_told(void **state)
+{
+    (void)state;
+    struct db *db = open_with(1, 5000);
+    const struct db_value args[] = {db_text(CW_STR("a")), db_text(CW_STR("x"))};
+    const struct db_call call = {.statement = DB_SETTING_PUT, .args = args, .n = 2};
+    assert_true(databases_psql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'at the commit'; END $$;"
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON setting DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION refuse()"));
+    assert_int_not_equal(db_run_all_alone(db, DB_DURABLE, &call, 1), CW_OK);
+    assert_true(databases_psql("DO $$ BEGIN IF EXISTS (SELECT 1 FROM setting WHERE name = 'a') "
+                               "THEN RAISE EXCEPTION 'committed'; END IF; END $$;"
+                               "DROP TRIGGER late ON setting"));
+    assert_int_equal(db_run_all_alone(db, DB_DURABLE, &call, 1), CW_OK);
+    db_close(db);
+}
+
+static void statements_that_go_together_find_a_session_that_was_ended(void **state)
+{
+    (void)state;
+    struct db *db = open_with(1, 5000);
+    const struct db_value args[] = {db_text(CW_STR("a")), db_text(CW_STR("x"))};
+    const struct db_call call = {.statement = DB_SETTING_PUT, .args = args, .n = 2};
+    assert_int_equal(db_run_all_alone(db, DB_DURABLE, &call, 1), CW_OK);
+    assert_true(databases_psql("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+                               "WHERE application_name = 'cw-authsvc'"));
+    assert_int_equal(db_run_all_alone(db, DB_DURABLE, &call, 1),
+                     CW_OK); /* seen before it is used */
+    db_close(db);
+}
+
 /* --- news ------------------------------------------------------------------------------- */
 
 struct news {
@@ -198,6 +233,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_deadlock_is_an_error_that_asks_to_try_again),
+        cmocka_unit_test(a_commit_that_fails_at_the_end_of_the_round_trip_is_told),
+        cmocka_unit_test(statements_that_go_together_find_a_session_that_was_ended),
         cmocka_unit_test(more_transactions_than_connections_wait_and_not_for_ever),
         cmocka_unit_test(
             a_session_that_was_ended_is_replaced_unnoticed_until_something_was_written),

@@ -136,6 +136,69 @@ static enum cw_err put(struct db *db, struct cw_str value)
     return db_run_alone(db, DB_LAZY, DB_SETTING_PUT, args, 2, NULL, NULL, NULL);
 }
 
+/* The same name twice: what the second sees and the third reads is what the first has left. */
+static void statements_that_go_together_see_each_other_and_are_one_transaction(void **state)
+{
+    (void)state;
+    struct db *db = open_migrated();
+    const struct db_value one[] = {db_text(CW_STR("a")), db_text(CW_STR("1"))};
+    const struct db_value two[] = {db_text(CW_STR("a")), db_text(CW_STR("2"))};
+    const struct db_value twice[] = {db_int(1), db_text(CW_STR("again")), db_int(1)};
+    CW_CLEANUP(cw_buf_done) struct cw_buf value = CW_BUF_INIT(64);
+    int64_t changes[2] = {0};
+    const struct db_call good[] = {
+        {DB_SETTING_PUT, one, 2, NULL, NULL, &changes[0]},
+        {DB_SETTING_PUT, two, 2, NULL, NULL, &changes[1]},
+        {DB_SETTING_GET, one, 1, keep, &value, NULL},
+    };
+    const struct db_call bad[] = {
+        {DB_SETTING_PUT, one, 2, NULL, NULL, NULL},
+        {DB_MIGRATION_ADD, twice, 3, NULL, NULL, NULL},
+        {DB_SETTING_PUT, one, 2, NULL, NULL, NULL},
+    };
+    static const enum db_durability kinds[] = {DB_DURABLE, DB_LAZY};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(kinds); i++) {
+        cw_buf_clear(&value);
+        assert_int_equal(db_run_all_alone(db, kinds[i], good, 3), CW_OK);
+        assert_true(changes[0] == 1 && changes[1] == 1);
+        assert_true(cw_str_is(cw_buf_str(&value), "2"));
+        assert_int_equal(db_run_all_alone(db, kinds[i], bad, 3), CW_CONFLICT);
+        cw_buf_clear(&value);
+        assert_int_equal(db_run_alone(db, kinds[i], DB_SETTING_GET, one, 1, keep, &value, NULL),
+                         CW_OK);
+        assert_true(cw_str_is(cw_buf_str(&value), "2")); /* all of it is undone */
+    }
+    db_close(db);
+}
+
+static void statements_that_go_together_inside_of_a_transaction_end_with_it(void **state)
+{
+    (void)state;
+    struct db *db = open_migrated();
+    const struct db_value args[] = {db_text(CW_STR("a")), db_text(CW_STR("1"))};
+    CW_CLEANUP(cw_buf_done) struct cw_buf value = CW_BUF_INIT(64);
+    const struct db_call calls[] = {
+        {DB_SETTING_PUT, args, 2, NULL, NULL, NULL},
+        {DB_SETTING_GET, args, 1, keep, &value, NULL},
+    };
+    static const enum cw_err ends[] = {CW_NOT_FOUND, CW_OK};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(ends); i++) {
+        struct db_tx *tx = NULL;
+        assert_int_equal(db_begin(db, DB_DURABLE, &tx), CW_OK);
+        cw_buf_clear(&value);
+        assert_int_equal(db_run_all(tx, calls, 2), CW_OK);
+        assert_true(cw_str_is(cw_buf_str(&value), "1"));
+        assert_int_equal(db_end(tx, ends[i]), ends[i]);
+        cw_buf_clear(&value);
+        assert_int_equal(db_run_alone(db, DB_LAZY, DB_SETTING_GET, args, 1, keep, &value, NULL),
+                         CW_OK);
+        assert_true(cw_str_is(cw_buf_str(&value), ends[i] == CW_OK ? "1" : ""));
+    }
+    static const struct db_call many[DB_CALLS_MAX + 1];
+    assert_int_equal(db_run_all_alone(db, DB_DURABLE, many, CW_ARRAY_SIZE(many)), CW_INTERNAL);
+    db_close(db);
+}
+
 static void text_is_utf8_without_nul_on_every_database(void **state)
 {
     (void)state;
@@ -159,6 +222,8 @@ int main(void)
         cmocka_unit_test(migrations_use_the_three_types),
         cmocka_unit_test(a_migrated_schema_is_left_as_it_is),
         cmocka_unit_test(after_an_error_nothing_is_committed),
+        cmocka_unit_test(statements_that_go_together_see_each_other_and_are_one_transaction),
+        cmocka_unit_test(statements_that_go_together_inside_of_a_transaction_end_with_it),
         cmocka_unit_test(text_is_utf8_without_nul_on_every_database),
     };
     return DATABASES_RUN(tests);
