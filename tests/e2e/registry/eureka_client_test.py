@@ -438,10 +438,10 @@ def test_loopback_is_told_to_nobody_else(server, start):
 
 
 def test_heartbeats_keep_it_and_a_server_that_forgot_is_told_again(server, start):
-    agent = start(server)
+    agent = start(server, **{"lease-duration": "6s"})
     Registration(agent, instance_id="a")
     at_server(server, "x", {"a": "UP"})
-    time.sleep(4)  # longer than the lease
+    time.sleep(7)  # longer than the lease
     assert server.statuses("x") == {"a": "UP"}
     before = int(server.instances("x")["a"]["lastDirtyTimestamp"])
     server.kill()

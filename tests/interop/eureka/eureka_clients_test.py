@@ -1,15 +1,18 @@
 """Stock Eureka clients, and ours, at the embedded registry and at the real server: a service that knows nothing of ours is reached through
 our gateway, and ours are seen by everybody else's."""
+import os
+import re
 import sys
 import urllib.error
 import urllib.request
 
 import pytest
+import yaml
 
 from tests.support.discovery import UP, Registration
 from tests.support.eureka import DEPS, JAVA, Agent, Answering, Embedded, Spring
 from tests.support.gateway import Gateway
-from tests.support.programs import Program, free_port, source, until
+from tests.support.programs import Program, free_port, source, until, write_yaml
 from tests.support.stack import get_json
 
 HERE = "tests/interop/eureka"
@@ -62,13 +65,11 @@ class Host:
 
     def __init__(self, server, sidecar):
         self.server, self.sidecar, self.real = server, sidecar, isinstance(server, Spring)
+        self.name = "localhost" if self.real else "127.0.0.1"  # what readers are told of where we are
 
-    def register(self, application, id, port):
-        """A service of ours, as others find it."""
-        if self.real:
-            Registration(self.sidecar, application=application, instance_id=id, port=port)
-        else:
-            self.server.register(application, id, port)
+    def register(self, application, id, port, **instance):
+        """A service of ours on loopback, by a stream: as others find it is the registry's doing."""
+        return Registration(self.sidecar, application=application, instance_id=id, port=port, **instance)
 
     def statuses(self, application):
         return sorted(self.server.statuses(application).values())
@@ -79,15 +80,15 @@ def hosts(request, directory, ending):
     """`hosts("embedded")`, `hosts("real")`"""
     def start(registry):
         if registry == "embedded":
-            server = ending(Embedded(directory / "server").start())
+            server = ending(Embedded(directory / "server", register=[{"uid": str(os.getuid()), "applications": ["*"]}]).start())
             return Host(server, server.sidecar)
         server = request.getfixturevalue("real")
-        return Host(server, ending(Agent(directory / "agent", [server]).start()))
+        return Host(server, ending(Agent(directory / "agent", [server], {"lease-duration": "300s"}).start()))
     return start
 
 
 @pytest.mark.parametrize("registry, client", [
-    ("embedded", "node"), ("embedded", "python"), ("embedded", "spring"), ("real", "node"), ("real", "python"), ("real", "spring"), ("real", "older spring")])
+    ("embedded", "node"), ("embedded", "python"), ("embedded", "spring"), ("embedded", "older spring"), ("real", "node"), ("real", "python"), ("real", "spring"), ("real", "older spring")])
 def test_a_stock_service_and_our_gateway_find_each_other(hosts, directory, ending, registry, client):
     host = hosts(registry)
     application, command, greeting, seen = CLIENTS[client]
@@ -105,7 +106,7 @@ def test_a_stock_service_and_our_gateway_find_each_other(hosts, directory, endin
     until(f"{application} is reached", reached, 120)
     assert host.statuses(application) == ["UP"]
     # its heartbeats are believed: it outlives its lease of a few seconds, and it reads the registry itself
-    until("it has found ours", lambda: "localhost:7777" in gateway.get(f"/g{seen}OURS").body.decode(), 60)
+    until("it has found ours", lambda: f"{host.name}:7777" in gateway.get(f"/g{seen}OURS").body.decode(), 60)
 
     if not host.real:  # the registry is restarted and has forgotten it: it registers again
         host.server.kill()
@@ -127,15 +128,16 @@ def test_a_service_that_dies_leaves_with_its_lease(hosts, directory, ending, reg
     until("its lease is over", lambda: host.statuses("GREETER-PY") == [], 60)
 
 
-def test_our_service_behind_a_spring_cloud_gateway(real, directory, ending):
-    agent = ending(Agent(directory / "agent", [real]).start())
+@pytest.mark.parametrize("registry, train", [("embedded", "current"), ("real", "current"), ("real", "older")])
+def test_our_service_behind_a_spring_cloud_gateway(hosts, directory, ending, registry, train):
+    host = hosts(registry)
     service = ending(Answering("hello from us"))
-    ours = Registration(agent, application="ours", instance_id="o", port=service.server_port)
+    ours = host.register("ours", "o", service.server_port)
     port = free_port()
     options = ["--spring.application.name=gateway", "--eureka.client.register-with-eureka=false", "--spring.cloud.loadbalancer.cache.ttl=1s"]
     for n, line in enumerate(["id=ours", "uri=lb://ours", "predicates[0]=Path=/**"]):
         options.append(f"--spring.cloud.gateway.server.webflux.routes[0].{line}")
-    gateway = ending(Program("spring-gateway", java("gateway", port, real.port, *options), directory).start())
+    gateway = ending(Program("spring-gateway", java("gateway", port, host.server.port, *options, train=train), directory).start())
 
     def answer():
         assert gateway.running, gateway.log()[-3000:]
@@ -143,7 +145,7 @@ def test_our_service_behind_a_spring_cloud_gateway(real, directory, ending):
             return urllib.request.urlopen(f"http://127.0.0.1:{port}/x", timeout=5).read().decode()
         except urllib.error.HTTPError as e:
             return e.code
-    until("it answers for us", lambda: answer() == "hello from us", 90)
+    until("it answers for us", lambda: answer() == "hello from us", 120)
     ours.say(status=4)  # out of service: no new requests
     until("it is drained", lambda: answer() == 503, 60)
     ours.say(status=UP)
@@ -154,22 +156,15 @@ def test_our_service_behind_a_spring_cloud_gateway(real, directory, ending):
 
 @pytest.mark.parametrize("registry", ["embedded", "real"])
 def test_prometheus_finds_us_by_our_metadata(hosts, directory, ending, registry):
+    """The job is docs/EUREKA.md's."""
     host = hosts(registry)
     metadata = {"management.port": str(host.sidecar.management), "weight": "1"}
-    if host.real:
-        Registration(host.sidecar, application="ours", instance_id="o", port=7788, metadata=metadata)
-    else:
-        host.server.register("ours", "o", 7788, metadata=metadata)
-    (directory / "p.yml").write_text(f"""
-scrape_configs:
-- job_name: eureka
-  scrape_interval: 1s
-  metrics_path: /actuator/prometheus
-  eureka_sd_configs: [{{server: "{host.server.url[:-1]}", refresh_interval: 1s}}]
-  relabel_configs:
-  - {{source_labels: [__meta_eureka_app_name], regex: OURS, action: keep}}
-  - {{source_labels: [__address__, __meta_eureka_app_instance_metadata_management_port], regex: '([^:]+)(?::\\d+)?;(\\d+)', replacement: $1:$2, target_label: __address__}}
-""")
+    host.register("ours", "o", 7788, metadata=metadata)
+    [job] = yaml.safe_load(re.search(r"```yaml\n(- job_name: .*?)```", source("docs/EUREKA.md").read_text(), re.S)[1])
+    job["eureka_sd_configs"] = [{"server": host.server.url[:-1], "refresh_interval": "1s"}]
+    job["scrape_interval"] = "1s"
+    job["relabel_configs"].insert(0, {"source_labels": ["__meta_eureka_app_name"], "regex": "OURS", "action": "keep"})
+    write_yaml(directory / "p.yml", {"scrape_configs": [job]})
     port = free_port()
     prometheus = ending(Program("prometheus", [DEPS / "prometheus", f"--config.file={directory}/p.yml", f"--storage.tsdb.path={directory}/tsdb",
                                                f"--web.listen-address=127.0.0.1:{port}"], directory).start())
@@ -177,4 +172,4 @@ scrape_configs:
     def targets():
         assert prometheus.running, prometheus.log()[-3000:]
         return [(t["scrapeUrl"], t["health"], t["labels"]["instance"]) for t in get_json(f"http://127.0.0.1:{port}/api/v1/targets")["data"]["activeTargets"]]
-    until("it scrapes", lambda: targets() == [(f"http://localhost:{host.sidecar.management}/actuator/prometheus", "up", "o")], 60)
+    until("it scrapes", lambda: targets() == [(f"http://{host.name}:{host.sidecar.management}/actuator/prometheus", "up", "o")], 60)

@@ -58,8 +58,8 @@ def test_bad_days_of_two_peers(peers, directory, ending, nobody_is_kept):
     beats = agent.metric("heartbeats_total", outcome="good")
     until("heartbeats go on", lambda: agent.metric("heartbeats_total", outcome="good") > beats + 2, 60)
     # and B lies behind a slow line
-    slow.fault = "slow"
-    until("it is read all the same", lambda: agent.metric("age_seconds") <= 1, 60)
+    slow.fault, seen = "slow", len(slow.seen)
+    until("it is read all the same", lambda: len(slow.seen) > seen + 5 and agent.metric("age_seconds") <= 1, 60)
     slow.fault = None
     a.process.go_on()
 
