@@ -25,7 +25,8 @@ RULES = {
 }
 
 
-LAX = "underscores_in_headers on; ignore_invalid_headers off;"  # what nginx would drop by itself is seen by our module
+# What nginx would drop by itself is seen by our module, and nobody's patience is what is tested.
+LAX = "underscores_in_headers on; ignore_invalid_headers off; cw_timeout 30s;"
 
 
 def locations():
