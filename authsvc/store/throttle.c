@@ -50,6 +50,19 @@ static void bucket_args(struct db_value *args, struct cw_str tenant,
     args[2] = db_bytes(bucket->key, STORE_HASH_SIZE);
 }
 
+/* CW_THROTTLED rolls back what the others have counted. */
+static enum cw_err judge(struct db_tx *tx, struct cw_str tenant, const struct store_bucket *buckets,
+                         const bool *taken, size_t n, int64_t now, int64_t *ret_wait_ms)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!taken[i]) {
+            TRY(waiting_time(tx, tenant, &buckets[i], now, ret_wait_ms));
+            return CW_THROTTLED;
+        }
+    }
+    return CW_OK;
+}
+
 static enum cw_err take_in(struct db_tx *tx, struct cw_str tenant,
                            const struct store_bucket *buckets, size_t n, int64_t now,
                            int64_t *ret_wait_ms)
@@ -57,7 +70,7 @@ static enum cw_err take_in(struct db_tx *tx, struct cw_str tenant,
     struct db_value args[DB_CALLS_MAX][TAKE_ARGS];
     struct db_call calls[DB_CALLS_MAX];
     bool taken[DB_CALLS_MAX] = {false};
-    ENSURE(n <= DB_CALLS_MAX, CW_INTERNAL);
+    ENSURE(n > 0 && n <= DB_CALLS_MAX, CW_INTERNAL);
     for (size_t i = 0; i < n; i++) {
         bucket_args(args[i], tenant, &buckets[i]);
         args[i][3] = db_int(now);
@@ -69,14 +82,14 @@ static enum cw_err take_in(struct db_tx *tx, struct cw_str tenant,
             DB_THROTTLE_TAKE, args[i], TAKE_ARGS, read_level, &taken[i], NULL,
         };
     }
-    TRY(db_run_all(tx, calls, n));
-    for (size_t i = 0; i < n; i++) {
-        if (!taken[i]) {
-            TRY(waiting_time(tx, tenant, &buckets[i], now, ret_wait_ms));
-            return CW_THROTTLED; /* rolls back what the others have counted */
-        }
+    /* The last one is everybody's: who is refused by one before it does not wait for it. */
+    size_t own = n - 1;
+    if (own > 0) {
+        TRY(db_run_all(tx, calls, own));
+        TRY(judge(tx, tenant, buckets, taken, own, now, ret_wait_ms));
     }
-    return CW_OK;
+    TRY(db_run_all(tx, &calls[own], 1));
+    return judge(tx, tenant, buckets, taken, n, now, ret_wait_ms);
 }
 
 enum cw_err store_throttle_take(struct store *store, struct cw_str tenant,
