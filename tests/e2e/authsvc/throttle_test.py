@@ -1,7 +1,6 @@
 """Brute force is slowed down, softly, and nobody who knows the password is punished."""
 import concurrent.futures
 import json
-import os
 import pwd
 import subprocess
 
@@ -9,6 +8,7 @@ import pytest
 
 from tests.e2e.authsvc.doors import ANNA, DOORS, HOST, PASSWORD, Grpc
 from tests.support import rpc
+from tests.support.fixtures import only_root
 
 LIMITS = {"throttle": {"account": {"burst": 5, "per-minute": 1}, "address": {"burst": 12, "per-minute": 1}}}
 
@@ -120,9 +120,6 @@ def strangers_guesses(authsvc, where, n=8):
     r = subprocess.run(["/usr/bin/python3", "-c", STRANGER, authsvc.socket], input=json.dumps(calls), user="nobody", capture_output=True, text=True, timeout=120)
     assert r.returncode == 0, r.stderr
     return r.stdout.split()
-
-
-only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @only_root

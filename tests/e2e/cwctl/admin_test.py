@@ -1,5 +1,4 @@
 """cwctl administers a running cw-authsvc: tenants, users, sessions, revocation."""
-import os
 import shutil
 import subprocess
 
@@ -7,6 +6,7 @@ import pytest
 
 from tests.e2e.authsvc.doors import ANNA, PASSWORD, Rest, document
 from tests.e2e.cwctl.online_test import Cwctl
+from tests.support.fixtures import only_root
 from tests.support.programs import program
 from tests.support.stack import Authsvc
 
@@ -150,9 +150,8 @@ def test_without_authsvc_nothing_is_decided(cwctl, authsvc):
     refused(cwctl("tenants", "list"), "authsvc-admin.sock", code=2)
 
 
+@only_root
 def test_another_user_may_not(cwctl, authsvc, directory):
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another user")
     directory.chmod(0o755)
     shutil.copy(program("cwctl/cwctl"), directory / "cwctl")
     r = subprocess.run([directory / "cwctl", "tenants", "list"], env={"CW_RUN_DIR": str(directory)}, user="nobody", capture_output=True,
