@@ -260,7 +260,10 @@ class Bench:
                              check=True, capture_output=True, text=True).stdout
         if "Non-2xx" in out or "Socket errors" in out:
             raise SystemExit(f"bench: not all answers were 200:\n{out}")
-        self.cpu_us.setdefault(port, []).append((cpu_ns(self.directory.processes) - before) / 1e3 / int(re.search(r"(\d+) requests in", out)[1]))
+        requests = int(re.search(r"(\d+) requests in", out)[1])
+        if not requests:
+            raise SystemExit(f"bench: port {port} answered nothing within {seconds} s")
+        self.cpu_us.setdefault(port, []).append((cpu_ns(self.directory.processes) - before) / 1e3 / requests)
         return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.e2e.authsvc.doors import ANNA, PASSWORD
 from tests.support import rpc
+from tests.support.programs import until
+from tests.support.stack import Sidecar
 
 ADMIN = "clinicwave.identity.v1.AdminService"
 SETTINGS = {"domains": ["acme.com", "acme.localhost"], "issuer": ["https://acme.localhost:8443"], "audiences": ["https://api.acme.com"],
@@ -25,6 +27,14 @@ class Admin:
     def user(self, tenant="acme", username=ANNA, password=PASSWORD, **fields):
         return self.stub.CreateUser(tenant=tenant, user=rpc.message("clinicwave.identity.v1.ManagedUser")(username=username, **fields),
                                     password=password.encode()).user
+
+
+def learning_sidecar(authsvc, directory, ending):
+    """A sidecar that has learned AUTHSVC's tenants and revocations."""
+    (directory / "sidecar").mkdir()
+    s = ending(Sidecar(directory / "sidecar", [], sidecar={"authsvc": {"socket": str(authsvc.socket), "max-stale": "15s"}}).start())
+    until("the sidecar knows the tenants and the revocations", lambda: s.ready() and (directory / "sidecar/state/revocations").exists())
+    return s
 
 
 def settings(values):

@@ -6,11 +6,10 @@ import grpc
 import pytest
 import yaml
 
-from tests.e2e.authsvc.administration import Admin, refused
+from tests.e2e.authsvc.administration import Admin, learning_sidecar, refused
 from tests.e2e.authsvc.doors import ANNA, HOST, PASSWORD, Rest
 from tests.support import rpc
 from tests.support.programs import until
-from tests.support.stack import Sidecar
 
 ACME = "acme.localhost"
 PORTAL, KIOSK = "https://portal.acme.com", "https://kiosk.acme.com"
@@ -28,10 +27,7 @@ def authsvc(start):
 
 @pytest.fixture
 def sidecar(authsvc, directory, ending):
-    (directory / "sidecar").mkdir()
-    s = ending(Sidecar(directory / "sidecar", [], sidecar={"authsvc": {"socket": str(authsvc.socket), "max-stale": "15s"}}).start())
-    until("the sidecar knows the tenants and the revocations", lambda: s.ready() and (directory / "sidecar/state/revocations").exists())
-    return s
+    return learning_sidecar(authsvc, directory, ending)
 
 
 @pytest.fixture

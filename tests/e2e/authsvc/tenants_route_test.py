@@ -3,10 +3,9 @@ import re
 
 import pytest
 
-from tests.e2e.authsvc.administration import Admin, refused, settings
+from tests.e2e.authsvc.administration import Admin, learning_sidecar, refused, settings
 from tests.e2e.authsvc.doors import ANNA, DOORS, HOST, PASSWORD, Rest
 from tests.support.programs import until
-from tests.support.stack import Sidecar
 
 ACME = "acme.localhost"
 ROUTES = "location / { cw_auth required; cw_timeout 5s; proxy_pass http://@SERVICE@; }"
@@ -14,10 +13,7 @@ ROUTES = "location / { cw_auth required; cw_timeout 5s; proxy_pass http://@SERVI
 
 @pytest.fixture
 def sidecar(authsvc, directory, ending):
-    (directory / "sidecar").mkdir()
-    s = ending(Sidecar(directory / "sidecar", [], sidecar={"authsvc": {"socket": str(authsvc.socket), "max-stale": "15s"}}).start())
-    until("the sidecar knows the tenants and the revocations", lambda: s.ready() and (directory / "sidecar/state/revocations").exists())
-    return s
+    return learning_sidecar(authsvc, directory, ending)
 
 
 @pytest.fixture
