@@ -50,6 +50,11 @@ void sidecar_reload(struct sidecar *sidecar);
 /* Running calls may end, then everything does. Also after a failed start. */
 void sidecar_stop(struct sidecar *sidecar);
 
+/* ---- sidecar_metrics.c ---- */
+
+/* Makes all of them and the series that others count by. */
+CW_MUST_USE enum cw_err sidecar_metrics(struct sidecar *sidecar);
+
 /* ---- eureka_metrics.c ---- */
 
 void eureka_metrics(struct sidecar *sidecar);
