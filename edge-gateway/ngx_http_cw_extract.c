@@ -195,7 +195,8 @@ ngx_http_cw_extract_token(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
 static enum cw_err
 ngx_http_cw_extract_bearer(ngx_http_cw_ctx_t *ctx)
 {
-    u_char  *p, *last;
+    u_char       *p, *last;
+    enum cw_err   err;
 
     if (ctx->authorizations == 0) {
         return CW_TOKEN_MISSING;
@@ -233,7 +234,10 @@ ngx_http_cw_extract_bearer(ngx_http_cw_ctx_t *ctx)
     ctx->token.data = p;
     ctx->token.len = last - p;
 
-    return ngx_http_cw_check_token(ctx);
+    err = ngx_http_cw_check_token(ctx);
+    ctx->bearer = (err == CW_OK);
+
+    return err;
 }
 
 

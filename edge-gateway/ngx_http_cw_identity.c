@@ -40,7 +40,13 @@ static void ngx_http_cw_identity_save(ngx_http_request_t *r,
 static ngx_int_t ngx_http_cw_identity_push(ngx_http_request_t *r,
     ngx_uint_t header, ngx_str_t *value);
 static ngx_int_t ngx_http_cw_identity_put(ngx_http_request_t *r,
+    ngx_uint_t header, ngx_str_t *value);
+static ngx_int_t ngx_http_cw_identity_check(ngx_http_request_t *r,
+    ngx_str_t *name, ngx_str_t *value);
+static ngx_int_t ngx_http_cw_identity_list(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *lowcase, ngx_uint_t hash, ngx_str_t *value);
+static ngx_int_t ngx_http_cw_identity_trace(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx);
 static ngx_int_t ngx_http_cw_identity_authorization(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 static ngx_int_t ngx_http_cw_identity_who(ngx_http_request_t *r,
@@ -165,43 +171,9 @@ static ngx_int_t
 ngx_http_cw_identity_all(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     ngx_http_cw_loc_conf_t *lcf)
 {
-    u_char     *p;
-    ngx_str_t   value;
-
-    if (ngx_http_cw_trace(r, ctx) != NGX_OK
-        || ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_REQUEST_ID,
-                                    &ctx->request_id)
-           != NGX_OK)
+    if (ngx_http_cw_identity_trace(r, ctx) != NGX_OK
+        || ngx_http_cw_identity_forwarded(r, ctx) != NGX_OK)
     {
-        return NGX_ERROR;
-    }
-
-    p = ngx_pnalloc(r->pool, sizeof("00-") + 32 + 1 + 16 + sizeof("-00"));
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.data = p;
-    value.len = ngx_sprintf(p, "00-%*s-%*s-%s%Z", (size_t) 32, ctx->trace,
-                            (size_t) 16, ctx->span,
-                            ctx->trace_sampled ? "01" : "00")
-                - p - 1;
-
-    if (ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_TRACEPARENT, &value)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ctx->trace_continued
-        && ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_TRACESTATE,
-                                    &ctx->tracestate)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_cw_identity_forwarded(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -223,6 +195,47 @@ ngx_http_cw_identity_all(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
 }
 
 
+static ngx_int_t
+ngx_http_cw_identity_trace(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    if (ngx_http_cw_trace(r, ctx) != NGX_OK
+        || ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_REQUEST_ID,
+                                    &ctx->request_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    value.len = sizeof("00--") - 1 + 32 + 16 + sizeof("-00") - 1;
+    value.data = ngx_pnalloc(r->pool, value.len);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(value.data, "00-", 3);
+    p = ngx_cpymem(p, ctx->trace, 32);
+    *p++ = '-';
+    p = ngx_cpymem(p, ctx->span, 16);
+    (void) ngx_cpymem(p, ctx->trace_sampled ? "-01" : "-00", 3);
+
+    if (ngx_http_cw_identity_put(r, NGX_HTTP_CW_H_TRACEPARENT, &value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (!ctx->trace_continued) {
+        return NGX_OK;
+    }
+
+    return ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_TRACESTATE,
+                                    &ctx->tracestate);
+}
+
+
 /* the service reads the token in one place, wherever it was found */
 
 static ngx_int_t
@@ -241,6 +254,10 @@ ngx_http_cw_identity_authorization(ngx_http_request_t *r,
         }
 
         (void) ngx_sprintf(value.data, "Bearer %V", &ctx->token);
+
+    } else if (ctx->bearer) {
+        return ngx_http_cw_identity_put(r, NGX_HTTP_CW_H_AUTHORIZATION,
+                                       &value);
     }
 
     return ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_AUTHORIZATION, &value);
@@ -262,8 +279,10 @@ ngx_http_cw_identity_who(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     values[NGX_HTTP_CW_H_SCOPE] = &ctx->who.scopes;
     values[NGX_HTTP_CW_H_ROLES] = &ctx->who.roles;
 
+    /* the verdict was taken only after a look at each of them */
+
     for (i = 0; i < 7; i++) {
-        if (ngx_http_cw_identity_push(r, i, values[i]) != NGX_OK) {
+        if (ngx_http_cw_identity_put(r, i, values[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -308,9 +327,11 @@ ngx_http_cw_identity_claims(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
             value.len -= 2;
         }
 
-        if (ngx_http_cw_identity_put(r, &claim[i].header, &claim[i].lowcase,
-                                    claim[i].hash, &value)
-            != NGX_OK)
+        if (ngx_http_cw_identity_check(r, &claim[i].header, &value) != NGX_OK
+            || ngx_http_cw_identity_list(r, &claim[i].header,
+                                         &claim[i].lowcase, claim[i].hash,
+                                         &value)
+               != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -383,8 +404,26 @@ ngx_http_cw_identity_forwarded(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 }
 
 
+/* a value that nobody has looked at yet */
+
 static ngx_int_t
 ngx_http_cw_identity_push(ngx_http_request_t *r, ngx_uint_t header,
+    ngx_str_t *value)
+{
+    if (ngx_http_cw_identity_check(r, &ngx_http_cw_names[header].name, value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_cw_identity_put(r, header, value);
+}
+
+
+/* one that is known to be clean */
+
+static ngx_int_t
+ngx_http_cw_identity_put(ngx_http_request_t *r, ngx_uint_t header,
     ngx_str_t *value)
 {
     ngx_http_cw_name_t  *name;
@@ -395,27 +434,38 @@ ngx_http_cw_identity_push(ngx_http_request_t *r, ngx_uint_t header,
         name->hash = ngx_hash_key(name->lowcase.data, name->lowcase.len);
     }
 
-    return ngx_http_cw_identity_put(r, &name->name, &name->lowcase, name->hash,
-                                   value);
+    return ngx_http_cw_identity_list(r, &name->name, &name->lowcase,
+                                     name->hash, value);
 }
 
 
-/* an empty value is no header; one that would end its line is refused */
+/* one that would end its line is refused */
 
 static ngx_int_t
-ngx_http_cw_identity_put(ngx_http_request_t *r, ngx_str_t *name,
+ngx_http_cw_identity_check(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    if (ngx_http_cw_text_clean(value)) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "value for header \"%V\" has a control character", name);
+
+    return NGX_ERROR;
+}
+
+
+/* an empty value is no header */
+
+static ngx_int_t
+ngx_http_cw_identity_list(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *lowcase, ngx_uint_t hash, ngx_str_t *value)
 {
     ngx_table_elt_t  *h;
 
     if (value->len == 0) {
         return NGX_OK;
-    }
-
-    if (!ngx_http_cw_text_clean(value)) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "value for header \"%V\" has a control character", name);
-        return NGX_ERROR;
     }
 
     h = ngx_list_push(&r->headers_in.headers);

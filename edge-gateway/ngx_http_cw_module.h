@@ -143,6 +143,8 @@ typedef struct {
     unsigned                  cleaned:1;         /* headers, in POST_READ */
     unsigned                  trusted:1;
     unsigned                  authorizations:2;  /* 0, 1, 2: more */
+    unsigned                  bearer:1;          /* authorization is a
+                                                  * scheme and a b64token */
     unsigned                  asked:1;
     unsigned                  anonymous:1;
     unsigned                  path_checked:1;

@@ -7,105 +7,100 @@
 #include "ngx_http_cw_text.h"
 
 
-#define NGX_HTTP_CW_TEXT_EACH(c)  (0x0101010101010101ULL * (c))
+/* a vector of the compiler's: one register where there are such, else what
+ * the machine has */
+
+typedef u_char  ngx_http_cw_text_block_t __attribute__((vector_size(16)));
+typedef signed char  ngx_http_cw_text_mask_t __attribute__((vector_size(16)));
+
+typedef ngx_http_cw_text_mask_t (*ngx_http_cw_text_bad_pt)(
+    ngx_http_cw_text_block_t b);
 
 
-static ngx_uint_t ngx_http_cw_text_clean_word(uint64_t w);
+static ngx_inline ngx_uint_t ngx_http_cw_text_any(u_char *p, size_t n,
+    u_char good, ngx_http_cw_text_bad_pt bad);
+static ngx_inline ngx_http_cw_text_mask_t ngx_http_cw_text_control(
+    ngx_http_cw_text_block_t b);
+static ngx_inline ngx_http_cw_text_mask_t ngx_http_cw_text_no_b64(
+    ngx_http_cw_text_block_t b);
 
 
 ngx_uint_t
 ngx_http_cw_text_clean(ngx_str_t *s)
 {
-    size_t    n;
-    u_char   *p;
-    uint64_t  w;
-
-    p = s->data;
-
-    for (n = s->len; n >= sizeof(uint64_t); n -= sizeof(uint64_t)) {
-        ngx_memcpy(&w, p, sizeof(uint64_t));
-
-        if (!ngx_http_cw_text_clean_word(w)) {
-            return 0;
-        }
-
-        p += sizeof(uint64_t);
-    }
-
-    if (n == 0) {
-        return 1;
-    }
-
-    w = NGX_HTTP_CW_TEXT_EACH(' ');
-    ngx_memcpy(&w, p, n);
-
-    return ngx_http_cw_text_clean_word(w);
-}
-
-
-/* the highest bit of a byte of "low" or "del" is set if one of them is
- * meant; which one, higher bytes may misjudge after a borrow */
-
-static ngx_uint_t
-ngx_http_cw_text_clean_word(uint64_t w)
-{
-    uint64_t  low, del, x;
-
-    x = w ^ NGX_HTTP_CW_TEXT_EACH(0x7f);
-
-    low = (w - NGX_HTTP_CW_TEXT_EACH(0x20)) & ~w;
-    del = (x - NGX_HTTP_CW_TEXT_EACH(0x01)) & ~x;
-
-    return ((low | del) & NGX_HTTP_CW_TEXT_EACH(0x80)) == 0;
+    return !ngx_http_cw_text_any(s->data, s->len, ' ',
+                                 ngx_http_cw_text_control);
 }
 
 
 ngx_uint_t
 ngx_http_cw_text_b64token(ngx_str_t *s)
 {
-    u_char  *p, *last, bad;
+    size_t  n;
 
-    /* 1: no character of a b64token before its "=" */
+    n = s->len;
 
-    static const u_char  other[256] = {
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0,   /* + - . / */
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1,   /* 0-9 */
-        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   /* A-O */
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0,   /* P-Z _ */
-        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   /* a-o */
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 1,   /* p-z ~ */
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
-    };
-
-    p = s->data;
-    last = p + s->len;
-
-    while (last > p && last[-1] == '=') {
-        last--;
+    while (n && s->data[n - 1] == '=') {
+        n--;
     }
 
-    if (p == last) {
-        return 0;
+    return n && !ngx_http_cw_text_any(s->data, n, 'a',
+                                      ngx_http_cw_text_no_b64);
+}
+
+
+/* whether one of n bytes is bad; "good" is one that is not, to fill up with */
+
+static ngx_inline ngx_uint_t
+ngx_http_cw_text_any(u_char *p, size_t n, u_char good,
+    ngx_http_cw_text_bad_pt bad)
+{
+    u_char                   *last;
+    uint64_t                  found[2];
+    ngx_http_cw_text_mask_t   mask = { 0 };
+    ngx_http_cw_text_block_t  b;
+
+    if (n < sizeof(b)) {
+        ngx_memset(&b, good, sizeof(b));
+
+        if (n) {
+            ngx_memcpy(&b, p, n);
+        }
+
+        mask = bad(b);
+
+    } else {
+        last = p + n - sizeof(b);
+
+        for ( /* void */ ; p < last; p += sizeof(b)) {
+            ngx_memcpy(&b, p, sizeof(b));
+            mask |= bad(b);
+        }
+
+        /* the rest, with some that were looked at before */
+
+        ngx_memcpy(&b, last, sizeof(b));
+        mask |= bad(b);
     }
 
-    bad = 0;
+    ngx_memcpy(found, &mask, sizeof(found));
 
-    for ( /* void */ ; last - p >= 4; p += 4) {
-        bad |= other[p[0]] | other[p[1]] | other[p[2]] | other[p[3]];
-    }
+    return (found[0] | found[1]) != 0;
+}
 
-    for ( /* void */ ; p < last; p++) {
-        bad |= other[*p];
-    }
 
-    return !bad;
+static ngx_inline ngx_http_cw_text_mask_t
+ngx_http_cw_text_control(ngx_http_cw_text_block_t b)
+{
+    return (b < 0x20) | (b == 0x7f);
+}
+
+
+/* "-./" stand before the digits, capitals 0x20 below their letters */
+
+static ngx_inline ngx_http_cw_text_mask_t
+ngx_http_cw_text_no_b64(ngx_http_cw_text_block_t b)
+{
+    return ~(((b | 0x20) - 'a' < 26) | (b - '-' < '9' - '-' + 1)
+             | (b == '+') | (b == '_') | (b == '~'));
 }

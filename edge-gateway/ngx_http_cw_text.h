@@ -1,7 +1,7 @@
 
 /*
- * What bytes a value consists of, looked at eight at a time or without a
- * branch for each: every request has a token and a dozen headers.
+ * What bytes a value consists of, looked at sixteen at a time, without a
+ * branch for any: every request has a token and a dozen headers.
  */
 
 

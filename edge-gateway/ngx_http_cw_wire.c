@@ -14,19 +14,31 @@
 #define NGX_HTTP_CW_WIRE_FIXED32  5
 
 
+/* the elements of a repeated field */
+
+typedef struct {
+    ngx_str_t                 from;  /* the message from the first on */
+    ngx_uint_t                n;
+} ngx_http_cw_wire_list_t;
+
+
 static size_t ngx_http_cw_wire_requirement(u_char *p,
     ngx_http_cw_wire_rule_t *rule);
 static size_t ngx_http_cw_wire_strings(u_char *p, ngx_uint_t number,
     ngx_array_t *strings);
 static size_t ngx_http_cw_wire_entry_body(ngx_http_cw_wire_entry_t *entry);
-static ngx_int_t ngx_http_cw_wire_read_varint(ngx_str_t *s, uint64_t *value);
+static ngx_inline ngx_int_t ngx_http_cw_wire_read_varint(ngx_str_t *s,
+    uint64_t *value);
+static ngx_int_t ngx_http_cw_wire_read_long(ngx_str_t *s, uint64_t *value);
 static ngx_int_t ngx_http_cw_wire_read_verdict(ngx_str_t *s,
     ngx_http_cw_wire_result_t *result);
 static ngx_int_t ngx_http_cw_wire_read_undecided(ngx_str_t *s,
     ngx_http_cw_wire_result_t *result);
-static ngx_int_t ngx_http_cw_wire_join(ngx_str_t *identity, ngx_uint_t number,
-    u_char separator, u_char **joined, ngx_http_cw_wire_identity_t *result,
-    ngx_str_t *value);
+static void ngx_http_cw_wire_list_add(ngx_http_cw_wire_list_t *list,
+    ngx_str_t *at);
+static ngx_int_t ngx_http_cw_wire_join(ngx_http_cw_wire_list_t *list,
+    ngx_uint_t number, u_char separator, u_char **joined,
+    ngx_http_cw_wire_identity_t *result, ngx_str_t *value);
 
 
 size_t
@@ -210,8 +222,24 @@ ngx_http_cw_wire_entry(u_char *p, ngx_http_cw_wire_entry_t *entry)
 }
 
 
-static ngx_int_t
+/* most are one byte */
+
+static ngx_inline ngx_int_t
 ngx_http_cw_wire_read_varint(ngx_str_t *s, uint64_t *value)
+{
+    if (s->len && *s->data < 0x80) {
+        *value = *s->data++;
+        s->len--;
+
+        return NGX_OK;
+    }
+
+    return ngx_http_cw_wire_read_long(s, value);
+}
+
+
+static ngx_int_t
+ngx_http_cw_wire_read_long(ngx_str_t *s, uint64_t *value)
 {
     u_char      c;
     uint64_t    v;
@@ -481,14 +509,23 @@ ngx_http_cw_wire_identity(ngx_str_t *identity, u_char *joined,
     ngx_http_cw_wire_identity_t *result)
 {
     ngx_int_t                 rc;
-    ngx_str_t                 s, *str;
+    ngx_str_t                 s, at, *str;
+    ngx_http_cw_wire_list_t   scopes, roles;
     ngx_http_cw_wire_field_t  field;
 
     ngx_memzero(result, sizeof(ngx_http_cw_wire_identity_t));
+    ngx_memzero(&scopes, sizeof(ngx_http_cw_wire_list_t));
+    ngx_memzero(&roles, sizeof(ngx_http_cw_wire_list_t));
 
     s = *identity;
 
-    while ((rc = ngx_http_cw_wire_field(&s, &field)) == NGX_OK) {
+    for ( ;; ) {
+        at = s;
+        rc = ngx_http_cw_wire_field(&s, &field);
+
+        if (rc != NGX_OK) {
+            break;
+        }
 
         str = NULL;
 
@@ -512,6 +549,14 @@ ngx_http_cw_wire_identity(ngx_str_t *identity, u_char *joined,
 
         case 5:
             str = &result->session;
+            break;
+
+        case 6:
+            ngx_http_cw_wire_list_add(&scopes, &at);
+            break;
+
+        case 7:
+            ngx_http_cw_wire_list_add(&roles, &at);
             break;
 
         case 9:
@@ -540,15 +585,24 @@ ngx_http_cw_wire_identity(ngx_str_t *identity, u_char *joined,
         return NGX_ERROR;
     }
 
-    if (ngx_http_cw_wire_join(identity, 6, ' ', &joined, result,
+    if (ngx_http_cw_wire_join(&scopes, 6, ' ', &joined, result,
                               &result->scopes)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_cw_wire_join(identity, 7, ',', &joined, result,
+    return ngx_http_cw_wire_join(&roles, 7, ',', &joined, result,
                                  &result->roles);
+}
+
+
+static void
+ngx_http_cw_wire_list_add(ngx_http_cw_wire_list_t *list, ngx_str_t *at)
+{
+    if (list->n++ == 0) {
+        list->from = *at;
+    }
 }
 
 
@@ -558,23 +612,26 @@ ngx_http_cw_wire_identity(ngx_str_t *identity, u_char *joined,
  */
 
 static ngx_int_t
-ngx_http_cw_wire_join(ngx_str_t *identity, ngx_uint_t number,
+ngx_http_cw_wire_join(ngx_http_cw_wire_list_t *list, ngx_uint_t number,
     u_char separator, u_char **joined, ngx_http_cw_wire_identity_t *result,
     ngx_str_t *value)
 {
     u_char                   *p;
-    ngx_int_t                 rc;
-    ngx_str_t                 s;
     ngx_http_cw_wire_field_t  field;
 
     p = *joined;
-    s = *identity;
 
-    while ((rc = ngx_http_cw_wire_field(&s, &field)) == NGX_OK) {
+    while (list->n) {
+
+        if (ngx_http_cw_wire_field(&list->from, &field) != NGX_OK) {
+            return NGX_ERROR;
+        }
 
         if (field.number != number) {
             continue;
         }
+
+        list->n--;
 
         if (field.type != NGX_HTTP_CW_WIRE_BYTES) {
             return NGX_ERROR;
@@ -599,7 +656,7 @@ ngx_http_cw_wire_join(ngx_str_t *identity, ngx_uint_t number,
 
     *joined = p;
 
-    return (rc == NGX_DONE) ? NGX_OK : NGX_ERROR;
+    return NGX_OK;
 }
 
 

@@ -66,12 +66,23 @@ def test_a_kept_claim_goes_into_the_header_that_the_rule_names(nginx, judge):
 
 @pytest.mark.parametrize("identity", [
     {"subject": "anna\r\nX-Auth-Roles: admin"}, {"subject": "a\x00b"}, {"roles": ["doctor,admin"]}, {"scopes": ["a b"]}, {"roles": [""]},
-    {"client_id": "x\x7f"}])
+    {"client_id": "x\x7f"}, {"tenant": "a\x1f"}, {"issuer": "https://i\n/"}, {"session_id": "\x01"}, {"scopes": ["a", "b\tc"]}, {"roles": ["doctor", "x\r"]}])
 def test_an_identity_that_would_arrive_as_another_is_refused(nginx, judge, service, identity):
     judge.allow("odd", **identity)
     r = nginx(ROUTES).get("/ruled/x", "odd")
     assert (r.status, r.reason) == (401, "claim_invalid")
     assert not service.requests
+
+
+def test_what_would_end_its_line_is_no_header(nginx, judge, service):
+    g = nginx(ROUTES + "location /basic/ { cw_auth off; cw_authorization pass; proxy_pass http://@SERVICE@; }")
+    judge.allow("mail", claims=[{"name": "email", "json": b'"anna\x01"'}])
+    assert g.get("/ruled/x", "mail").status == 500
+    for value in (b"Basic a\x01b", b"Bearer a\x0bb"):
+        assert b" 500 " in g.raw(b"GET /basic/x HTTP/1.0\r\nAuthorization: " + value + b"\r\n\r\n").split(b"\r\n")[0]
+    assert not service.requests
+    raw = g.raw(b"GET /basic/x HTTP/1.0\r\nAuthorization: Basic YTpi\r\n\r\n")
+    assert b" 200 " in raw.split(b"\r\n")[0] and b"YTpi" in raw
 
 
 def test_a_trusted_proxy_is_believed(nginx, judge):

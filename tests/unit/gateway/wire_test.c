@@ -274,6 +274,39 @@ static void an_element_that_holds_its_separator_is_ambiguous(void **state)
     }
 }
 
+static void lists_are_joined_wherever_their_elements_stand(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\x3a\x01r\x32\x01"
+                                "a\x0a\x01t\x32\x02"
+                                "bc\x3a\x01q\x12\x01s";
+    u_char joined[32];
+    ngx_str_t identity = {sizeof(bytes) - 1, (u_char *)(uintptr_t)bytes};
+    ngx_http_cw_wire_identity_t who;
+    assert_int_equal(ngx_http_cw_wire_identity(&identity, joined, &who), NGX_OK);
+    assert_str(who.scopes, "a bc");
+    assert_str(who.roles, "r,q");
+    assert_str(who.tenant, "t");
+    assert_str(who.subject, "s");
+    assert_false(who.ambiguous);
+}
+
+static void a_list_s_element_that_is_a_number_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bytes[] = {"\x30\x01",
+                                        "\x32\x01"
+                                        "a\x30\x01",
+                                        "\x38\x01"};
+    static const size_t sizes[] = {2, 5, 2};
+    u_char joined[16];
+    for (size_t i = 0; i < 3; i++) {
+        ngx_str_t identity = {sizes[i], (u_char *)(uintptr_t)bytes[i]};
+        ngx_http_cw_wire_identity_t who;
+        assert_int_equal(ngx_http_cw_wire_identity(&identity, joined, &who), NGX_ERROR);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +317,8 @@ int main(void)
         cmocka_unit_test(fields_of_a_newer_sidecar_are_passed_over),
         cmocka_unit_test(what_is_no_result_is_refused),
         cmocka_unit_test(an_element_that_holds_its_separator_is_ambiguous),
+        cmocka_unit_test(lists_are_joined_wherever_their_elements_stand),
+        cmocka_unit_test(a_list_s_element_that_is_a_number_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
