@@ -12,6 +12,8 @@ BIN = ROOT / ".bazel" / "bin"
 CACHE = pathlib.Path(os.environ.get("CW_CACHE") or os.path.expanduser("~/.cache/clinicwave"))
 
 PASSED, FAILED, UNDECIDED, USAGE = 0, 1, 2, 64
+NOBODY_READS = 141  # as a program ends that SIGPIPE ends
+PORT_BASE_MAX = 56000  # the highest port is some 9000 above it
 
 
 class Failure(Exception):
@@ -33,8 +35,18 @@ def arguments(doc):
     return Parser(add_help=False, usage=doc, allow_abbrev=False)
 
 
+class NobodyReads(Exception):
+    """Standard output was closed, as `| head` does."""
+
+
 def say(text=""):
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try once more at its end
+        if isinstance(e, BrokenPipeError):
+            raise NobodyReads from None
+        raise Failure(f"this output cannot be written: {e.strerror}") from None
 
 
 def step(text):
@@ -42,9 +54,11 @@ def step(text):
 
 
 def main(function):
-    """Runs a command: a Failure is told with its remedy, ^C is quiet."""
+    """Runs a command: a Failure is told with its remedy, ^C is quiet, and so is a reader that has gone."""
     try:
         sys.exit(function())
+    except NobodyReads:
+        sys.exit(NOBODY_READS)
     except Failure as e:
         print(f"\nfailed: {e.what}", file=sys.stderr)
         if e.remedy:
@@ -83,10 +97,10 @@ def build(targets, *flags):
 
 
 def port_base():
-    try:
-        return int(os.environ.get("CW_PORT_BASE") or 0)
-    except ValueError:
-        raise Failure("CW_PORT_BASE is no number", "unset it, or set it to a number such as 1000") from None
+    text = os.environ.get("CW_PORT_BASE") or "0"
+    if not text.isascii() or not text.isdigit() or int(text) > PORT_BASE_MAX:
+        raise Failure(f"CW_PORT_BASE is {text!r}, no number from 0 to {PORT_BASE_MAX}", "unset it, or set it to a number such as 1000")
+    return int(text)
 
 
 def seconds(since):

@@ -1,13 +1,15 @@
 """
 usage: ./dev logs [NAME…] [-f] [-n LINES] [--json]
 
-The logs of the parts (idp sidecar authsvc storage-service gateway), for people: time, level, part, message and what belongs
-to it. Without a name: all parts.
+The logs of the parts (idp sidecar authsvc storage-service gateway), for people: time (UTC), level, part, message and what
+belongs to it. Without a name: all parts.
 
   -f        goes on with what is written from now on
   -n LINES  of each part, from the end; default 20
   --json    the lines as they are, in Elastic Common Schema
 """
+import argparse
+import datetime
 import json
 import sys
 import time
@@ -28,20 +30,36 @@ def flat(value, prefix=""):
             yield prefix + key, v
 
 
+def clock(timestamp):
+    """The time of day, in UTC: nginx writes the host's zone, and no fraction."""
+    try:
+        at = datetime.datetime.fromisoformat(str(timestamp).replace("Z", "+00:00"))
+    except ValueError:
+        return str(timestamp)[11:23]
+    return at.astimezone(datetime.timezone.utc).strftime("%H:%M:%S.%f")[:12]
+
+
+def count(text):
+    """Of lines: a number from 0."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
+    return int(text)
+
+
 def pretty(part, line):
     try:
         fields = dict(flat(json.loads(line)))
     except (ValueError, AttributeError):
         return f"{'':12} {'':5} {part:16} {line}"
     rest = " ".join(f"{k}={v}" for k, v in fields.items() if k not in HIDDEN)
-    return f"{str(fields.get('@timestamp', ''))[11:23]:12} {str(fields.get('log.level', '')):5} {part:16} {fields.get('message', '')}  {rest}".rstrip()
+    return f"{clock(fields.get('@timestamp', '')):12} {str(fields.get('log.level', '')):5} {part:16} {fields.get('message', '')}  {rest}".rstrip()
 
 
 def main():
     parser = house.arguments(__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("-f", action="store_true", dest="follow")
-    parser.add_argument("-n", type=int, default=20, dest="lines")
+    parser.add_argument("-n", type=count, default=20, dest="lines")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     known = [p.name for p in parts.stack(parts.saved_ports())]
@@ -59,7 +77,8 @@ def main():
         if path.exists():
             text = path.read_text(errors="replace")
             ends[path] = path.stat().st_size
-            show(part, "\n".join(text.splitlines()[-options.lines:]))
+            lines = text.splitlines()
+            show(part, "\n".join(lines[max(0, len(lines) - options.lines):]))
     if not ends and not options.follow:
         print("no logs yet: ./dev up writes them", file=sys.stderr)
         return house.FAILED

@@ -19,14 +19,22 @@ import client
 import house
 from house import ROOT, RUN, Failure
 
-PORTS = {"HTTP": 8080, "HTTPS": 8443, "IDP": 8444, "GATEWAY": 9080, "AUTHSVC_REST": 9081, "SIDECAR": 9082, "AUTHSVC": 9083, "STORAGE": 9084, "STORAGE_MANAGEMENT": 9085,
-         "REGISTRY": 8761}
+PORTS = {"HTTP": 8080, "HTTPS": 8443, "IDP": 8444, "AUTHSVC_REST": 9081, "SIDECAR": 9082, "AUTHSVC": 9083, "STORAGE": 9084, "STORAGE_MANAGEMENT": 9085,
+         "GATEWAY": 9086, "REGISTRY": 8761}  # no two of them differ by a round 1000: bases that do are for two checkouts at once
 SOCKETS = ["gateway", "sidecar", "admin", "authsvc", "authsvc-admin"]
 SOCKET_PATH_MAX = 107
 
 
 def ports(base):
     return {name: port + base for name, port in PORTS.items()}
+
+
+def free_base():
+    """A base with which `up` finds all its ports free; 1000 where there is none."""
+    for base in range(1000, 23000, 1000):
+        if not any(listens(port) for port in ports(base).values()):
+            return base
+    return 1000
 
 
 def saved_ports():
@@ -127,7 +135,7 @@ class Part:
                 pid, command = found
                 raise Failure(f"port {numbers[name]} ({name.lower().replace('_', ' ')} of {self.name}) is held by {command}"
                               + (f", process {pid}" if pid else ""),
-                              "end that process, or choose other ports: CW_PORT_BASE=1000 ./dev up")
+                              f"end that process, or choose other ports: CW_PORT_BASE={free_base()} ./dev up")
             with socket.socket() as s:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -135,7 +143,7 @@ class Part:
                 except OSError as e:
                     raise Failure(f"port {numbers[name]} ({name.lower().replace('_', ' ')} of {self.name}): {e.strerror}; "
                                   "an outgoing connection has it for the moment",
-                                  "run this again, or choose ports below 32768: CW_PORT_BASE=1000 ./dev up") from None
+                                  f"run this again, or choose ports below 32768: CW_PORT_BASE={free_base()} ./dev up") from None
 
     def start(self):
         self.log.parent.mkdir(parents=True, exist_ok=True)

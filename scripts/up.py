@@ -5,7 +5,7 @@ Installs what is missing (Debian packages from scripts/packages.txt; as root or 
 the embedded defaults, waits until each part is ready, makes one real login and one real request through the gateway.
 A second `up` restarts only what changed. `./dev down` ends it.
 
-Ports: 8080 and 8443 the gateway, 9080 its metrics, 9081 to 9085 the parts behind it, 8444 abott's identity provider, 8761 the registry;
+Ports: 8080 and 8443 the gateway, 9086 its metrics, 9081 to 9085 the parts behind it, 8444 abott's identity provider, 8761 the registry;
 all on loopback.
 
   --with eureka   starts the real Eureka server (Spring Cloud Netflix; Java and Maven, about 250 MB the first time) in place of the

@@ -18,14 +18,14 @@ from tests.support.provider import DEPS
 
 PARTS = ["idp", "sidecar", "authsvc", "storage-service", "gateway"]
 PROGRAMS = ["sidecar/cw-sidecar", "authsvc/cw-authsvc", "cwctl/cwctl", "examples/storage-service/storage-service", "edge-gateway/ngx_http_cw_module.so"]
-FIRST_PORT, LAST_PORT = 8080, 9085
+FIRST_PORT, LAST_PORT = 8080, 9086
 
 
 def free_base():
     """Below the ports that tests and connections get by chance: see free_port."""
     while True:
         base = random.randrange(21000 - FIRST_PORT, 24000 - LAST_PORT, 10)
-        if not any(listening(base + port) for port in (8080, 8443, 8444, 8761, 9080, 9081, 9082, 9083, 9084, 9085)):
+        if not any(listening(base + port) for port in (8080, 8443, 8444, 8761, 9081, 9082, 9083, 9084, 9085, 9086)):
             return base
 
 

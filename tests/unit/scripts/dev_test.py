@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import cache  # noqa: E402
 import house  # noqa: E402
 import lint  # noqa: E402
+import logs  # noqa: E402
 import parts  # noqa: E402
 import test as lanes  # noqa: E402
 
@@ -114,6 +115,78 @@ def test_a_changed_program_is_not_current(part, tmp_path):
 
 def test_ports_are_moved_by_the_base():
     assert {b - a for a, b in zip(parts.ports(0).values(), parts.ports(1000).values())} == {1000}
+
+
+@pytest.mark.parametrize("base", [1000, 2000, 3000])
+def test_checkouts_whose_bases_differ_by_thousands_share_no_port(base):
+    assert not set(parts.ports(0).values()) & set(parts.ports(base).values())
+
+
+@pytest.mark.parametrize("text, base", [("", 0), ("1000", 1000), ("abc", None), ("-1000", None), ("60000", None), ("1e3", None), (" 7", None)])
+def test_a_base_is_a_number_with_room_for_the_ports(monkeypatch, text, base):
+    monkeypatch.setenv("CW_PORT_BASE", text)
+    if base is None:
+        with pytest.raises(house.Failure) as e:
+            house.port_base()
+        assert "CW_PORT_BASE" in e.value.what
+    else:
+        assert house.port_base() == base and max(parts.ports(house.PORT_BASE_MAX).values()) < 65536
+
+
+def test_the_ports_that_are_recommended_are_free(monkeypatch):
+    busy = set(parts.ports(1000).values())
+    monkeypatch.setattr(parts, "listens", lambda port: port in busy)
+    assert parts.free_base() == 2000
+
+
+def test_dev_may_be_called_by_a_symbolic_link(tmp_path):
+    (tmp_path / "dev").symlink_to(ROOT / "dev")
+    r = subprocess.run(["bash", str(tmp_path / "dev"), "--help"], capture_output=True, text=True)
+    assert r.returncode == 0 and "usage: ./dev" in r.stdout
+
+
+def saying(text, stdout):
+    """A command of ./dev that says TEXT, as a process of its own."""
+    script = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import house; house.main(lambda: [house.say({text!r}) for _ in range(9)] and 0)"
+    return subprocess.run([sys.executable, "-B", "-c", script], stdout=stdout, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        r = saying("a line", closed)
+    assert r.returncode == house.NOBODY_READS and r.stderr == ""
+
+
+def test_a_full_disk_is_told_in_one_line():
+    with open("/dev/full", "w") as full:
+        r = saying("a line", full)
+    assert r.returncode == house.FAILED and "No space left" in r.stderr and "Traceback" not in r.stderr
+
+
+@pytest.mark.parametrize("timestamp, shown", [("2026-11-30T18:50:18.125Z", "18:50:18.125"), ("2026-11-30T18:50:18+00:00", "18:50:18.000"),
+                                              ("2026-12-01T00:20:18+05:30", "18:50:18.000"), ("", ""), ("nonsense", "")])
+def test_logs_show_each_time_in_utc(timestamp, shown):
+    assert logs.clock(timestamp) == shown
+
+
+@pytest.mark.parametrize("arguments, lines", [(["-n", "0"], []), (["-n", "2"], ["b", "c"]), (["-n", "9"], ["a", "b", "c"])])
+def test_logs_show_as_many_lines_as_asked(monkeypatch, capsys, tmp_path, arguments, lines):
+    monkeypatch.setattr(logs, "RUN", tmp_path)
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/sidecar.log").write_text("a\nb\nc\n")
+    monkeypatch.setattr(sys, "argv", ["logs", "sidecar", "--json", *arguments])
+    assert logs.main() == 0
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.parametrize("lines", ["-3", "x", "1.5"])
+def test_a_number_of_lines_that_is_none_is_usage(monkeypatch, lines):
+    monkeypatch.setattr(sys, "argv", ["logs", "-n", lines])
+    with pytest.raises(SystemExit) as e:
+        logs.main()
+    assert e.value.code == 64
 
 
 CMOCKA = """[==========] tests: Running 3 test(s).
