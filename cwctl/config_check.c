@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cwctl/command.h"
@@ -12,21 +14,57 @@ static const struct owner {
     const char *key;
     const char *program;
 } owners[] = {
-    {"sidecar:", "cw-sidecar"},
-    {"tenants:", "cw-sidecar"},
-    {"authsvc:", "cw-authsvc"}, /* the last one counts: its files have tenants, too */
+    {"storage", "storage-service"}, {"registry", "cw-sidecar"}, {"tenants", "cw-sidecar"},
+    {"sidecar", "cw-sidecar"},      {"authsvc", "cw-authsvc"}, /* the last one counts: its files
+                                                                  have tenants, too */
 };
+
+/* `KEY:`, `KEY.more: …`, `"KEY": …`. */
+static bool begins_with_key(struct cw_str line, const char *key)
+{
+    bool quoted = line.n && (line.p[0] == '"' || line.p[0] == '\'');
+    struct cw_str rest = quoted ? cw_str_slice(line, 1, line.n) : line;
+    if (!cw_str_starts(rest, cw_str(key)) || rest.n == strlen(key)) {
+        return false;
+    }
+    return strchr(quoted ? "\"'." : ":. [", rest.p[strlen(key)]) != NULL;
+}
 
 static const char *owner_of(struct cw_str text)
 {
+    const struct cw_str mark = CW_STR("\xef\xbb\xbf"); /* of UTF-8, as some editors write it */
     const char *program = NULL;
+    text = cw_str_slice(text, cw_str_starts(text, mark) ? mark.n : 0, text.n);
     for (size_t i = 0; i < CW_ARRAY_SIZE(owners); i++) {
-        struct cw_str rest = text, line, key = cw_str(owners[i].key);
+        struct cw_str rest = text, line;
         while (cw_str_word(&rest, '\n', &line)) {
-            program = cw_str_starts(line, key) ? owners[i].program : program;
+            program = begins_with_key(line, owners[i].key) ? owners[i].program : program;
         }
     }
     return program;
+}
+
+/* What can be read once only, a pipe, is kept for the program that checks it: it would find the
+ * rest of it, which is nothing, and nothing is valid. `path` is replaced by the copy's. */
+static bool keep_stream(struct cw_str text, char path[32])
+{
+    int fd = memfd_create("configuration", 0); /* the program inherits it */
+    size_t n = 0;
+    while (fd >= 0 && n < text.n) {
+        ssize_t done = write(fd, text.p + n, text.n - n);
+        if (done <= 0) {
+            return false;
+        }
+        n += (size_t)done;
+    }
+    snprintf(path, 32, "/dev/fd/%d", fd);
+    return fd >= 0;
+}
+
+static bool is_stream(const char *file)
+{
+    struct stat s;
+    return strcmp(file, "-") == 0 || (stat(file, &s) == 0 && !S_ISREG(s.st_mode));
 }
 
 /* Beside this program, as installed, else by PATH. */
@@ -53,8 +91,8 @@ static int run(const struct command *command, int argc, char **argv)
 {
     const char *program = NULL;
     const struct option_row rows[] = {
-        {"--program", OPTION_TEXT, "PATH", "cw-sidecar or cw-authsvc (default: by the file's keys)",
-         &program},
+        {"--program", OPTION_TEXT, "PATH",
+         "cw-sidecar, cw-authsvc or storage-service (default: by the file's keys)", &program},
         {NULL, 0, NULL, NULL, NULL},
     };
     struct operands operands;
@@ -65,20 +103,26 @@ static int run(const struct command *command, int argc, char **argv)
     if (operands.n != 1) {
         return command_usage(command, "one file, please");
     }
-    char *file = operands.items[0], path[4096];
+    const char *file = operands.items[0];
+    char path[4096], copy[32];
+    struct cw_buf text = CW_BUF_INIT(INPUT_DOCUMENT_MAX);
+    bool read = input_file(file, &text) == CW_OK;
+    const char *name = read ? owner_of(cw_buf_str(&text)) : NULL;
+    if (read && is_stream(file)) {
+        read = keep_stream(cw_buf_str(&text), copy);
+        file = copy;
+    }
+    cw_buf_done(&text);
+    if (!read) {
+        return command_failed(command, COMMAND_UNDECIDED, "%s: cannot be read", operands.items[0]);
+    }
+    if (!program && !name) {
+        return command_failed(command, COMMAND_UNDECIDED,
+                              "%s: neither `sidecar:` nor `authsvc:` nor `storage:` in it: say "
+                              "--program",
+                              file);
+    }
     if (!program) {
-        struct cw_buf text = CW_BUF_INIT(INPUT_DOCUMENT_MAX);
-        enum cw_err err = input_file(file, &text);
-        const char *name = err ? NULL : owner_of(cw_buf_str(&text));
-        cw_buf_done(&text);
-        if (err) {
-            return command_failed(command, COMMAND_UNDECIDED, "%s: cannot be read", file);
-        }
-        if (!name) {
-            return command_failed(command, COMMAND_UNDECIDED,
-                                  "%s: neither `sidecar:` nor `authsvc:` in it: say --program",
-                                  file);
-        }
         find_program(name, path, sizeof path);
         program = path;
     }
@@ -89,7 +133,7 @@ static int run(const struct command *command, int argc, char **argv)
 const struct command command_config_check = {
     .group = "config",
     .name = "check",
-    .arguments = "FILE",
+    .arguments = "FILE|-",
     .summary = "Checks a configuration file; names file, line and key of what is wrong.",
     .run = run,
 };

@@ -55,7 +55,7 @@ static void print_commands(FILE *to)
         char left[48];
         snprintf(left, sizeof left, "%s %s", commands[i]->group,
                  commands[i]->name ? commands[i]->name : "");
-        fprintf(to, "  %-20s %s\n", left, commands[i]->summary);
+        fprintf(to, "  %-21s %s\n", left, commands[i]->summary);
     }
     fprintf(to,
             "\nEvery command has --help. Exit codes: 0 yes, 1 no, 2 could not decide, 64 usage.\n");
@@ -90,10 +90,8 @@ static const struct command *find(int argc, char **argv, int *ret_used)
     return NULL;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    cw_process_conceal();                /* tokens and passwords pass through */
-    setenv("GRPC_VERBOSITY", "NONE", 0); /* what failed is said by the command itself */
     if (argc < 2) {
         print_commands(stderr);
         return COMMAND_USAGE;
@@ -108,11 +106,26 @@ int main(int argc, char **argv)
         return command->run(command, argc - used, argv + used);
     }
     const char *last = argv[argc - 1];
-    bool help = strcmp(argv[1], "--help") == 0 || (is_group(argv[1]) && !strcmp(last, "--help"));
+    bool help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                strcmp(argv[1], "help") == 0 || (is_group(argv[1]) && !strcmp(last, "--help"));
     if (!help) {
         /* the words are not repeated: one of them may be a token */
         fprintf(stderr, "cwctl: no such command\n");
     }
     print_commands(help ? stdout : stderr);
     return help ? COMMAND_OK : COMMAND_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    cw_process_conceal();                /* tokens and passwords pass through */
+    setenv("GRPC_VERBOSITY", "NONE", 0); /* what failed is said by the command itself */
+    int code = run(argc, argv);
+    bool lost = ferror(stdout) != 0;
+    if (fflush(stdout) != 0 || lost) {
+        /* an answer that could not be written is none: a script must not take it for one */
+        fprintf(stderr, "cwctl: the answer cannot be written\n");
+        return COMMAND_UNDECIDED;
+    }
+    return code;
 }

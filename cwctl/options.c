@@ -74,6 +74,12 @@ bool options_parse(const struct option_row *rows, int argc, char **argv,
         }
         if (row->kind != OPTION_FLAG && !value) {
             value = argv[++i];
+            if (strncmp(value, "--", 2) == 0) {
+                /* a forgotten value, or an unset variable of a script: not the next option */
+                snprintf(ret_message, 128, "%s needs a value; one that begins with -- as %s=VALUE",
+                         row->name, row->name);
+                return false;
+            }
         }
         if (!store(row, value)) {
             snprintf(ret_message, 128, "%s: not a valid value", row->name);

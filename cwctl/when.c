@@ -1,6 +1,7 @@
 /* Reads a point in time. */
 #include "cwctl/when.h"
 
+#include <string.h>
 #include <time.h>
 
 bool when_parse(const char *text, int64_t *ret_seconds)
@@ -10,11 +11,18 @@ bool when_parse(const char *text, int64_t *ret_seconds)
         *ret_seconds = (int64_t)number;
         return true;
     }
-    struct tm tm = {0};
+    struct tm tm = {0}, back;
+    char again[24];
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
     if (!rest || *rest) {
         return false;
     }
-    *ret_seconds = timegm(&tm);
+    /* strptime takes blanks, single digits and the 31st of February: RFC 3339 §5.6 does not */
+    time_t seconds = timegm(&tm);
+    if (seconds < 0 || !gmtime_r(&seconds, &back) ||
+        !strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%SZ", &back) || strcmp(again, text) != 0) {
+        return false;
+    }
+    *ret_seconds = seconds;
     return true;
 }

@@ -46,7 +46,7 @@ static int parse(const struct cw_config_schema *schema, int argc, char **argv,
             return print_page(schema, cw_config_reference);
         } else if (strcmp(argv[i], "--version") == 0) {
             printf("%s %s\n", schema->program, CW_VERSION);
-            return 0;
+            return fflush(stdout) == 0 ? 0 : EXIT_CANNOT_RUN;
         } else if (strcmp(argv[i], "--check-config") == 0) {
             options->check = true;
         } else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
@@ -84,7 +84,7 @@ int cw_config_start(const struct cw_config_schema *schema, int argc, char **argv
         code = options.check ? EXIT_INVALID : EXIT_CANNOT_RUN;
     } else if (options.check) {
         printf("%s: configuration is valid\n", schema->program);
-        code = 0;
+        code = fflush(stdout) == 0 ? 0 : EXIT_CANNOT_RUN;
         cw_config_unref(config);
     } else {
         *ret_config = config;

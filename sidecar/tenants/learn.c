@@ -132,7 +132,8 @@ static enum cw_err make(struct tenants *tenants, const tenant_message *message,
 }
 
 /* A tenant that cannot be used is remembered without one: a newer version of this program reads it
- * from the file. */
+ * from the file. So is one that the configuration has, too: nobody would see it, and it would go on
+ * fetching keys, in vain where only the configuration knows how (a CA of its own). */
 static enum cw_err learn_one(struct tenants *tenants, struct tenants_learned *into,
                              const tenant_message *message, struct cw_arena *arena, int64_t age_ms,
                              struct cw_buf *problems)
@@ -146,7 +147,9 @@ static enum cw_err learn_one(struct tenants *tenants, struct tenants_learned *in
     }
     clinicwave__identity__v1__tenant__pack(message, (uint8_t *)entry.packed);
     cw_arena_reset(arena);
-    enum cw_err err = make(tenants, message, arena, age_ms, problems, &entry.tenant);
+    enum cw_err err = tenants_is_local(tenants, cw_str(message->name))
+                          ? CW_OK
+                          : make(tenants, message, arena, age_ms, problems, &entry.tenant);
     if (err == CW_NO_MEMORY) {
         entry_done(&entry);
         return err;
@@ -162,6 +165,38 @@ static enum cw_err learn_all(struct tenants *tenants, struct tenants_learned *in
 
     for (size_t i = 0; i < message->n_tenants; i++) {
         TRY(learn_one(tenants, into, message->tenants[i], &arena, age_ms, problems));
+    }
+    return CW_OK;
+}
+
+static enum cw_err make_again(struct tenants *tenants, struct tenants_entry *entry,
+                              struct cw_arena *arena, struct cw_buf *problems)
+{
+    int64_t age_ms = cw_clock_wall_ms(tenants->config.clock) - tenants->said_ms;
+    tenant_message *message =
+        clinicwave__identity__v1__tenant__unpack(NULL, entry->n, (const uint8_t *)entry->packed);
+
+    ENSURE(message, CW_NO_MEMORY);
+    cw_arena_reset(arena);
+    enum cw_err err = make(tenants, message, arena, CW_MAX(age_ms, 0), problems, &entry->tenant);
+    clinicwave__identity__v1__tenant__free_unpacked(message, NULL);
+    return err == CW_NO_MEMORY ? err : CW_OK;
+}
+
+enum cw_err tenants_learned_revise(struct tenants *tenants)
+{
+    struct cw_arena arena CW_CLEANUP(cw_arena_done) = CW_ARENA_INIT(SPEC_ARENA);
+    struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANTS_PROBLEMS_MAX);
+
+    for (size_t i = 0; i < tenants->learned.n; i++) {
+        struct tenants_entry *entry = &tenants->learned.entries[i];
+        bool local = tenants_is_local(tenants, cw_str(entry->name));
+        if (local && entry->tenant) {
+            tenant_unref(entry->tenant);
+            entry->tenant = NULL;
+        } else if (!local && !entry->tenant) {
+            TRY(make_again(tenants, entry, &arena, &problems));
+        }
     }
     return CW_OK;
 }
@@ -266,6 +301,9 @@ static enum cw_err unpack_and_take(struct tenants *tenants, struct cw_str packed
     ENSURE(message, CW_REQUEST_MALFORMED);
     pthread_mutex_lock(&tenants->build);
     enum cw_err err = take(tenants, message, age_ms, problems);
+    if (err == CW_OK) {
+        tenants->said_ms = cw_clock_wall_ms(tenants->config.clock) - age_ms;
+    }
     pthread_mutex_unlock(&tenants->build);
     clinicwave__identity__v1__watch_response__free_unpacked(message, NULL);
     return err;

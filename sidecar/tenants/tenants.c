@@ -162,10 +162,9 @@ static bool has_name(struct tenant *const *list, size_t n, struct cw_str name)
     return false;
 }
 
-/* Learned tenants by name, and not where the configuration has one of that name. */
-static bool counts(const struct tenants *tenants, const struct tenants_entry *entry)
+bool tenants_is_local(const struct tenants *tenants, struct cw_str name)
 {
-    return entry->tenant && !has_name(tenants->local, tenants->n_local, entry->tenant->name);
+    return has_name(tenants->local, tenants->n_local, name);
 }
 
 static size_t count_learned_domains(const struct tenants *tenants)
@@ -190,7 +189,7 @@ enum cw_err tenants_publish(struct tenants *tenants)
         set_add(set, tenants->local[i]);
     }
     for (size_t i = 0; i < tenants->learned.n; i++) {
-        if (counts(tenants, &tenants->learned.entries[i])) {
+        if (tenants->learned.entries[i].tenant) {
             set_add(set, tenants->learned.entries[i].tenant);
         }
     }
@@ -307,6 +306,7 @@ static enum cw_err configure(struct tenants *tenants, const struct tenant_spec *
     free_list(tenants->local, tenants->n_local);
     tenants->local = list;
     tenants->n_local = n;
+    TRY(tenants_learned_revise(tenants));
     return tenants_publish(tenants);
 }
 

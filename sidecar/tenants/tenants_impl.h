@@ -10,7 +10,7 @@
 
 /* A learned tenant, and the message that it was learned from: the file is made of those. */
 struct tenants_entry {
-    struct tenant *tenant; /* a reference; NULL: it cannot be used */
+    struct tenant *tenant; /* a reference; NULL: it cannot be used, or the configuration has one */
     char *name;
     char *packed;
     size_t n;
@@ -33,6 +33,7 @@ struct tenants {
     struct tenants_learned pieces; /* of a snapshot that has not come as a whole yet */
     uint64_t pieces_generation;
     char *epoch;
+    int64_t said_ms;      /* when the feed last said what is learned; wall clock */
     int64_t kept_ms;      /* when the file was written; monotonic, 0: never */
     bool unkept;          /* there is something newer */
     bool whole;           /* a snapshot was learned to its end */
@@ -52,6 +53,11 @@ CW_MUST_USE enum cw_err tenants_obtain(struct tenants *tenants, struct tenant *o
                                        const struct tenant_spec *spec, struct tenant **ret);
 /* Makes the set of what is there now, and tells. Under `build`. */
 CW_MUST_USE enum cw_err tenants_publish(struct tenants *tenants);
+/* The configuration has a tenant of this name, which wins. Under `build`. */
+bool tenants_is_local(const struct tenants *tenants, struct cw_str name);
+/* After another configuration: learned tenants that it has, too, are let go, with their sources of
+ * keys, and those that it has no more are made of their messages. Under `build`. CW_NO_MEMORY. */
+CW_MUST_USE enum cw_err tenants_learned_revise(struct tenants *tenants);
 /* The file as the first thing that is learned. */
 void tenants_load(struct tenants *tenants);
 void tenants_learned_done(struct tenants_learned *learned);

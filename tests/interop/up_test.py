@@ -103,6 +103,9 @@ def test_up_status_logs_and_down(checkout):
     assert re.findall(r"^  (\S+): unchanged, runs as process", again, re.M) == PARTS and "ready after" not in again
     assert checkout.pids() == before
 
+    health = subprocess.run([checkout.run / "bin/cwctl", "health"], capture_output=True, text=True)  # one of the commands that `up` says to try
+    assert health.returncode == 0 and health.stdout.startswith("UP\n"), health.stdout
+
     with open(checkout.root / "deploy/demo/storage-service.yaml", "a") as f:
         f.write("# changed\n")
     changed = checkout.up()

@@ -195,6 +195,37 @@ def test_time_is_taken_in_both_forms(jwks, key):
     assert at("2023-11-14T22:13:20Z") == 0 and at("2023-11-14T22:23:20Z") == 1 and at(str(NOW)) == 0 and at(str(NOW + 600)) == 1
 
 
+@pytest.mark.parametrize("time", ["2026-02-31T00:00:00Z", "2026-1-1T0:0:0Z", " 2026-01-01T00:00:00Z", "2026-01-01T00:00:00+00:00", "1960-01-01T00:00:00Z",
+                                  "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "-1", ""])
+def test_a_time_that_is_none_is_usage(jwks, key, time):
+    done = cwctl("token", "verify", "--offline", "--jwks", jwks, "--at", time, tokens.mint(key, payload()))
+    assert done.returncode == 64 and "--at" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["-h", "help", "--help"])
+def test_help_is_found_by_its_usual_names(word):
+    done = cwctl(word)
+    assert done.returncode == 0 and "usage: cwctl" in done.stdout and not done.stderr
+
+
+def test_the_next_option_is_no_value(jwks, key):
+    token = tokens.mint(key, payload())
+    done = cwctl("token", "verify", "--offline", "--jwks", jwks, "--audience", "--json", token)
+    assert done.returncode == 64 and "--audience needs a value" in done.stderr
+    done = cwctl("token", "verify", "--offline", "--jwks", jwks, "--audience=--json", "--at", str(NOW), token)
+    assert done.returncode == 1 and "audience_mismatch" in done.stdout
+
+
+def test_an_answer_that_cannot_be_written_is_none(jwks, key):
+    token = tokens.mint(key, payload())
+    judge = ["token", "verify", "--offline", "--jwks", jwks, "--at", str(NOW), token]
+    for arguments in (judge, [*judge, "--json"], ["jws", "verify", "--jwks", jwks, token], ["token", "decode", token], ["--version"], ["--help"],
+                      ["token", "verify", "--help"], ["health", "--json"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([program("cwctl/cwctl"), *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+        assert done.returncode == 2 and "cannot be written" in done.stderr, arguments
+
+
 # --- the token itself
 
 def test_no_message_and_no_output_repeats_the_token(jwks, key):

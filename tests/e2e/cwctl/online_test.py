@@ -213,11 +213,27 @@ def test_the_program_for_a_file_is_found_by_its_keys(directory):
     folder = directory / "bin"
     folder.mkdir()
     (folder / "cwctl").write_bytes(pathlib.Path(program("cwctl/cwctl")).read_bytes())
-    for name in ("cw-sidecar", "cw-authsvc"):
+    for name in ("cw-sidecar", "cw-authsvc", "storage-service"):
         (folder / name).write_text(f"#!/bin/sh\necho {name} \"$@\"\n")
     for path in folder.iterdir():
         path.chmod(0o755)
-    for text, name in [("sidecar:\n  x: 1\ntenants: []\n", "cw-sidecar"), ("tenants: []\nauthsvc:\n  x: 1\n", "cw-authsvc")]:
+    for text, name in [("sidecar:\n  x: 1\ntenants: []\n", "cw-sidecar"), ("tenants: []\nauthsvc:\n  x: 1\n", "cw-authsvc"),
+                       ("storage:\n  port: 1\n", "storage-service"), ("sidecar.cache.ttl: 5s\n", "cw-sidecar"), ('"authsvc":\n  x: 1\n', "cw-authsvc"),
+                       ("\ufeffsidecar: {}\n", "cw-sidecar"), ("registry.allow: []\r\n", "cw-sidecar")]:
         (directory / "x.yaml").write_text(text)
         done = subprocess.run([folder / "cwctl", "config", "check", directory / "x.yaml"], capture_output=True, text=True)
         assert done.stdout == f"{name} --config {directory}/x.yaml --check-config\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["/dev/stdin", "-"])
+def test_a_configuration_that_can_be_read_once_only_is_checked_as_a_whole(directory, name):
+    """A pipe: who looks for the program must leave it what it is to check."""
+    folder = directory / "bin"
+    folder.mkdir()
+    for path in ("cwctl/cwctl", "sidecar/cw-sidecar"):
+        copy = folder / path.rpartition("/")[2]
+        copy.write_bytes(pathlib.Path(program(path)).read_bytes())
+        copy.chmod(0o755)
+    for text, code, word in [("sidecar:\n  cahce: {ttl: 5s}\n", 1, ":2: sidecar.cahce.ttl"), ("sidecar:\n  cache: {ttl: 5s}\n", 0, "valid")]:
+        done = subprocess.run([folder / "cwctl", "config", "check", name], input=text, capture_output=True, text=True)
+        assert done.returncode == code and word in done.stdout + done.stderr

@@ -410,6 +410,86 @@ static void types_are_compared_without_case_and_prefix(void **state)
     tenant_unref(tenant);
 }
 
+/* The feed tells of tenant "a" alone, at a.example, with an issuer whose keys are discovered. */
+static void learn_a(struct fixture *f, uint64_t generation)
+{
+    Clinicwave__Identity__V1__WatchResponse response;
+    Clinicwave__Identity__V1__Tenant tenant;
+    Clinicwave__Identity__V1__Issuer trusted;
+    Clinicwave__Identity__V1__Tenant *tenants[] = {&tenant};
+    Clinicwave__Identity__V1__Issuer *issuers[] = {&trusted};
+    char name[] = "a", domain[] = "a.example", audience[] = "api", url[] = "https://i.example/";
+    char epoch[] = "one";
+    char *domains[] = {domain}, *audiences[] = {audience};
+    uint8_t packed[1024];
+
+    clinicwave__identity__v1__watch_response__init(&response);
+    clinicwave__identity__v1__tenant__init(&tenant);
+    clinicwave__identity__v1__issuer__init(&trusted);
+    trusted.issuer = url;
+    tenant.name = name;
+    tenant.domains = domains;
+    tenant.audiences = audiences;
+    tenant.issuers = issuers;
+    tenant.n_domains = tenant.n_audiences = tenant.n_issuers = 1;
+    response.generation = generation;
+    response.epoch = epoch;
+    response.tenants = tenants;
+    response.n_tenants = 1;
+    size_t n = clinicwave__identity__v1__watch_response__get_packed_size(&response);
+    assert_in_range(n, 1, sizeof(packed));
+    clinicwave__identity__v1__watch_response__pack(&response, packed);
+    assert_int_equal(
+        tenants_learn(f->tenants, (struct cw_str){(const char *)packed, n}, &f->problems), CW_OK);
+}
+
+static void count_source(void *ctx, struct cw_key_source *source,
+                         const struct cw_key_source_info *info)
+{
+    size_t *n = ctx;
+
+    (void)source;
+    (void)info;
+    (*n)++;
+}
+
+static size_t sources(struct fixture *f)
+{
+    size_t n = 0;
+
+    cw_key_store_each(f->keys, count_source, &n);
+    return n;
+}
+
+/* The learned one would fetch keys for nobody, and fail where it takes the configuration's CA. */
+static void a_learned_tenant_that_the_configuration_has_too_fetches_no_keys(void **state)
+{
+    struct fixture *f = *state;
+    struct cw_str domain[] = {S("local.example")};
+    struct issuer_spec with_ca = issuer;
+    struct tenant_spec local = spec_of("a", domain, 1);
+
+    with_ca.ca_file = CW_STR("/ca.pem");
+    local.issuers = &with_ca;
+    learn_a(f, 1); /* as from the file, before the configuration is there */
+    assert_string_equal(who(f, "a.example", NULL), "a");
+    assert_int_equal(sources(f), 1);
+    assert_int_equal(tenants_configure(f->tenants, &local, 1, &f->problems), CW_OK);
+    assert_string_equal(who(f, "local.example", NULL), "a");
+    assert_string_equal(who(f, "a.example", NULL), "");
+    assert_int_equal(sources(f), 1);
+    learn_a(f, 2); /* and told again */
+    assert_string_equal(who(f, "local.example", NULL), "a");
+    assert_string_equal(who(f, "a.example", NULL), "");
+    assert_int_equal(sources(f), 1);
+    /* The configuration has it no more: what was learned counts, without another word of the feed.
+     */
+    assert_int_equal(tenants_configure(f->tenants, NULL, 0, &f->problems), CW_OK);
+    assert_string_equal(who(f, "a.example", NULL), "a");
+    assert_string_equal(who(f, "local.example", NULL), "");
+    assert_int_equal(sources(f), 1);
+}
+
 static void garbage_from_the_feed_changes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -434,6 +514,7 @@ int main(void)
         T(issuers_are_compared_byte_by_byte),
         T(a_tenant_of_any_size_keeps_what_it_was_given),
         T(types_are_compared_without_case_and_prefix),
+        T(a_learned_tenant_that_the_configuration_has_too_fetches_no_keys),
         T(garbage_from_the_feed_changes_nothing),
     };
 
