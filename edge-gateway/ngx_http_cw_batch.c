@@ -47,6 +47,9 @@ struct ngx_http_cw_batch_s {
     ngx_http_cw_slots_t       slots;         /* in flight, by their ids */
     ngx_uint_t                open;
 
+    ngx_http_cw_deadlines_t   deadlines;     /* pending and in flight */
+    ngx_event_t               timer;         /* the next of them, or before */
+
     EVP_MD_CTX               *md;
     ngx_http_cw_digests_t    *digests;
 
@@ -70,6 +73,8 @@ static ngx_int_t ngx_http_cw_batch_message(ngx_http_cw_call_t *call,
     void *data, u_char *p, size_t len);
 
 static void ngx_http_cw_batch_event_handler(ngx_event_t *ev);
+static void ngx_http_cw_batch_arm(ngx_http_cw_batch_t *batch, ngx_msec_t at);
+static void ngx_http_cw_batch_leave(ngx_http_cw_batch_t *batch);
 static void ngx_http_cw_batch_timer_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_cw_batch_waits(ngx_http_cw_batch_t *batch);
 static ngx_int_t ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch);
@@ -120,6 +125,10 @@ ngx_http_cw_batch_create(ngx_http_cw_link_t *link, ngx_uint_t digests,
     batch->event.data = batch;
     batch->event.log = log;
 
+    batch->timer.handler = ngx_http_cw_batch_timer_handler;
+    batch->timer.data = batch;
+    batch->timer.log = log;
+
     batch->md = EVP_MD_CTX_new();
     batch->digests = ngx_http_cw_digests_create(digests);
 
@@ -147,6 +156,12 @@ ngx_http_cw_batch_destroy(ngx_http_cw_batch_t *batch)
         ngx_delete_posted_event(&batch->event);
     }
 
+    if (batch->timer.timer_set) {
+        ngx_del_timer(&batch->timer);
+    }
+
+    ngx_http_cw_deadlines_done(&batch->deadlines);
+
     EVP_MD_CTX_free(batch->md);
     ngx_http_cw_digests_destroy(batch->digests);
 
@@ -166,7 +181,10 @@ ngx_int_t
 ngx_http_cw_batch_ask(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask)
 {
     if (batch->open == NGX_HTTP_CW_BATCH_OPEN
-        || ngx_http_cw_batch_hash(batch, ask) != NGX_OK)
+        || ngx_http_cw_batch_hash(batch, ask) != NGX_OK
+        || ngx_http_cw_deadlines_add(&batch->deadlines, &ask->deadline,
+                                     ngx_current_msec, ask->timeout)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -174,16 +192,12 @@ ngx_http_cw_batch_ask(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask)
     ask->batch = batch;
     ask->state = NGX_HTTP_CW_ASK_PENDING;
     ask->start = ngx_http_cw_batch_now();
-    ask->deadline = ngx_current_msec + ask->timeout;
-
-    ask->timer.handler = ngx_http_cw_batch_timer_handler;
-    ask->timer.data = ask;
-    ask->timer.log = batch->log;
-
-    ngx_add_timer(&ask->timer, ask->timeout);
 
     ngx_queue_insert_tail(&batch->pending, &ask->queue);
     batch->open++;
+
+    ngx_http_cw_batch_arm(batch, ask->deadline.at);
+
     batch->gathered++;
     batch->busy = 1;
 
@@ -210,12 +224,12 @@ ngx_http_cw_batch_cancel(ngx_http_cw_ask_t *ask)
     ngx_http_cw_batch_release(ask);
 
     ngx_queue_remove(&ask->queue);
-    ask->state = NGX_HTTP_CW_ASK_IDLE;
-    ask->batch->open--;
-
-    if (ask->timer.timer_set) {
-        ngx_del_timer(&ask->timer);
+    if (ask->state != NGX_HTTP_CW_ASK_DONE) {
+        ngx_http_cw_deadlines_remove(&ask->deadline);
     }
+
+    ask->state = NGX_HTTP_CW_ASK_IDLE;
+    ngx_http_cw_batch_leave(ask->batch);
 }
 
 
@@ -341,21 +355,74 @@ ngx_http_cw_batch_waits(ngx_http_cw_batch_t *batch)
 }
 
 
+/*
+ * The timer is set for the next deadline.  It is not moved when that question
+ * has its answer: it then comes for nothing, once in the time of a deadline.
+ * An old worker waits for it as long as questions are open.
+ */
+
+static void
+ngx_http_cw_batch_arm(ngx_http_cw_batch_t *batch, ngx_msec_t at)
+{
+    batch->timer.cancelable = 0;
+
+    if (batch->timer.timer_set) {
+
+        if ((ngx_msec_int_t) (batch->timer.timer.key - at) <= 0) {
+            return;
+        }
+
+        ngx_del_timer(&batch->timer);
+    }
+
+    ngx_add_timer(&batch->timer,
+                  ngx_max((ngx_msec_int_t) (at - ngx_current_msec), 0));
+}
+
+
+static void
+ngx_http_cw_batch_leave(ngx_http_cw_batch_t *batch)
+{
+    batch->open--;
+
+    if (batch->open == 0) {
+        batch->timer.cancelable = 1;
+    }
+}
+
+
 static void
 ngx_http_cw_batch_timer_handler(ngx_event_t *ev)
 {
-    enum cw_err           err;
-    ngx_http_cw_ask_t    *ask = ev->data;
-    ngx_http_cw_batch_t  *batch = ask->batch;
+    enum cw_err              err;
+    ngx_http_cw_ask_t       *ask;
+    ngx_http_cw_batch_t     *batch = ev->data;
+    ngx_http_cw_deadline_t  *next;
 
     err = batch->call ? CW_DEADLINE_EXCEEDED : CW_VALIDATOR_UNAVAILABLE;
 
-    if (ask->state == NGX_HTTP_CW_ASK_IN_FLIGHT) {
-        batch->late = 1;
-        ngx_http_cw_link_suspect(batch->link);
+    for ( ;; ) {
+        next = ngx_http_cw_deadlines_next(&batch->deadlines);
+
+        if (next == NULL) {
+            break;
+        }
+
+        if ((ngx_msec_int_t) (next->at - ngx_current_msec) > 0) {
+            ngx_http_cw_batch_arm(batch, next->at);
+            break;
+        }
+
+        ask = ngx_queue_data(next, ngx_http_cw_ask_t, deadline);
+
+        if (ask->state == NGX_HTTP_CW_ASK_IN_FLIGHT) {
+            batch->late = 1;
+            ngx_http_cw_link_suspect(batch->link);
+        }
+
+        ngx_http_cw_batch_fail(ask, err);
     }
 
-    ngx_http_cw_batch_fail(ask, err);
     ngx_http_cw_batch_turn(NULL, batch);
 }
 
@@ -386,7 +453,7 @@ ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask,
 {
     ngx_msec_int_t  left;
 
-    left = (ngx_msec_int_t) (ask->deadline - ngx_current_msec);
+    left = (ngx_msec_int_t) (ask->deadline.at - ngx_current_msec);
 
     entry->id = ask->id;
     entry->domain = ask->domain;
@@ -632,9 +699,7 @@ ngx_http_cw_batch_done(ngx_http_cw_ask_t *ask)
     ask->state = NGX_HTTP_CW_ASK_DONE;
     ask->elapsed = (ngx_uint_t) (ngx_http_cw_batch_now() - ask->start);
 
-    if (ask->timer.timer_set) {
-        ngx_del_timer(&ask->timer);
-    }
+    ngx_http_cw_deadlines_remove(&ask->deadline);
 
     ngx_post_event(&batch->event, &ngx_posted_events);
 }
@@ -658,7 +723,7 @@ ngx_http_cw_batch_turn(ngx_http_cw_call_t *call, void *data)
 
         ngx_queue_remove(q);
         ask->state = NGX_HTTP_CW_ASK_IDLE;
-        batch->open--;
+        ngx_http_cw_batch_leave(batch);
 
         ask->handler(ask);
     }

@@ -21,6 +21,7 @@
 
 #include "common/base/err.h"
 
+#include "ngx_http_cw_deadlines.h"
 #include "ngx_http_cw_link.h"
 #include "ngx_http_cw_wire.h"
 
@@ -74,10 +75,9 @@ struct ngx_http_cw_ask_s {
     unsigned                    hashed:1;
     u_char                      digest[NGX_HTTP_CW_DIGEST_LEN];
     uint64_t                    id;
-    ngx_msec_t                  deadline;
+    ngx_http_cw_deadline_t      deadline;    /* while it is not answered */
     uint64_t                    start;       /* microseconds */
     ngx_queue_t                 queue;
-    ngx_event_t                 timer;
     ngx_http_cw_batch_t        *batch;
 };
 

@@ -137,6 +137,39 @@ def test_a_sidecar_that_is_slow_meets_the_deadline(nginx, judge, service):
     recovers(g)
 
 
+def questions(gateway):
+    return sum(n for name, n in gateway.metrics().items() if name.startswith("cw_gateway_questions_total"))
+
+
+def test_a_short_deadline_behind_a_long_one_is_met(nginx, judge, service):
+    g = nginx(ROUTES)
+    judge.mute, asked = True, questions(g)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        long = pool.submit(g.get, "/a/x", "good", timeout=30)
+        until("the long one is asked", lambda: questions(g) > asked)
+        assert undecided(g, within=5).reason == "deadline_exceeded"
+        judge.mute = False
+        assert long.result().status in (200, 503)
+    recovers(g)
+
+
+def test_an_old_worker_waits_for_no_deadline_but_of_an_open_question(nginx, judge):
+    g = nginx("location = /metrics { cw_auth off; cw_metrics; } location / { cw_auth required; cw_timeout 60s; proxy_pass http://@SERVICE@; }")
+    assert g.get("/x", "good").status == 200
+    [old] = g.workers()
+    g.reload()
+    until("the old worker has left", lambda: old not in g.workers(), 30)
+    assert g.get("/x", "good").status == 200
+
+    [old], judge.delay, asked = g.workers(), 2, questions(g)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        open_question = pool.submit(g.get, "/x", "good", timeout=30)
+        until("it is asked", lambda: questions(g) > asked)
+        g.reload()
+        assert open_question.result().status == 200
+    until("the old worker has left", lambda: old not in g.workers(), 30)
+
+
 def test_a_sidecar_that_does_not_answer_is_left(nginx, judge, service):
     g = nginx(ROUTES)
     judge.mute = True
