@@ -10,7 +10,8 @@ from house import say
 
 def main():
     house.arguments(__doc__).parse_args()
-    ended = [part.name for part in reversed(parts.stack(parts.saved_ports())) if part.stop()]
+    with house.only_one():
+        ended = [part.name for part in reversed(parts.stack(parts.saved_ports())) if part.stop()]
     say(f"ended: {', '.join(ended)}" if ended else "nothing ran")
     return house.PASSED
 

@@ -1,5 +1,6 @@
 """What the Python parts of ./dev share: where things are, how to speak, how to call Bazel."""
 import argparse
+import fcntl
 import os
 import pathlib
 import subprocess
@@ -67,6 +68,18 @@ def main(function):
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def only_one():
+    """What starts and ends parts runs one after the other in a checkout. Holds until the result is closed, or the process ends."""
+    RUN.mkdir(parents=True, exist_ok=True)
+    lock = open(RUN / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("another ./dev up or down runs in this checkout: waiting for its end")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def run(*argv, **kwargs):

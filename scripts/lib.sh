@@ -48,6 +48,15 @@ system_hash() {
     (dpkg-query -W -f '${Package} ${Version} ${Status}\n' $(packages "$@") 2> /dev/null || true) | sort | sha256sum | cut -c1-16
 }
 
+# Bazel's own folder, for whom it cannot lie below a home folder that has a blank in its name.
+output_without_blanks() {
+    local root
+    root=/var/tmp/clinicwave-bazel-$(id -u)
+    mkdir -p -m 700 "$root"
+    [ -O "$root" ] && [ ! -L "$root" ] || fail "$root belongs to somebody else" "remove it"
+    printf '%s\n' "$root"
+}
+
 # Written where .bazelrc imports it, so that a plain `bazel` and ./dev share one cache.
 write_system_bazelrc() {
     local building testing cache file=$CW_RUN/system.bazelrc
@@ -57,7 +66,8 @@ write_system_bazelrc() {
     mkdir -p "$CW_RUN" "$cache"
     {
         echo "# Written by ./dev; see scripts/lib.sh."
-        echo "build --action_env=CW_SYSTEM=$building --repo_env=CW_SYSTEM=$building --disk_cache=$cache"
+        case $HOME in *[[:space:]]*) echo "startup --output_user_root=$(output_without_blanks)" ;; esac
+        echo "build --action_env=CW_SYSTEM=$building --repo_env=CW_SYSTEM=$building \"--disk_cache=$cache\""
         echo "build --test_env=CW_SYSTEM=$testing"
     } > "$file.new"
     if cmp -s "$file.new" "$file"; then rm "$file.new"; else mv "$file.new" "$file"; fi

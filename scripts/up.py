@@ -181,8 +181,13 @@ def main():
     parser = house.arguments(__doc__)
     parser.add_argument("--with", dest="extras", action="append", choices=sorted(parts.EXTRAS), default=[])
     extras = set(parser.parse_args().extras)
-    begun = time.monotonic()
     numbers = parts.ports(house.port_base())
+    with house.only_one():
+        return up(numbers, extras)
+
+
+def up(numbers, extras):
+    begun = time.monotonic()
     prepare_folders()
     cache.prune()
 

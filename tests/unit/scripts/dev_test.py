@@ -1,6 +1,8 @@
 """./dev itself: help and usage, ports and their holders, processes that are ours, and how cases are counted."""
 import json
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -143,6 +145,34 @@ def test_dev_may_be_called_by_a_symbolic_link(tmp_path):
     (tmp_path / "dev").symlink_to(ROOT / "dev")
     r = subprocess.run(["bash", str(tmp_path / "dev"), "--help"], capture_output=True, text=True)
     assert r.returncode == 0 and "usage: ./dev" in r.stdout
+
+
+def test_a_path_with_blanks_is_told_before_anything_is_done(tmp_path):
+    shutil.copytree(ROOT / "scripts", tmp_path / "my checkout/scripts")
+    shutil.copy(ROOT / "dev", tmp_path / "my checkout/dev")
+    r = subprocess.run(["bash", str(tmp_path / "my checkout/dev"), "up"], capture_output=True, text=True)
+    assert r.returncode == 1 and "blank" in r.stderr and "what to do: move" in r.stderr
+    assert not (tmp_path / "my checkout/.run").exists()
+
+
+def test_a_home_with_blanks_is_one_word_to_bazel(tmp_path):
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    script = f'. "{tmp_path}/scripts/lib.sh"; write_system_bazelrc; cat "$CW_RUN/system.bazelrc"'
+    r = subprocess.run(["bash", "-c", script], env={**os.environ, "CW_CACHE": str(tmp_path / "a cache")}, capture_output=True, text=True)
+    words = [shlex.split(line) for line in r.stdout.splitlines() if line.startswith("build")]
+    assert f"--disk_cache={tmp_path}/a cache/bazel" in words[0], r.stdout + r.stderr
+
+
+def test_of_two_that_start_and_end_parts_the_second_waits(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(house, "RUN", tmp_path / "run")
+    waiting = (f"import pathlib, sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import house; house.RUN = pathlib.Path({str(house.RUN)!r})\n"
+               "with house.only_one():\n    print('mine', flush=True)")
+    with house.only_one():
+        second = subprocess.Popen([sys.executable, "-B", "-c", waiting], stdout=subprocess.PIPE, text=True)
+        assert "waiting" in second.stdout.readline()
+        assert second.poll() is None
+    assert second.communicate(timeout=60)[0] == "mine\n" and second.returncode == 0
+    assert capsys.readouterr().out == ""
 
 
 def saying(text, stdout):
