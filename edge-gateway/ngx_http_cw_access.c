@@ -553,6 +553,14 @@ ngx_http_cw_access_go(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         return ngx_http_cw_refuse(r, err);
     }
 
+    /* where nobody has looked at it, it may be what no service can be sent */
+
+    if (lcf->pass_authorization && !ctx->bearer
+        && !ngx_http_cw_text_clean(&ctx->authorization))
+    {
+        return ngx_http_cw_refuse(r, CW_AUTHORIZATION_MALFORMED);
+    }
+
     n = lcf->prefix.len;
 
     if (n && r->uri.len >= n
