@@ -120,7 +120,7 @@ static int run(const struct command *command, int argc, char **argv)
         return command_failed(command, COMMAND_UNDECIDED,
                               "%s: neither `sidecar:` nor `authsvc:` nor `storage:` in it: say "
                               "--program",
-                              file);
+                              operands.items[0]);
     }
     if (!program) {
         find_program(name, path, sizeof path);

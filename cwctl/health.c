@@ -6,6 +6,8 @@
 #include "proto/clinicwave/token/v1/admin.pb-c.h"
 #include "proto/grpc/health/v1/health.pb-c.h"
 
+#define OTHER_USER "ask as root, or as the program's own user"
+
 enum state { UNKNOWN, UP, DEGRADED, DOWN }; /* values of HealthStatus */
 
 static const char *const names[] = {"?", "UP", "DEGRADED", "DOWN"};
@@ -44,10 +46,13 @@ static enum state ask_sidecar(const char *run_dir, json_t *components)
                     &answer) != CW_OK) {
         char path[REMOTE_PATH_MAX], detail[REMOTE_PATH_MAX + 64];
         remote_socket(run_dir, "admin.sock", path);
+        bool there = access(path, F_OK) == 0, closed = there && access(path, W_OK) != 0;
         snprintf(detail, sizeof detail, "%s: %s", path,
-                 access(path, F_OK) ? "is not there" : cw_err_code(answer.err));
+                 closed  ? "this user may not ask"
+                 : there ? cw_err_code(answer.err)
+                         : "is not there");
         add(components, "cw-sidecar", DOWN, detail, -1,
-            "start cw-sidecar (./dev up), read its log (./dev logs sidecar)");
+            closed ? OTHER_USER : "start cw-sidecar (./dev up), read its log (./dev logs sidecar)");
     } else {
         const Clinicwave__Token__V1__GetHealthResponse *health =
             (const Clinicwave__Token__V1__GetHealthResponse *)answer.response;
@@ -81,11 +86,16 @@ static enum state ask_authsvc(const char *run_dir, json_t *components)
                     ? UP
                     : DOWN;
     }
+    bool closed = state != UP && access(path, W_OK) != 0;
     add(components, "cw-authsvc", state,
         state == UP  ? ""
+        : closed     ? "this user may not ask"
         : answer.err ? cw_err_code(answer.err)
                      : "does not serve",
-        -1, state == UP ? "" : "read its log (./dev logs authsvc)");
+        -1,
+        state == UP ? ""
+        : closed    ? OTHER_USER
+                    : "read its log (./dev logs authsvc)");
     cw_rpc_answer_done(&answer);
     /* the sidecar judges on without it */
     return state == UP ? UP : DEGRADED;

@@ -72,8 +72,11 @@ def main(function):
 
 def only_one():
     """What starts and ends parts runs one after the other in a checkout. Holds until the result is closed, or the process ends."""
-    RUN.mkdir(parents=True, exist_ok=True)
-    lock = open(RUN / "lock", "w")
+    try:
+        RUN.mkdir(parents=True, exist_ok=True)
+        lock = open(RUN / "lock", "w")
+    except OSError as e:
+        raise Failure(f"{RUN}: {e.strerror}", "start and end the parts as the user whose checkout it is") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -231,7 +231,7 @@ def may_enter(uid, path):
 def gateway_user():
     """(name, group, uid, remark) that nginx's workers run as: www-data under root, where it can reach the sockets."""
     if os.getuid() != 0:
-        return pwd.getpwuid(os.getuid()).pw_name, os.getgid(), os.getuid(), ""
+        return str(os.getuid()), os.getgid(), os.getuid(), ""  # a container's user may have no name
     user = pwd.getpwnam("www-data")
     if may_enter(user.pw_uid, RUN):
         return user.pw_name, user.pw_gid, user.pw_uid, ""

@@ -1,8 +1,11 @@
 """cwctl asks only sockets of root, of its own user, of the packaged programs' users and of whom CW_SOCKET_OWNERS names."""
 import os
+import shutil
+import subprocess
 
 from tests.e2e.cwctl.online_test import cwctl  # noqa: F401 (a fixture)
 from tests.support.fixtures import only_root
+from tests.support.programs import program
 
 
 @only_root
@@ -13,3 +16,12 @@ def test_a_socket_of_another_user_is_not_asked_unless_named(cwctl, sidecar, dire
     assert cwctl("cache", "stats", environment={"CW_SOCKET_OWNERS": "no-such-user,daemon"}).returncode == 2
     for named in ("65534", "daemon,nobody"):
         assert cwctl("cache", "stats", environment={"CW_SOCKET_OWNERS": named}).returncode == 0
+
+
+@only_root
+def test_who_may_not_ask_is_not_told_to_start_what_runs(sidecar, directory):
+    directory.chmod(0o755)
+    copy = shutil.copy(program("cwctl/cwctl"), directory / "cwctl")
+    done = subprocess.run([copy, "health"], capture_output=True, text=True, timeout=30, user=65534, group=65534, extra_groups=[],
+                          env=dict(os.environ, CW_RUN_DIR=str(directory)))
+    assert done.returncode == 2 and "this user may not ask" in done.stdout and "ask as root" in done.stdout and "start cw-sidecar" not in done.stdout

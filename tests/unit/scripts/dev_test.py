@@ -175,6 +175,28 @@ def test_of_two_that_start_and_end_parts_the_second_waits(monkeypatch, tmp_path,
     assert capsys.readouterr().out == ""
 
 
+def test_parts_of_another_users_checkout_are_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(house, "RUN", tmp_path / "a file" / "run")
+    (tmp_path / "a file").touch()  # as little to be written to as a folder of another user is, also by root
+    with pytest.raises(house.Failure) as e:
+        house.only_one()
+    assert "whose checkout it is" in e.value.remedy
+
+
+@pytest.mark.parametrize("command", ["status", "logs"])
+def test_who_only_looks_writes_nothing(tmp_path, command):
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    shutil.copy(ROOT / "dev", tmp_path / "dev")
+    (tmp_path / "scripts/install.sh").write_text("#!/bin/sh\n")
+    assert subprocess.run(["bash", str(tmp_path / "dev"), command], capture_output=True).returncode == 1
+    assert not (tmp_path / ".run").exists()
+
+
+def test_a_user_without_a_name_can_run_the_gateway(monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 123456)
+    assert parts.gateway_user() == ("123456", os.getgid(), 123456, "")
+
+
 def saying(text, stdout):
     """A command of ./dev that says TEXT, as a process of its own."""
     script = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import house; house.main(lambda: [house.say({text!r}) for _ in range(9)] and 0)"
