@@ -99,6 +99,26 @@ ngx_http_cw_sidecar(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* it goes between quotes as it is (RFC 9110, 5.6.4) */
+
+char *
+ngx_http_cw_realm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    u_char     *c;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    for (c = value[1].data; c < value[1].data + value[1].len; c++) {
+        if (*c < ' ' || *c == '"' || *c == '\\' || *c == 0x7f) {
+            return "has a quote, a backslash or a control character";
+        }
+    }
+
+    return ngx_conf_set_str_slot(cf, cmd, conf);
+}
+
+
 /* appends the arguments to an array of strings */
 
 char *
@@ -173,6 +193,10 @@ ngx_http_cw_claim_header(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (value[1].len == 0 || value[2].len == 0) {
         return "has an empty argument";
+    }
+
+    if (ngx_http_cw_identity_has(&value[1])) {
+        return "has a header that the gateway itself sends or reads";
     }
 
     if (lcf->claims == NGX_CONF_UNSET_PTR) {

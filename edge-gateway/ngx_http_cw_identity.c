@@ -53,6 +53,8 @@ static ngx_int_t ngx_http_cw_identity_who(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 static ngx_int_t ngx_http_cw_identity_claims(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
+static ngx_int_t ngx_http_cw_identity_unquote(ngx_http_request_t *r,
+    ngx_str_t *value);
 static ngx_int_t ngx_http_cw_identity_forwarded(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
 static ngx_int_t ngx_http_cw_identity_all(ngx_http_request_t *r,
@@ -79,6 +81,44 @@ static ngx_http_cw_name_t  ngx_http_cw_names[] = {
       0 },
     { ngx_string("Authorization"), ngx_string("authorization"), 0 }
 };
+
+
+/*
+ * Whether a header is one of those, or says where the message goes and where it
+ * ends: a claim under its name would be a second one, or another request.
+ */
+
+ngx_uint_t
+ngx_http_cw_identity_has(ngx_str_t *name)
+{
+    ngx_uint_t         i;
+    static ngx_str_t   message[] = {
+        ngx_string("host"), ngx_string("connection"),
+        ngx_string("content-length"), ngx_string("transfer-encoding"),
+        ngx_string("te"), ngx_string("upgrade"), ngx_string("expect")
+    };
+
+    for (i = 0; i < sizeof(ngx_http_cw_names) / sizeof(ngx_http_cw_name_t);
+         i++)
+    {
+        if (ngx_http_cw_names[i].lowcase.len == name->len
+            && ngx_strncasecmp(ngx_http_cw_names[i].lowcase.data, name->data,
+                               name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    for (i = 0; i < sizeof(message) / sizeof(ngx_str_t); i++) {
+        if (message[i].len == name->len
+            && ngx_strncasecmp(message[i].data, name->data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
 
 
 /*
@@ -291,6 +331,53 @@ ngx_http_cw_identity_who(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
 }
 
 
+/*
+ * A JSON string as the sidecar writes it: escaped are quotes, backslashes and
+ * control characters.  One with the latter stays JSON, or it would end its
+ * line.
+ */
+
+static ngx_int_t
+ngx_http_cw_identity_unquote(ngx_http_request_t *r, ngx_str_t *value)
+{
+    u_char     *p, *src, *end;
+    ngx_str_t   plain;
+
+    src = value->data + 1;
+    end = value->data + value->len - 1;
+
+    if (ngx_strlchr(src, end, '\\') == NULL) {
+        value->data = src;
+        value->len -= 2;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, value->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    plain.data = p;
+
+    while (src < end) {
+
+        if (*src == '\\') {
+
+            if (++src == end || (*src != '"' && *src != '\\')) {
+                return NGX_OK;
+            }
+        }
+
+        *p++ = *src++;
+    }
+
+    plain.len = p - plain.data;
+    *value = plain;
+
+    return NGX_OK;
+}
+
+
 /* a string claim goes without its quotes, everything else as JSON */
 
 static ngx_int_t
@@ -321,10 +408,9 @@ ngx_http_cw_identity_claims(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         }
 
         if (value.len >= 2 && value.data[0] == '"'
-            && memchr(value.data, '\\', value.len) == NULL)
+            && ngx_http_cw_identity_unquote(r, &value) != NGX_OK)
         {
-            value.data++;
-            value.len -= 2;
+            return NGX_ERROR;
         }
 
         if (ngx_http_cw_identity_check(r, &claim[i].header, &value) != NGX_OK

@@ -146,7 +146,7 @@ static ngx_command_t  ngx_http_cw_commands[] = {
 
     { ngx_string("cw_realm"),
       NGX_HTTP_CW_ALL|NGX_CONF_TAKE1,
-      ngx_conf_set_str_slot,
+      ngx_http_cw_realm,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_cw_loc_conf_t, realm),
       NULL },

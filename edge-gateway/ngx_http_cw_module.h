@@ -18,7 +18,6 @@
 #include "ngx_http_cw_link.h"
 #include "ngx_http_cw_wire.h"
 #include "ngx_http_cw_batch.h"
-#include "ngx_http_cw_memo.h"
 #include "ngx_http_cw_metrics.h"
 #include "ngx_http_cw_origins_watch.h"
 
@@ -118,9 +117,6 @@ typedef struct {
     ngx_list_t                headers;
     ngx_uint_t                headers_nelts;
 
-    ngx_http_cw_memo_t       *memo;          /* of the connection, or NULL */
-    u_char                   *digest;        /* of token, if the memo has it */
-
     ngx_http_cw_ask_t         ask;
     ngx_http_cw_rule_t       *allowed;       /* the rule that was met */
     ngx_str_t                 identity;      /* encoded, of the allow */
@@ -174,6 +170,7 @@ char *ngx_http_cw_init_main_conf(ngx_conf_t *cf, void *conf);
 void *ngx_http_cw_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_cw_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 char *ngx_http_cw_sidecar(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_cw_realm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_cw_strings(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_cw_claim_header(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -190,6 +187,7 @@ ngx_uint_t ngx_http_cw_headers_ours(ngx_http_request_t *r,
     ngx_table_elt_t *h);
 
 /* identity: what we know comes */
+ngx_uint_t ngx_http_cw_identity_has(ngx_str_t *name);
 ngx_int_t ngx_http_cw_identity_add(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 ngx_int_t ngx_http_cw_identity_subrequest(ngx_http_request_t *r,

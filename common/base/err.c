@@ -67,6 +67,7 @@ enum cw_err cw_err_from_http(int status)
         {502, CW_UPSTREAM_FAILED},
         {503, CW_UNAVAILABLE},
         {504, CW_UPSTREAM_TIMEOUT},
+        {505, CW_REQUEST_MALFORMED}, /* the version is the client's */
     };
     for (size_t i = 0; i < CW_ARRAY_SIZE(map); i++) {
         if (map[i].status == status) {

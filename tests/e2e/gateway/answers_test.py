@@ -89,14 +89,10 @@ def test_gateway_timeout(gateway, service):
     (b"GET /" + b"x" * 40000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "uri_too_long"),
     (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40000 + b"\r\n\r\n", 431, "headers_too_large"),
     (b"POST /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "unimplemented"),
-    (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505, None),
+    (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505, "request_malformed"),
 ], ids=["no-host", "garbage", "two-hosts", "bad-host", "cl-and-te", "bad-length", "long-uri", "long-header", "unknown-te", "version"])
 def test_what_nginx_cannot_read(gateway, request_, status, reason):
-    answer = parse(gateway.raw(request_))
-    if reason is None:
-        assert answer.status == status and answer.headers["content-type"] == "application/problem+json" and answer.reason
-    else:
-        problem(answer, status, reason)
+    problem(parse(gateway.raw(request_)), status, reason)
 
 
 def test_head_has_the_headers_and_no_body(gateway):

@@ -59,7 +59,10 @@ def test_a_kept_claim_goes_into_the_header_that_the_rule_names(nginx, judge):
     g = nginx(ROUTES)
     assert g.get("/ruled/x", "mail").reached("X-Email") == ["anna@clinicwave.com"]
     assert list(judge.rules[judge.seen[-1].rule].claims) == ["email"]
-    for text in ('{"a":1}', '["x","y"]', "7", "true"):  # no strings: as JSON
+    for json, plain in ((r'"CLINIC\\anna"', r"CLINIC\anna"), (r'"Anna \"Ann\" Berg"', 'Anna "Ann" Berg'), ('"Zoë"', "Zoë"), (r'"\\"', "\\")):
+        judge.allow("named", claims=[{"name": "email", "json": json.encode()}])
+        assert [v.encode("latin-1").decode() for v in g.get("/ruled/x", "named").reached("X-Email")] == [plain]
+    for text in ('{"a":1}', '["x","y"]', "7", "true", r'"two\u000alines"', r'"a\\b\u0000"'):  # no strings, or none that can be sent: as JSON
         judge.allow("other", claims=[{"name": "email", "json": text.encode()}])
         assert g.get("/ruled/x", "other").reached("X-Email") == [text]
 

@@ -151,6 +151,10 @@ def test_an_if_block_keeps_the_rule(nginx, judge, service):
     ("location /a/ { cw_auth off; cw_strip_prefix a/; proxy_pass http://@SERVICE@; }", "cw_strip_prefix"),
     ("location /a/ { cw_auth optional; cw_token_from cookie token; proxy_pass http://@SERVICE@; }", "__Host-"),
     ("location /a/ { cw_auth sometimes; }", "invalid value"),
+    ("location /a/ { cw_auth off; cw_realm 'a\"b'; }", "has a quote"),
+    ("location /a/ { cw_auth off; cw_claim_header X-Auth-Subject email; }", "the gateway itself sends"),
+    ("location /a/ { cw_auth off; cw_claim_header authorization email; }", "the gateway itself sends"),
+    ("location /a/ { cw_auth off; cw_claim_header Content-Length size; }", "the gateway itself sends"),
 ])
 def test_nginx_refuses_a_configuration_with_a_hole(nginx_check, server, says):
     accepted, text = nginx_check(server)
@@ -160,6 +164,7 @@ def test_nginx_refuses_a_configuration_with_a_hole(nginx_check, server, says):
 @pytest.mark.parametrize("server", [
     "location /a/ { cw_auth off; satisfy any; return 200 x; }",
     "location / { return 404; }",
+    "location /a/ { cw_auth off; cw_realm 'The files, please'; cw_claim_header X-Auth-Email email; proxy_pass http://@SERVICE@; }",
     "cw_auth required; location /a/ { proxy_pass http://@SERVICE@; location /a/b/ { proxy_pass http://@SERVICE@; } }",
     "cw_auth required; location /a/ { limit_except GET { deny all; } proxy_pass http://@SERVICE@; }",
 ])
