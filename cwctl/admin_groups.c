@@ -59,7 +59,8 @@ static const struct ask reset_password = {
     .response = &clinicwave__identity__v1__issue_password_reset_response__descriptor,
     .arguments = {ADMIN_TENANT,
                   ADMIN_USER,
-                  {"life_seconds", "--life", "SECONDS", "how long it is good (86400)", false}},
+                  {"life_seconds", "--life", "SECONDS", "how long it is good: 60 to 604800 (86400)",
+                   false}},
     .change = true,
     .print = print_code,
 };

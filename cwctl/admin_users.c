@@ -47,9 +47,9 @@ static void print_sessions(const ProtobufCMessage *response)
         (const Clinicwave__Identity__V1__ListUserSessionsResponse *)response;
     for (size_t i = 0; i < r->n_sessions; i++) {
         const Clinicwave__Identity__V1__ManagedSession *s = r->sessions[i];
-        printf("%s  client %s  from %s  since %lld  used %lld  %s\n", REMOTE_CLEAN(s->session_id),
+        printf("%s  client %s  from %s  since %s  used %s  %s\n", REMOTE_CLEAN(s->session_id),
                REMOTE_CLEAN(s->client_id), s->address[0] ? REMOTE_CLEAN(s->address) : "-",
-               (long long)s->started_at, (long long)s->used_at, REMOTE_CLEAN(s->device));
+               WHEN_TEXT(s->started_at), WHEN_TEXT(s->used_at), REMOTE_CLEAN(s->device));
     }
 }
 

@@ -89,10 +89,8 @@ static int operands_take(struct form *form, const struct operands *operands)
 static int failed(struct form *form, const struct cw_rpc_answer *answer)
 {
     const struct ask *ask = form->command->ask;
-    enum cw_err_category category = cw_err_info(answer->err)->category;
     int code = remote_failed(form->command, form->run_dir, ask->socket, answer);
-    bool refused = category == CW_CATEGORY_REQUEST && answer->err != CW_PERMISSION_DENIED;
-    return ask->change && refused ? COMMAND_REFUSED : code;
+    return ask->change && remote_refused(answer->err) ? COMMAND_REFUSED : code;
 }
 
 static int ask(struct form *form)

@@ -7,7 +7,7 @@
 
 #include "common/base/user.h"
 
-enum { OWNERS_MAX = 16, USER_NAME_MAX = 64 };
+enum { OWNERS_MAX = 16, USER_NAME_MAX = 64, MESSAGE_MAX = 1024 };
 
 /* The packaged programs' users (deploy/systemd). */
 static const char *const packaged[] = {"cw-sidecar", "cw-authsvc"};
@@ -115,6 +115,23 @@ enum cw_err remote_call(const char *run_dir, const char *name, const char *metho
                               ret_answer);
 }
 
+/* What the other side said, which may be several lines. */
+static void one_line(const char *message, char ret_said[MESSAGE_MAX])
+{
+    struct cw_str rest = cw_str(message ? message : ""), line;
+    size_t n = 0;
+    ret_said[0] = '\0';
+    while (cw_str_word(&rest, '\n', &line)) {
+        char copy[MESSAGE_MAX];
+        snprintf(copy, sizeof copy, "%.*s", CW_STR_ARG(line));
+        n += (size_t)snprintf(ret_said + n, MESSAGE_MAX - n, "%s%s", n > 0 ? "; " : "",
+                              remote_clean(copy, (char[MESSAGE_MAX]){0}, MESSAGE_MAX));
+        if (n >= MESSAGE_MAX) {
+            break;
+        }
+    }
+}
+
 int remote_failed(const struct command *command, const char *run_dir, const char *name,
                   const struct cw_rpc_answer *answer)
 {
@@ -140,17 +157,57 @@ int remote_failed(const struct command *command, const char *run_dir, const char
         return command_failed(command, COMMAND_UNDECIDED,
                               "%s: this user may not; root and the program's own user may", path);
     }
+    char said[MESSAGE_MAX];
+    one_line(answer->message, said);
     return command_failed(command, COMMAND_UNDECIDED, "%s: %s: %s", path, info->code,
-                          answer->message && *answer->message ? REMOTE_CLEAN(answer->message)
-                                                              : info->meaning);
+                          said[0] ? said : info->meaning);
+}
+
+bool remote_refused(enum cw_err err)
+{
+    const struct cw_err_info *info = cw_err_info(err);
+    return (info->category == CW_CATEGORY_REQUEST || info->category == CW_CATEGORY_LOGIN) &&
+           info->http < 500 && err != CW_PERMISSION_DENIED;
+}
+
+/* Bytes of the UTF-8 character that `text` begins with, 0 where it is none. */
+static size_t character(struct cw_str text, uint32_t *ret_code)
+{
+    unsigned char lead = (unsigned char)text.p[0];
+    size_t n = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (n > text.n || !cw_str_is_utf8(cw_str_slice(text, 0, n))) {
+        return 0;
+    }
+    *ret_code = n == 1 ? lead : lead & (0x7fU >> n);
+    for (size_t i = 1; i < n; i++) {
+        *ret_code = *ret_code << 6 | ((unsigned char)text.p[i] & 0x3f);
+    }
+    return n;
+}
+
+/* Controls, C1's among them, and what is invisible or turns the direction of the line round. */
+static bool steers(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) ||
+           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) ||
+           code == 0xfeff;
 }
 
 const char *remote_clean(const char *value, char *text, size_t size)
 {
     size_t n = 0;
-    for (; value && *value && n + 1 < size; value++) {
-        unsigned char c = (unsigned char)*value;
-        text[n++] = (char)(c < 0x20 || c >= 0x7f ? '?' : c);
+    struct cw_str rest = cw_str(value ? value : "");
+    while (rest.n > 0) {
+        uint32_t code = 0;
+        size_t length = character(rest, &code);
+        bool good = length > 0 && !steers(code);
+        size_t wanted = good ? length : 1;
+        if (n + wanted >= size) {
+            break;
+        }
+        memcpy(text + n, good ? rest.p : "?", wanted);
+        n += wanted;
+        rest = cw_str_slice(rest, length > 0 ? length : 1, rest.n);
     }
     text[n] = '\0';
     return text;

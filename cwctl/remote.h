@@ -36,6 +36,10 @@ enum cw_err remote_call_within(const char *run_dir, const char *name, const char
 int remote_failed(const struct command *command, const char *run_dir, const char *name,
                   const struct cw_rpc_answer *answer);
 
+/* Whether the other side has understood and does not do it (exit code 1); else it could not be
+ * asked, or could not decide. */
+bool remote_refused(enum cw_err err);
+
 /* A message as JSON with the field names of the .proto file; enum values by name, bytes that are
  * JSON as JSON. Empty fields are left out. */
 json_t *remote_json(const ProtobufCMessage *message);
@@ -43,7 +47,8 @@ json_t *remote_json(const ProtobufCMessage *message);
 /* The same, printed on one line. */
 void remote_print_json(const ProtobufCMessage *message);
 
-/* For people: text of another process that must not steer the terminal. Returns `text`. */
+/* For people: text of another process that must not steer the terminal: controls, invisible and
+ * turning characters and what is no UTF-8 become '?'. Cut at a whole character. Returns `text`. */
 const char *remote_clean(const char *value, char *text, size_t size);
 #define REMOTE_CLEAN(value) remote_clean((value), (char[256]){0}, 256)
 

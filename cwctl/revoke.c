@@ -22,10 +22,8 @@ static int call(const struct command *command, const char *run_dir, bool json,
                            "/clinicwave.identity.v1.AdminService/Revoke", &request->base,
                            &clinicwave__identity__v1__revoke_response__descriptor,
                            ASK_CHANGE_TIMEOUT_MS, &answer) != CW_OK) {
-        enum cw_err_category category = cw_err_info(answer.err)->category;
-        bool refused = category == CW_CATEGORY_REQUEST && answer.err != CW_PERMISSION_DENIED;
         code = remote_failed(command, run_dir, "authsvc-admin.sock", &answer);
-        code = refused ? COMMAND_REFUSED : code;
+        code = remote_refused(answer.err) ? COMMAND_REFUSED : code;
     } else if (json) {
         remote_print_json(answer.response);
     } else {

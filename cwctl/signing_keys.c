@@ -1,29 +1,21 @@
 /* `cwctl signing-keys …`: the keys that cw-authsvc signs a tenant's tokens with. */
-#include <time.h>
-
 #include "cwctl/admin.h"
+#include "cwctl/when.h"
 #include "proto/clinicwave/identity/v1/admin.pb-c.h"
 
 typedef Clinicwave__Identity__V1__SigningKey key_message;
-
-static void print_time(const char *name, int64_t seconds)
-{
-    time_t at = (time_t)seconds;
-    struct tm tm;
-    char text[32];
-    if (seconds > 0 && gmtime_r(&at, &tm) != NULL &&
-        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0) {
-        printf("  %s %s", name, text);
-    }
-}
 
 static void print_keys(key_message *const *keys, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         printf("%s  %s  %-7s", REMOTE_CLEAN(keys[i]->key_id), REMOTE_CLEAN(keys[i]->algorithm),
                REMOTE_CLEAN(keys[i]->state));
-        print_time("signs from", keys[i]->active_at);
-        print_time("published until", keys[i]->published_until);
+        if (keys[i]->active_at > 0) {
+            printf("  signs from %s", WHEN_TEXT(keys[i]->active_at));
+        }
+        if (keys[i]->published_until > 0) {
+            printf("  published until %s", WHEN_TEXT(keys[i]->published_until));
+        }
         printf("\n");
     }
 }

@@ -1,4 +1,4 @@
-/* Reads a point in time. */
+/* Reads and writes points in time. */
 #include "cwctl/when.h"
 
 #include <string.h>
@@ -25,4 +25,16 @@ bool when_parse(const char *text, int64_t *ret_seconds)
     }
     *ret_seconds = seconds;
     return true;
+}
+
+const char *when_text(int64_t seconds, char text[WHEN_SIZE])
+{
+    time_t at = (time_t)seconds;
+    struct tm tm;
+    bool known = seconds > 0 && gmtime_r(&at, &tm) != NULL &&
+                 strftime(text, WHEN_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0;
+    if (!known) {
+        memcpy(text, "-", sizeof "-");
+    }
+    return text;
 }

@@ -269,6 +269,8 @@ ngx_http_cw_access_begin(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         return (rc == NGX_OK) ? NGX_DECLINED : rc;
     }
 
+    ctx->memo = ngx_http_cw_memo_find(r->connection);
+
     err = ngx_http_cw_extract_domain(r, ctx);
     if (err != CW_OK) {
         return ngx_http_cw_refuse(r, err);
@@ -356,6 +358,11 @@ ngx_http_cw_access_ask(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     ask->pool = r->pool;
     ask->handler = ngx_http_cw_access_answer;
     ask->data = ctx;
+
+    if (ctx->digest) {
+        ngx_memcpy(ask->digest, ctx->digest, NGX_HTTP_CW_DIGEST_LEN);
+        ask->hashed = 1;
+    }
 
     if (mcf->batch == NULL
         || ngx_http_cw_batch_ask(mcf->batch, ask) != NGX_OK)
@@ -460,6 +467,11 @@ ngx_http_cw_access_allow(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         return ngx_http_cw_refuse(r, err);
     }
 
+    if (ctx->digest == NULL) {
+        ngx_http_cw_memo_keep(r->connection, &r->headers_in.server,
+                              &ctx->domain, &ctx->ask.token, ctx->ask.digest);
+    }
+
     ctx->allowed = lcf->rule;
     ctx->anonymous = 0;
 
@@ -539,6 +551,14 @@ ngx_http_cw_access_go(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     err = ngx_http_cw_balancer_check(r);
     if (err != CW_OK) {
         return ngx_http_cw_refuse(r, err);
+    }
+
+    /* where nobody has looked at it, it may be what no service can be sent */
+
+    if (lcf->pass_authorization && !ctx->bearer
+        && !ngx_http_cw_text_clean(&ctx->authorization))
+    {
+        return ngx_http_cw_refuse(r, CW_AUTHORIZATION_MALFORMED);
     }
 
     n = lcf->prefix.len;

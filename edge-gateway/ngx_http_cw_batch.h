@@ -72,7 +72,8 @@ struct ngx_http_cw_ask_s {
     unsigned                    whole:1;     /* send the token itself */
     unsigned                    unknown:1;   /* digest was unknown before */
     unsigned                    tries:2;
-    unsigned                    hashed:1;
+    unsigned                    hashed:1;    /* digest is set, also by the
+                                              * asker */
     u_char                      digest[NGX_HTTP_CW_DIGEST_LEN];
     uint64_t                    id;
     ngx_http_cw_deadline_t      deadline;    /* while it is not answered */

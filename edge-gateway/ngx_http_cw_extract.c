@@ -10,6 +10,10 @@
 #include "common/base/domain.h"
 
 
+static enum cw_err ngx_http_cw_extract_host(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx);
+static enum cw_err ngx_http_cw_extract_copy(ngx_http_request_t *r,
+    ngx_str_t *to, ngx_str_t *from);
 static ngx_int_t ngx_http_cw_path_byte(u_char *p, u_char *last);
 static enum cw_err ngx_http_cw_extract_bearer(ngx_http_cw_ctx_t *ctx);
 static enum cw_err ngx_http_cw_extract_kept(ngx_http_cw_ctx_t *ctx,
@@ -20,13 +24,27 @@ static enum cw_err ngx_http_cw_check_token(ngx_http_cw_ctx_t *ctx);
 enum cw_err
 ngx_http_cw_extract_domain(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 {
-    char           name[CW_DOMAIN_MAX + 1];
-    enum cw_err    err;
-    struct cw_str  host;
+    ngx_str_t  *known;
 
     if (ctx->domain.data) {
         return CW_OK;
     }
+
+    known = ctx->memo ? ngx_http_cw_memo_domain(ctx->memo,
+                                                &r->headers_in.server)
+                      : NULL;
+
+    return known ? ngx_http_cw_extract_copy(r, &ctx->domain, known)
+                 : ngx_http_cw_extract_host(r, ctx);
+}
+
+
+static enum cw_err
+ngx_http_cw_extract_host(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
+{
+    char           name[CW_DOMAIN_MAX + 1];
+    ngx_str_t      domain;
+    struct cw_str  host;
 
     /* Host or :authority as nginx checked it; never SNI, never a header that
      * a proxy would have added */
@@ -34,18 +52,27 @@ ngx_http_cw_extract_domain(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
     host.p = (char *) r->headers_in.server.data;
     host.n = r->headers_in.server.len;
 
-    err = cw_domain_normalize(host, name);
-    if (err != CW_OK) {
+    if (cw_domain_normalize(host, name) != CW_OK) {
         return CW_TENANT_UNKNOWN;
     }
 
-    ctx->domain.len = ngx_strlen(name);
-    ctx->domain.data = ngx_pnalloc(r->pool, ctx->domain.len + 1);
-    if (ctx->domain.data == NULL) {
+    domain.data = (u_char *) name;
+    domain.len = ngx_strlen(name);
+
+    return ngx_http_cw_extract_copy(r, &ctx->domain, &domain);
+}
+
+
+static enum cw_err
+ngx_http_cw_extract_copy(ngx_http_request_t *r, ngx_str_t *to, ngx_str_t *from)
+{
+    to->data = ngx_pnalloc(r->pool, from->len);
+    if (to->data == NULL) {
         return CW_NO_MEMORY;
     }
 
-    ngx_memcpy(ctx->domain.data, name, ctx->domain.len + 1);
+    ngx_memcpy(to->data, from->data, from->len);
+    to->len = from->len;
 
     return CW_OK;
 }
@@ -164,6 +191,7 @@ ngx_http_cw_extract_token(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     enum cw_err  err;
 
     ngx_str_null(&ctx->token);
+    ctx->digest = NULL;
 
     if (lcf->token_cookie.len) {
         err = ngx_http_cw_extract_kept(ctx, &lcf->token_cookie);
@@ -282,6 +310,14 @@ ngx_http_cw_check_token(ngx_http_cw_ctx_t *ctx)
 
     if (ctx->token.len > NGX_HTTP_CW_TOKEN_MAX) {
         return CW_TOKEN_TOO_LARGE;
+    }
+
+    if (ctx->memo) {
+        ctx->digest = ngx_http_cw_memo_digest(ctx->memo, &ctx->token);
+
+        if (ctx->digest) {
+            return CW_OK;
+        }
     }
 
     return ngx_http_cw_text_b64token(&ctx->token) ? CW_OK

@@ -18,6 +18,7 @@
 #include "ngx_http_cw_link.h"
 #include "ngx_http_cw_wire.h"
 #include "ngx_http_cw_batch.h"
+#include "ngx_http_cw_memo.h"
 #include "ngx_http_cw_metrics.h"
 #include "ngx_http_cw_origins_watch.h"
 
@@ -116,6 +117,9 @@ typedef struct {
     /* the list before the module put anything in */
     ngx_list_t                headers;
     ngx_uint_t                headers_nelts;
+
+    ngx_http_cw_memo_t       *memo;          /* of the connection, or NULL */
+    u_char                   *digest;        /* of token, if the memo has it */
 
     ngx_http_cw_ask_t         ask;
     ngx_http_cw_rule_t       *allowed;       /* the rule that was met */

@@ -49,6 +49,30 @@ ngx_http_cw_text_b64token(ngx_str_t *s)
 }
 
 
+ngx_uint_t
+ngx_http_cw_text_same(u_char *a, u_char *b, size_t n)
+{
+    size_t                    i;
+    u_char                    c;
+    uint64_t                  w[2];
+    ngx_http_cw_text_block_t  x, y, other = { 0 };
+
+    for (i = 0; i + sizeof(x) <= n; i += sizeof(x)) {
+        ngx_memcpy(&x, a + i, sizeof(x));
+        ngx_memcpy(&y, b + i, sizeof(y));
+        other |= x ^ y;
+    }
+
+    for (c = 0; i < n; i++) {
+        c |= a[i] ^ b[i];
+    }
+
+    ngx_memcpy(w, &other, sizeof(w));
+
+    return (w[0] | w[1] | c) == 0;
+}
+
+
 /* whether one of n bytes is bad; "good" is one that is not, to fill up with */
 
 static ngx_inline ngx_uint_t

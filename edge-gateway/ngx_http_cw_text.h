@@ -17,6 +17,9 @@
  * 9110 §5.5 */
 ngx_uint_t ngx_http_cw_text_clean(ngx_str_t *s);
 
+/* whether n bytes are the same, in a time that depends on n only */
+ngx_uint_t ngx_http_cw_text_same(u_char *a, u_char *b, size_t n);
+
 /* b64token of RFC 6750 §2.1: 1*( ALPHA / DIGIT / "-._~+/" ) *"=" */
 ngx_uint_t ngx_http_cw_text_b64token(ngx_str_t *s);
 

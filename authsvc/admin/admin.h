@@ -82,7 +82,7 @@ enum cw_err admin_tenant_check(struct admin *admin, const struct admin_caller *c
 /* --- users of database tenants ---------------------------------------------------------- */
 
 /* CW_NOT_FOUND: no such tenant or user; CW_CONFLICT: the user name is taken; CW_REQUEST_MALFORMED:
- * name, password or a role cannot be one; CW_TENANT_INVALID: the tenant's users are its identity
+ * name, password or a role cannot be one; CW_IDP_MANAGED: the tenant's users are its identity
  * provider's. */
 
 /* What goes in. All borrowed. */

@@ -29,7 +29,7 @@ CW_MUST_USE enum cw_err admin_act_open(struct admin_act *act);
 /* Tells the audit log. Returns err. */
 enum cw_err admin_act_tell(const struct admin_act *act, const char *action, struct cw_str target,
                            const struct cw_buf *detail, enum cw_err err);
-/* As admin_act_open; CW_TENANT_INVALID where the users are an identity provider's. */
+/* As admin_act_open; CW_IDP_MANAGED where the users are an identity provider's. */
 CW_MUST_USE enum cw_err admin_act_database(struct admin_act *act);
 /* A user name as it is found by, in the arena. */
 CW_MUST_USE enum cw_err admin_username(struct cw_arena *arena, struct cw_str typed,

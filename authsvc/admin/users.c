@@ -14,7 +14,7 @@ enum {
 enum cw_err admin_act_database(struct admin_act *act)
 {
     TRY(admin_act_open(act));
-    return act->found->login == TENANT_LOGIN_DATABASE ? CW_OK : CW_TENANT_INVALID;
+    return act->found->login == TENANT_LOGIN_DATABASE ? CW_OK : CW_IDP_MANAGED;
 }
 
 /* --- what comes in ---------------------------------------------------------------------- */
@@ -117,7 +117,12 @@ static enum cw_err create(struct admin_act *act, const struct admin_user *in,
     struct admin_user all = *in;
     all.fields = ~0U;
     TRY(admin_act_database(act));
-    TRY(admin_username(arena, in->username, &user->username));
+    enum cw_err named = admin_username(arena, in->username, &user->username);
+    if (named == CW_REQUEST_MALFORMED) {
+        cw_buf_addf(detail, "a user name has 1 to %d bytes of UTF-8 and no control characters",
+                    PASSWORD_NAME_MAX);
+    }
+    TRY(named);
     TRY(fill(arena, &all, user));
     TRY(hash_of(act, user->username, password, detail, hash));
     randombytes_buf(random, sizeof(random));

@@ -50,7 +50,8 @@ enum cw_err password_prepare_name(struct cw_str name, char **ret_prepared)
     /* Locale "": lower case does not depend on where the server runs. */
     uint8_t *lower = u8_tolower((const uint8_t *)name.p, name.n, "", UNINORM_NFKC, NULL, &n);
     ENSURE(lower != NULL, CW_NO_MEMORY);
-    *ret_prepared = cw_str_dup((struct cw_str){(const char *)lower, n});
+    /* NFKC makes plain blanks of other ones */
+    *ret_prepared = cw_str_dup(cw_str_trim((struct cw_str){(const char *)lower, n}));
     free(lower);
     return *ret_prepared != NULL ? CW_OK : CW_NO_MEMORY;
 }

@@ -60,7 +60,9 @@ static const struct rest_member verify_members[] = {
     {"oob_code", REST_FIELD_MAX, false, offsetof(struct login_mfa_request, oob_code)},
     {"binding_code", REST_CODE_MAX, false, offsetof(struct login_mfa_request, binding_code)},
 };
-static const struct rest_body verify_body = REST_BODY(verify_members);
+static const struct rest_body verify_body =
+    REST_BODY_RULE(verify_members, "One of `otp`, `recovery_code` and `oob_code` is needed, and "
+                                   "`binding_code` goes with `oob_code`.");
 
 static void run_verify(void *arg)
 {
@@ -146,7 +148,7 @@ struct by_otp {
 static const struct rest_member otp_members[] = {
     {"otp", REST_CODE_MAX, true, offsetof(struct by_otp, otp)},
 };
-static const struct rest_body otp_body = REST_BODY(otp_members);
+static const struct rest_body otp_body = REST_BODY_RULE(otp_members, "`otp` is empty.");
 
 static void
 run_with_otp(struct rest_job *job,
@@ -178,7 +180,8 @@ static const struct rest_member remove_members[] = {
     {"otp", REST_CODE_MAX, false, offsetof(struct login_mfa_proof, otp)},
     {"recovery_code", REST_CODE_MAX, false, offsetof(struct login_mfa_proof, recovery_code)},
 };
-static const struct rest_body remove_body = REST_BODY(remove_members);
+static const struct rest_body remove_body =
+    REST_BODY_RULE(remove_members, "One of `otp` and `recovery_code` is needed.");
 
 static void run_totp_remove(void *arg)
 {

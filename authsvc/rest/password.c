@@ -12,7 +12,9 @@ static const struct rest_member change_members[] = {
     {"otp", REST_CODE_MAX, false, offsetof(struct login_password_change, otp)},
     {"recovery_code", REST_CODE_MAX, false, offsetof(struct login_password_change, recovery_code)},
 };
-static const struct rest_body change_body = REST_BODY(change_members);
+static const struct rest_body change_body =
+    REST_BODY_RULE(change_members, "`username` has a control character, or `otp` and "
+                                   "`recovery_code` come together.");
 
 static void run_change(void *arg)
 {

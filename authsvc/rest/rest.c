@@ -6,6 +6,7 @@
 
 #include "authsvc/oidc/discovery.h"
 #include "authsvc/rest/rest_impl.h"
+#include "common/base/domain.h"
 
 enum { DOCUMENT_MAX = 256 * 1024 };
 
@@ -35,6 +36,10 @@ static enum cw_err read_client(struct rest_job *job)
 {
     struct cw_http_request *request = job->request;
     TRY(rest_host(job->rest, request, &job->host));
+    char domain[CW_DOMAIN_MAX + 1];
+    if (cw_domain_normalize(job->host, domain) == CW_OK) {
+        cw_http_set_realm(request, cw_str(domain));
+    }
     struct cw_str forwarded = {0};
     if (cw_http_header_count(request, "X-Forwarded-For") == 1) {
         (void)cw_http_header(request, "X-Forwarded-For", &forwarded);
@@ -63,24 +68,39 @@ static void problem(struct cw_http_request *request, enum cw_err err, uint32_t r
     cw_http_problem(request, err, NULL);
 }
 
-static enum cw_err read_member(const json_t *body, const struct rest_member *member,
+/* The same; of a malformed body it says where. */
+static void problem_of(const struct rest_job *job, enum cw_err err, uint32_t retry_after_ms)
+{
+    const struct rest_body *body = cw_http_extra(job->request);
+    const char *detail = job->detail[0] != '\0' ? job->detail : body != NULL ? body->rule : NULL;
+    rest_retry_after(job->request, retry_after_ms);
+    cw_http_problem(job->request, err, err == CW_REQUEST_MALFORMED ? detail : NULL);
+}
+
+static enum cw_err read_member(struct rest_job *job, const struct rest_member *member,
                                struct cw_str *ret_value)
 {
-    const json_t *value = json_object_get(body, member->name);
-    if (value == NULL) {
-        return member->required ? CW_REQUEST_MALFORMED : CW_OK;
+    const json_t *value = json_object_get(job->body, member->name);
+    if (value == NULL && !member->required) {
+        return CW_OK;
     }
-    ENSURE(json_is_string(value) && json_string_length(value) <= member->max, CW_REQUEST_MALFORMED);
+    if (!json_is_string(value) || json_string_length(value) > member->max) {
+        snprintf(job->detail, sizeof(job->detail),
+                 value == NULL ? "`%s` is missing."
+                               : "`%s` must be a string of at most %zu bytes in UTF-8.",
+                 member->name, member->max);
+        return CW_REQUEST_MALFORMED;
+    }
     *ret_value = (struct cw_str){json_string_value(value), json_string_length(value)};
     return CW_OK;
 }
 
-enum cw_err rest_read(const struct rest_job *job, void *request)
+enum cw_err rest_read(struct rest_job *job, void *request)
 {
     const struct rest_body *body = cw_http_extra(job->request);
     for (size_t i = 0; i < body->n; i++) {
         struct cw_str value = {0};
-        TRY(read_member(job->body, &body->members[i], &value));
+        TRY(read_member(job, &body->members[i], &value));
         memcpy((char *)request + body->members[i].offset, &value, sizeof(value));
     }
     return CW_OK;
@@ -97,7 +117,7 @@ static void answer(struct rest_job *job, enum cw_err err, const struct login_ans
         return;
     }
     if (err != CW_OK) {
-        problem(job->request, err, a->retry_after_ms);
+        problem_of(job, err, a->retry_after_ms);
         return;
     }
     json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "access_token",
@@ -132,7 +152,8 @@ static const struct rest_member login_members[] = {
     {"client_id", REST_FIELD_MAX, false, offsetof(struct login_request, client_id)},
     {"scope", REST_FIELD_MAX, false, offsetof(struct login_request, scope)},
 };
-static const struct rest_body login_body = REST_BODY(login_members);
+static const struct rest_body login_body =
+    REST_BODY_RULE(login_members, "`username` has a control character.");
 
 static void run_login(void *arg)
 {
@@ -187,7 +208,7 @@ void rest_finish(struct rest_job *job, enum cw_err err, uint32_t retry_after_ms,
 {
     struct cw_http_request *request = job->request;
     if (err != CW_OK) {
-        problem(request, err, retry_after_ms);
+        problem_of(job, err, retry_after_ms);
     } else if (body != NULL) {
         cw_http_reply_json(request, status, body);
     } else {
@@ -201,7 +222,8 @@ void rest_finish(struct rest_job *job, enum cw_err err, uint32_t retry_after_ms,
 static const struct rest_member logout_members[] = {
     {"refresh_token", REST_FIELD_MAX, false, offsetof(struct login_bearer, refresh_token)},
 };
-static const struct rest_body logout_body = {logout_members, CW_ARRAY_SIZE(logout_members), true};
+static const struct rest_body logout_body = {
+    .members = logout_members, .n = CW_ARRAY_SIZE(logout_members), .optional = true};
 
 static void run_logout(void *arg)
 {
@@ -264,19 +286,30 @@ static void run_end_session(void *arg)
 
 /* --- handlers, on the server's thread --------------------------------------------------- */
 
+static enum cw_err read_body(struct rest_job *job)
+{
+    enum cw_err err = cw_http_json(job->request, &job->body);
+    if (err == CW_REQUEST_MALFORMED) {
+        snprintf(job->detail, sizeof(job->detail),
+                 "The body must be one JSON object in UTF-8 that names no member twice.");
+    }
+    return err;
+}
+
 static enum cw_err read_request(struct rest_job *job, enum rest_needs needs)
 {
     struct cw_http_request *request = job->request;
     bool has_body = cw_http_body(request).n > 0;
     TRY(read_client(job));
     if (needs != REST_NEEDS_BEARER && (needs != REST_NEEDS_EITHER || has_body)) {
-        TRY(cw_http_json(request, &job->body));
+        TRY(read_body(job));
     }
-    if (needs == REST_NEEDS_BODY || (needs == REST_NEEDS_EITHER && has_body)) {
+    if (needs == REST_NEEDS_BODY) {
         return CW_OK;
     }
+    bool may_lack = needs == REST_MAY_HAVE_BEARER || (needs == REST_NEEDS_EITHER && has_body);
     enum cw_err err = cw_http_bearer(request, &job->bearer);
-    return needs == REST_MAY_HAVE_BEARER && err == CW_TOKEN_MISSING ? CW_OK : err;
+    return may_lack && err == CW_TOKEN_MISSING ? CW_OK : err;
 }
 
 void rest_hand_over(struct cw_http_request *request, struct rest *rest, enum rest_needs needs,
@@ -291,8 +324,8 @@ void rest_hand_over(struct cw_http_request *request, struct rest *rest, enum res
     job->request = request;
     enum cw_err err = read_request(job, needs);
     if (err != CW_OK) {
+        problem_of(job, err, 0);
         job_free(job);
-        problem(request, err, 0);
         return;
     }
     work = login_work(rest->options.login, job->host, work);

@@ -43,12 +43,14 @@ struct rest_member {
 struct rest_body {
     const struct rest_member *members;
     size_t n;
-    bool optional; /* a request may come without */
+    bool optional;    /* a request may come without */
+    const char *rule; /* told where the members are strings, but not together; NULL: nothing */
 };
 
-#define REST_BODY(MEMBERS)                                                                         \
+#define REST_BODY(MEMBERS) REST_BODY_RULE(MEMBERS, NULL)
+#define REST_BODY_RULE(MEMBERS, RULE)                                                              \
     {                                                                                              \
-        .members = (MEMBERS), .n = CW_ARRAY_SIZE(MEMBERS)                                          \
+        .members = (MEMBERS), .n = CW_ARRAY_SIZE(MEMBERS), .rule = (RULE)                          \
     }
 
 /* --- for tests: who asks, behind a trusted proxy or not ---------------------------------- */

@@ -10,6 +10,7 @@ enum {
     REST_BODY_MAX = 16 * 1024,
     REST_FIELD_MAX = 4096, /* bytes of client_id, scope, tokens */
     REST_CODE_MAX = 64,    /* bytes of codes that people type */
+    REST_DETAIL_SIZE = 160,
 };
 
 struct rest {
@@ -24,14 +25,15 @@ struct rest_job {
     struct cw_str host;
     struct cw_str origin;
     struct cw_str device;
-    struct cw_str bearer; /* access token of the Authorization header */
+    struct cw_str bearer;          /* access token of the Authorization header */
+    char detail[REST_DETAIL_SIZE]; /* where a malformed body is; empty: not known */
 };
 
 /* What a request must carry. */
 enum rest_needs {
     REST_NEEDS_BODY,
     REST_NEEDS_BEARER,
-    REST_NEEDS_EITHER, /* a body, or else a bearer */
+    REST_NEEDS_EITHER, /* a body, a bearer, or both */
     REST_NEEDS_BOTH,
     REST_MAY_HAVE_BEARER, /* a body, perhaps a bearer */
 };
@@ -45,8 +47,8 @@ void rest_hand_over(struct cw_http_request *request, struct rest *rest, enum res
 CW_MUST_USE enum cw_err rest_host(struct rest *rest, struct cw_http_request *request,
                                   struct cw_str *ret_host);
 /* Reads what the row of the request says its body has into `request`, the structure that its
- * members lie in. CW_REQUEST_MALFORMED. */
-CW_MUST_USE enum cw_err rest_read(const struct rest_job *job, void *request);
+ * members lie in. CW_REQUEST_MALFORMED; the answer names the member. */
+CW_MUST_USE enum cw_err rest_read(struct rest_job *job, void *request);
 struct login_bearer rest_bearer(const struct rest_job *job);
 
 /* Answers and frees the job. */

@@ -145,6 +145,39 @@ static void add_members(struct cw_buf *body, const struct cw_http_member *member
     cw_buf_add_cstr(body, n > 0 ? "}" : "");
 }
 
+void cw_http_set_realm(struct cw_http_request *request, struct cw_str realm)
+{
+    bool quotable = cw_str_find(realm, '"') == realm.n && cw_str_find(realm, '\\') == realm.n;
+    request->realm =
+        quotable && is_field_value(realm) ? cw_arena_dup(&request->arena, realm) : NULL;
+}
+
+/* RFC 6750 §3: 401, and 403 where it is about a token or a login; as the gateway does. */
+static bool is_challenge(const struct cw_err_info *info)
+{
+    bool about = info->category == CW_CATEGORY_TOKEN || info->category == CW_CATEGORY_POLICY ||
+                 info->category == CW_CATEGORY_LOGIN;
+    return info->http == 401 || (info->http == 403 && about) || *info->bearer;
+}
+
+static void challenge(struct cw_http_request *request, const struct cw_err_info *info)
+{
+    struct cw_buf value = CW_BUF_INIT(1024);
+    cw_buf_add_cstr(&value, "Bearer");
+    if (request->realm != NULL) {
+        cw_buf_addf(&value, " realm=\"%s\"", request->realm);
+    }
+    if (*info->bearer) {
+        cw_buf_addf(&value, "%s error=\"%s\", error_description=\"%s\"",
+                    request->realm != NULL ? "," : "", info->bearer, info->title);
+    }
+    cw_buf_add_char(&value, '\0');
+    if (!value.failed) {
+        default_header(request, "WWW-Authenticate", value.p);
+    }
+    cw_buf_done(&value);
+}
+
 void cw_http_problem(struct cw_http_request *request, enum cw_err err, const char *detail)
 {
     cw_http_problem_with(request, err, detail, NULL, 0);
@@ -154,18 +187,8 @@ void cw_http_problem_with(struct cw_http_request *request, enum cw_err err, cons
                           const struct cw_http_member *members, size_t n)
 {
     const struct cw_err_info *info = cw_err_info(err);
-    if (info->http == 401 || (info->http == 403 && *info->bearer)) { /* RFC 6750 §3 */
-        struct cw_buf value = CW_BUF_INIT(512);
-        cw_buf_add_cstr(&value, "Bearer");
-        if (*info->bearer) {
-            cw_buf_addf(&value, " error=\"%s\", error_description=\"%s\"", info->bearer,
-                        info->title);
-        }
-        cw_buf_add_char(&value, '\0');
-        if (!value.failed) {
-            default_header(request, "WWW-Authenticate", value.p);
-        }
-        cw_buf_done(&value);
+    if (is_challenge(info)) {
+        challenge(request, info);
     }
     if (info->http == 503 || info->http == 429) {
         default_header(request, "Retry-After", "1");

@@ -2,7 +2,7 @@
 #include "common/http/internal.h"
 
 enum {
-    DRAIN_MAX = 1 << 20, /* bytes of a refused body that are read, for the answer to arrive */
+    DRAIN_MAX = 16 << 20, /* bytes of a refused body that are read, for the answer to arrive */
 };
 
 /* A refusal waits for the end of a small body: a client that is still sending (a proxy, most) would

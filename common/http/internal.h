@@ -31,6 +31,7 @@ struct cw_http_request {
     size_t n_query;
     char peer[64];
     char trace_id[33];
+    const char *realm; /* NULL: none */
 
     const struct cw_http_route *route;
     void *ctx; /* the route table's */

@@ -127,8 +127,12 @@ void cw_http_reply_json(struct cw_http_request *request, int status, const json_
 /* Takes fd; `size` bytes from its start. */
 void cw_http_reply_fd(struct cw_http_request *request, int status, const char *media_type, int fd,
                       uint64_t size);
-/* problem+json with the error's status, WWW-Authenticate for 401 and 403 with a bearer reason,
- * Retry-After: 1 for 503 and 429 unless set already. `detail` NULL: the table's meaning. */
+/* The realm that the problems of this request name in WWW-Authenticate (RFC 6750 §3), copied; one
+ * that cannot stand between quotes is none. */
+void cw_http_set_realm(struct cw_http_request *request, struct cw_str realm);
+/* problem+json with the error's status, WWW-Authenticate for 401, for what is said of a token or a
+ * login with 403, and where RFC 6750 has a word for it; Retry-After: 1 for 503 and 429 unless set
+ * already. `detail` NULL: the table's meaning. */
 void cw_http_problem(struct cw_http_request *request, enum cw_err err, const char *detail);
 /* A further member of a problem: a string, or a list of the words of `value`. */
 struct cw_http_member {

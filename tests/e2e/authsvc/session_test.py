@@ -106,6 +106,19 @@ def test_a_guess_logs_nobody_out(door):
     assert door.refresh(t["refresh_token"]).reason is None
 
 
+def test_logout_by_the_access_token_may_have_an_empty_object_beside_it(authsvc):
+    """As HTTP libraries send it that always have a body."""
+    rest = Rest(authsvc)
+    t = rest.login().tokens
+    assert rest.send("POST", "/auth/v1/logout", t["access_token"], body={}).status == 204
+    assert rest.refresh(t["refresh_token"]).reason == "refresh_invalid"
+    both, other = rest.login().tokens, rest.login().tokens
+    assert rest.send("POST", "/auth/v1/logout", other["access_token"], body={"refresh_token": both["refresh_token"]}).status == 204
+    assert rest.refresh(both["refresh_token"]).reason == "refresh_invalid", "the body's token says which session"
+    assert rest.refresh(other["refresh_token"]).reason is None
+    assert rest.send("POST", "/auth/v1/logout", body={}).reason == "token_missing"
+
+
 def test_logout_without_any_token_is_refused(authsvc):
     rest = Rest(authsvc)
     assert rest.logout().reason == "token_missing"

@@ -1,4 +1,5 @@
 """cwctl administers a running cw-authsvc: tenants, users, sessions, revocation."""
+import re
 import shutil
 import subprocess
 
@@ -102,6 +103,38 @@ def test_users_are_administered(cwctl, authsvc):
     refused(cwctl("users", "disable", "--tenant", "clinicwave", "nobody@clinicwave.com"), "not_found")
 
 
+def test_what_a_password_or_a_provider_forbids_is_a_refusal(cwctl, directory):
+    for password, reason in (("short", "password_too_short"), ("passwordpassword", "password_too_common"), ("a b c d e" * 100, "password_too_long")):
+        refused(cwctl("users", "add", "--tenant", "clinicwave", "new@clinicwave.com", stdin=password), reason)
+        refused(cwctl("users", "set-password", "--tenant", "clinicwave", ANNA, stdin=password), reason)
+    file = directory / "acme.yaml"
+    file.write_text("domains: [acme.com]\nissuer: https://idp.acme.com/\naudiences: [a]\nlogin: idp\nclients: [{id: portal}]\nidp: {client-id: us, client-auth: none}\n")
+    done(cwctl("tenants", "add", "acme", "--file", str(file)))
+    refused(cwctl("users", "list", "--tenant", "acme"), "idp_managed")
+    refused(cwctl("users", "add", "--tenant", "acme", ANNA, stdin=PASSWORD), "idp_managed")
+
+
+def test_names_in_other_letters_are_shown_and_none_steers_the_terminal(cwctl):
+    juergen, name = "jürgen.müller@clinicwave.com", "Jürgen 😀 Мария"
+    added = done(cwctl("users", "add", "--tenant", "clinicwave", juergen, "--name", name, stdin=PASSWORD))
+    assert added.startswith(f"{juergen}  ") and name in added
+    assert juergen in done(cwctl("users", "list", "--tenant", "clinicwave"))
+    turned = done(cwctl("users", "set", "--tenant", "clinicwave", juergen, "--name", "a\u202eb\u009b1mc\u200bd"))
+    assert "  a?b?1mc?d" in turned
+    cut = done(cwctl("users", "set", "--tenant", "clinicwave", juergen, "--name", "ü" * 127))
+    assert "ü" * 127 in cut
+    domains = done(cwctl("tenants", "add", "books", "domains=bücher.localhost", *SETTINGS[1:]))
+    assert "domains=bücher.localhost" in domains and "xn--bcher-kva.localhost" in domains
+
+
+def test_what_is_refused_is_one_line_without_a_rest(cwctl):
+    wrong = cwctl("tenants", "add", "acme", *SETTINGS[1:])
+    assert wrong.stderr.endswith("tenant_invalid: domains: is required\n"), wrong.stderr
+    both = cwctl("tenants", "add", "acme", "login=idp", *SETTINGS)
+    assert both.stderr.count("\n") == 1 and "idp.client-id: is needed" in both.stderr and "; idp.client-secret-file: is needed" in both.stderr
+    assert "no control characters" in cwctl("users", "add", "--tenant", "clinicwave", "a\tb", stdin=PASSWORD).stderr
+
+
 def test_passwords_are_reset_and_expired_without_being_learned(cwctl, authsvc):
     door = Rest(authsvc)
     code = done(cwctl("users", "reset-password", "--tenant", "clinicwave", ANNA, "--life", "60")).strip()
@@ -128,7 +161,8 @@ def test_groups_are_administered(cwctl, authsvc):
 def test_sessions_are_listed_and_everything_can_be_revoked(cwctl, authsvc):
     door = Rest(authsvc)
     a, b = door.login().tokens, door.login().tokens
-    assert a["session_id"] in done(cwctl("users", "sessions", "--tenant", "clinicwave", ANNA))
+    listed = done(cwctl("users", "sessions", "--tenant", "clinicwave", ANNA))
+    assert a["session_id"] in listed and re.search(r"since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ  used 20\d\d-", listed), listed
     assert done(cwctl("revoke", "--tenant", "clinicwave", "--session", a["session_id"])) == "revoked; 1 sessions ended\n"
     refused(cwctl("revoke", "--tenant", "clinicwave", "--session", a["session_id"]), "not_found")
     assert done(cwctl("revoke", "--tenant", "clinicwave", "--jti", "x")) == "revoked; 0 sessions ended\n"

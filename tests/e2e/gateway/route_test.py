@@ -14,6 +14,7 @@ def gateway(directory, judge, service, ending):
                                  cw_audience https://api.clinicwave.com; proxy_pass http://127.0.0.1:{service.port}; }}
         location /api/pass/ {{ cw_authorization pass; proxy_pass http://127.0.0.1:{service.port}; }}
         location /open/ {{ cw_auth off; proxy_pass http://127.0.0.1:{service.port}; }}
+        location /open/pass/ {{ cw_auth off; cw_authorization pass; proxy_pass http://127.0.0.1:{service.port}; }}
         location /maybe/ {{ cw_auth optional; proxy_pass http://127.0.0.1:{service.port}; }}
         location = /healthz {{ cw_auth off; cw_healthz; }}
         location = /metrics {{ cw_auth off; cw_metrics; }}
@@ -39,6 +40,16 @@ def test_an_allowed_request_reaches_the_service_with_its_identity(gateway):
     assert r.reached("Authorization") == []
     assert r.headers["x-request-id"] == r.reached("X-Request-Id")[0]
     assert r.reached("traceparent")[0].split("-")[1] == r.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("value", ["Bearer\tgood", "Bearer go\x01od", "Basic\x7f"])
+def test_an_authorization_that_no_service_can_be_sent_is_the_clients_fault(gateway, value):
+    """Also where no token is asked for and the header is only passed on."""
+    r = gateway.get("/open/pass/x", headers={"Authorization": value})
+    assert (r.status, r.reason) == (400, "authorization_malformed"), value
+    assert gateway.get("/open/x", headers={"Authorization": value}).status == 200
+    good = gateway.get("/open/pass/x", headers={"Authorization": "Basic eDp5"})
+    assert good.status == 200 and good.reached("Authorization") == ["Basic eDp5"]
 
 
 def test_a_request_without_a_token_is_401_with_a_challenge(gateway):

@@ -277,6 +277,7 @@ static void user_names_are_found_whatever_their_case(void **state)
     } rows[] = {
         {"Anna@ClinicWave.com", "anna@clinicwave.com"},
         {"  anna ", "anna"},
+        {"\u00a0anna\u3000", "anna"}, /* other blanks */
         {"\u00c4rztin", "\u00e4rztin"},
         {"a\u0308rztin", "\u00e4rztin"},
         {"", ""},

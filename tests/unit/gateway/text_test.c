@@ -101,6 +101,28 @@ static void equals_signs_stand_at_the_end_only(void **state)
     }
 }
 
+static void one_bit_anywhere_makes_another_text(void **state)
+{
+    (void)state;
+    u_char a[SIZE], b[SIZE];
+    for (size_t n = 0; n <= SIZE; n++) {
+        memset(a, 'a', SIZE);
+        memset(b, 'a', SIZE);
+        if (n < SIZE) {
+            b[n] = 'b'; /* behind the end */
+        }
+        assert_true(ngx_http_cw_text_same(a, b, n));
+        for (size_t at = 0; at < n; at++) {
+            for (unsigned bit = 0; bit < 8; bit++) {
+                b[at] ^= (u_char)(1u << bit);
+                assert_false(ngx_http_cw_text_same(a, b, n));
+                b[at] ^= (u_char)(1u << bit);
+            }
+        }
+        assert_true(ngx_http_cw_text_same(a, b, n));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +131,7 @@ int main(void)
         cmocka_unit_test(nothing_behind_the_end_is_looked_at),
         cmocka_unit_test(a_token_has_the_characters_of_rfc_6750_and_no_other),
         cmocka_unit_test(equals_signs_stand_at_the_end_only),
+        cmocka_unit_test(one_bit_anywhere_makes_another_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
