@@ -62,6 +62,8 @@ extern const struct command command_groups_leave;
 extern const struct command command_revoke;
 extern const struct command command_signing_keys_list;
 extern const struct command command_signing_keys_rotate;
+extern const struct command command_encryption_key_status;
+extern const struct command command_encryption_key_reseal;
 extern const struct command command_health;
 extern const struct command command_config_check;
 

@@ -35,6 +35,8 @@ static const struct command *const commands[] = {
     &command_revoke,
     &command_signing_keys_list,
     &command_signing_keys_rotate,
+    &command_encryption_key_status,
+    &command_encryption_key_reseal,
     &command_health,
     &command_config_check,
     &command_users_reset_password,

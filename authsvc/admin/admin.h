@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "authsvc/admin/book.h"
+#include "authsvc/keys/sealed.h"
 #include "authsvc/login/account.h"
 #include "authsvc/login/login.h"
 
@@ -193,5 +194,14 @@ enum cw_err admin_key_list(struct admin *admin, const struct admin_caller *calle
 enum cw_err admin_key_rotate(struct admin *admin, const struct admin_caller *caller,
                              struct cw_str tenant, bool emergency, int64_t *ret_withdrawn,
                              struct cw_buf *detail);
+
+/* --- key-encryption keys; local callers only -------------------------------------------- */
+
+/* The list is freed by the caller. */
+enum cw_err admin_encryption_keys(struct admin *admin, const struct admin_caller *caller,
+                                  struct sealed_use **ret_list, size_t *ret_n);
+/* See sealed_reseal. */
+enum cw_err admin_reseal(struct admin *admin, const struct admin_caller *caller, size_t max,
+                         struct cw_buf *place, struct resealed *ret_resealed);
 
 #endif

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "authsvc/admin/book_impl.h"
+#include "authsvc/keys/sealed.h"
 #include "authsvc/main/config.h"
 
 enum { SECRETS_MAX = 64 * 1024 };
@@ -71,25 +72,15 @@ static enum cw_err put_row(struct book *book, struct book_row *row)
 
 /* --- reading ---------------------------------------------------------------------------- */
 
-/* A sealed document opens as this tenant's only. */
-static void context_of(struct cw_buf *out, struct cw_str name)
-{
-    cw_buf_add_cstr(out, "tenant-secrets");
-    cw_buf_add_char(out, '\0');
-    cw_buf_add_str(out, name);
-}
-
 enum cw_err book_open_secrets(struct book *book, struct cw_str name, struct cw_str sealed,
                               struct document **ret_secrets)
 {
-    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(1024);
     struct cw_secret plain = {0};
     if (sealed.n == 0) {
         return document_parse(CW_STR(""), ret_secrets);
     }
-    context_of(&context, name);
-    TRY(cw_buf_check(&context));
-    TRY(seal_open(keyring_kek(book->deps.keys), cw_buf_str(&context), sealed, &plain));
+    TRY(sealed_open(keyring_kek(book->deps.keys), STORE_SEALED_TENANT, name, CW_STR(""), sealed,
+                    &plain));
     enum cw_err err = document_parse(cw_secret_str(&plain), ret_secrets);
     cw_secret_done(&plain);
     return err;
@@ -98,13 +89,11 @@ enum cw_err book_open_secrets(struct book *book, struct cw_str name, struct cw_s
 enum cw_err book_seal_secrets(struct book *book, struct cw_str name, const struct document *secrets,
                               struct cw_buf *ret_sealed)
 {
-    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(1024);
     struct cw_buf plain = CW_BUF_INIT(SECRETS_MAX);
-    context_of(&context, name);
     enum cw_err err = document_write(secrets, &plain);
     if (err == CW_OK && plain.n > 2) { /* {} */
-        err = seal(keyring_kek(book->deps.keys), cw_buf_str(&context), cw_buf_str(&plain),
-                   ret_sealed);
+        err = sealed_make(keyring_kek(book->deps.keys), STORE_SEALED_TENANT, name, CW_STR(""),
+                          cw_buf_str(&plain), ret_sealed);
     }
     if (plain.n > 0) {
         cw_secret_wipe(plain.p, plain.n);

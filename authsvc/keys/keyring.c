@@ -1,8 +1,10 @@
 /* Keeps the published keys of each tenant in memory, in front of the store. */
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "authsvc/keys/keyring_impl.h"
+#include "authsvc/keys/sealed.h"
 
 static void key_set_free(struct key_set *set)
 {
@@ -16,22 +18,33 @@ static void key_set_free(struct key_set *set)
     free(set);
 }
 
+static enum cw_err open_keks(struct keyring *ring, const char *kek_path,
+                             const struct keyring_options *options, struct cw_buf *ret_message)
+{
+    bool any = false;
+    TRY(sealed_check(ring->store, NULL, ret_message, &any));
+    TRY(kek_open(kek_path, !any, ret_message, &ring->kek));
+    for (size_t i = 0; i < options->n_other_kek_files; i++) {
+        TRY(kek_add(ring->kek, options->other_kek_files[i], ret_message));
+    }
+    TRY(sealed_check(ring->store, ring->kek, ret_message, &any));
+    return keyring_open_secrets(ring, ret_message);
+}
+
 enum cw_err keyring_open(struct store *store, const char *kek_path,
                          const struct keyring_options *options, struct cw_buf *ret_message,
                          struct keyring **ret_ring)
 {
-    int64_t sealed_keys = 0;
     uint64_t version = 0;
-    TRY(store_key_count(store, &sealed_keys));
     TRY(store_key_version(store, &version)); /* whatever is loaded is newer */
     struct keyring *ring = calloc(1, sizeof(*ring));
     ENSURE(ring != NULL, CW_NO_MEMORY);
     ring->store = store;
-    ring->options = *options;
+    ring->options = (struct keyring_options){options->policy, options->rsa_bits, NULL, 0};
     ring->seen = version;
     pthread_rwlock_init(&ring->lock, NULL);
     pthread_mutex_init(&ring->following, NULL);
-    enum cw_err err = kek_open(kek_path, sealed_keys == 0, ret_message, &ring->kek);
+    enum cw_err err = open_keks(ring, kek_path, options, ret_message);
     if (err != CW_OK) {
         keyring_free(ring);
         return err;
@@ -49,6 +62,7 @@ void keyring_free(struct keyring *ring)
         key_set_free(ring->sets[i]);
     }
     free(ring->sets);
+    sodium_free(ring->secrets); /* wipes; takes NULL */
     kek_free(ring->kek);
     pthread_mutex_destroy(&ring->following);
     pthread_rwlock_destroy(&ring->lock);

@@ -14,6 +14,9 @@ struct keyring;
 struct keyring_options {
     struct key_policy policy;
     unsigned rsa_bits; /* of new RSA keys */
+    /* KEKs beside the current one, which open what was sealed under them; read by keyring_open. */
+    char *const *other_kek_files;
+    size_t n_other_kek_files;
 };
 
 /* What a tenant's settings ask of its keys. */
@@ -22,8 +25,9 @@ struct keyring_want {
     int64_t life_ms;       /* the longest that a token may live */
 };
 
-/* Opens the KEK (made at first start, required when sealed keys exist) and keeps `store`, borrowed.
- * On failure ret_message has a sentence for people. */
+/* Opens the current KEK (made at first start, required when something is sealed already) and the
+ * others, sees that nothing is sealed under one that is not here, and keeps `store`, borrowed. On
+ * failure ret_message has a sentence for people. */
 CW_MUST_USE enum cw_err keyring_open(struct store *store, const char *kek_path,
                                      const struct keyring_options *options,
                                      struct cw_buf *ret_message, struct keyring **ret_ring);
@@ -88,7 +92,18 @@ CW_MUST_USE enum cw_err keyring_algorithms(struct keyring *ring, struct cw_str t
                                            struct cw_buf *ret_json);
 /* Another number whenever the tenant's keys are others than before; 0 where it has none. */
 uint64_t keyring_stamp(struct keyring *ring, struct cw_str tenant);
-/* The KEK that the ring was opened with. */
+/* The KEKs that the ring was opened with. */
 const struct kek *keyring_kek(const struct keyring *ring);
+
+/* Keys of 32 bytes of cw-authsvc itself, the same for all of its processes and whatever the KEK:
+ * they lie in the database, sealed. */
+enum keyring_secret {
+    KEYRING_REFRESH_TOKENS = 0, /* makes successors (authsvc/token/refresh.h) */
+    KEYRING_RECOVERY_CODES,     /* hashes them */
+    KEYRING_SECRETS
+};
+enum { KEYRING_SECRET_SIZE = 32 };
+/* Borrowed from the ring. */
+const uint8_t *keyring_secret(const struct keyring *ring, enum keyring_secret secret);
 
 #endif

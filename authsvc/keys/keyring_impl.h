@@ -22,6 +22,7 @@ struct key_set {
 struct keyring {
     struct store *store;
     struct kek *kek;
+    uint8_t (*secrets)[KEYRING_SECRET_SIZE]; /* KEYRING_SECRETS, in locked memory */
     struct keyring_options options;
     pthread_rwlock_t lock; /* sets, n, cap and what they point to */
     struct key_set **sets; /* sorted by tenant */
@@ -31,6 +32,9 @@ struct keyring {
     pthread_mutex_t following;
     uint64_t seen; /* the newest change that was followed */
 };
+
+/* Opens cw-authsvc's own secrets; makes those that are missing. Once, at the start. */
+CW_MUST_USE enum cw_err keyring_open_secrets(struct keyring *ring, struct cw_buf *ret_message);
 
 /* Where the tenant is or belongs. With the lock held. */
 size_t keyring_position(const struct keyring *ring, struct cw_str tenant, bool *ret_found);

@@ -1,4 +1,5 @@
-/* The sealed form: version 1 | KEK id 8 | nonce 12 | ciphertext | tag 16. */
+/* The sealed form: version 1 | KEK id 8 | nonce 12 | ciphertext | tag 16. The store finds values by
+ * the id in it (statements.def, SEALED_…). */
 #include "authsvc/keys/seal.h"
 
 #include <errno.h>
@@ -13,9 +14,14 @@
 
 enum { VERSION = 1, NONCE_SIZE = 12, TAG_SIZE = 16, HEAD_SIZE = 1 + KEK_ID_SIZE + NONCE_SIZE };
 
-struct kek {
+struct kek_one {
     uint8_t key[KEK_SIZE];
     uint8_t id[KEK_ID_SIZE];
+};
+
+struct kek {
+    size_t n;
+    struct kek_one list[KEK_COUNT_MAX]; /* the first is the current one */
 };
 
 static enum cw_err create_file(const char *path, struct cw_buf *ret_message)
@@ -57,6 +63,26 @@ static bool parse(struct cw_str text, off_t size, uint8_t ret_key[KEK_SIZE])
            sodium_hex2bin(ret_key, KEK_SIZE, text.p, text.n, NULL, &n, NULL) == 0 && n == KEK_SIZE;
 }
 
+/* Reads a key that is there. */
+static enum cw_err read_file(const char *path, struct cw_buf *ret_message, struct kek_one *ret_one)
+{
+    struct stat st = {0};
+    struct cw_secret text = {0};
+    enum cw_err err = stat(path, &st) == 0 ? cw_secret_read(&text, path) : CW_IO;
+    if (err != CW_OK) {
+        cw_buf_addf(ret_message, "%s: cannot be read", path);
+    } else if (!parse(cw_secret_str(&text), st.st_size, ret_one->key)) {
+        cw_buf_addf(ret_message, "%s: expected 32 bytes or 64 hex digits", path);
+        err = CW_CONFIG_INVALID;
+    }
+    cw_secret_done(&text);
+    TRY(err);
+    uint8_t digest[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256(digest, ret_one->key, KEK_SIZE);
+    memcpy(ret_one->id, digest, KEK_ID_SIZE);
+    return CW_OK;
+}
+
 enum cw_err kek_open(const char *path, bool create, struct cw_buf *ret_message,
                      struct kek **ret_kek)
 {
@@ -71,27 +97,29 @@ enum cw_err kek_open(const char *path, bool create, struct cw_buf *ret_message,
         }
         TRY(create_file(path, ret_message));
     }
-    struct stat st = {0};
-    struct cw_secret text = {0};
-    enum cw_err err = stat(path, &st) == 0 ? cw_secret_read(&text, path) : CW_IO;
-    struct kek *kek = err == CW_OK ? sodium_malloc(sizeof(*kek)) : NULL;
-    if (err != CW_OK) {
-        cw_buf_addf(ret_message, "%s: cannot be read", path);
-    } else if (kek == NULL) {
-        err = CW_NO_MEMORY;
-    } else if (!parse(cw_secret_str(&text), st.st_size, kek->key)) {
-        cw_buf_addf(ret_message, "%s: expected 32 bytes or 64 hex digits", path);
-        err = CW_CONFIG_INVALID;
-    }
-    cw_secret_done(&text);
+    struct kek *kek = sodium_malloc(sizeof(*kek));
+    ENSURE(kek != NULL, CW_NO_MEMORY);
+    kek->n = 1;
+    enum cw_err err = read_file(path, ret_message, &kek->list[0]);
     if (err != CW_OK) {
         kek_free(kek);
         return err;
     }
-    uint8_t digest[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256(digest, kek->key, KEK_SIZE);
-    memcpy(kek->id, digest, KEK_ID_SIZE);
     *ret_kek = kek;
+    return CW_OK;
+}
+
+enum cw_err kek_add(struct kek *kek, const char *path, struct cw_buf *ret_message)
+{
+    if (kek->n == KEK_COUNT_MAX) {
+        cw_buf_addf(ret_message, "%s: there are more than %d key-encryption keys", path,
+                    KEK_COUNT_MAX);
+        return CW_CONFIG_INVALID;
+    }
+    TRY(read_file(path, ret_message, &kek->list[kek->n]));
+    if (!kek_knows(kek, kek->list[kek->n].id)) {
+        kek->n++;
+    }
     return CW_OK;
 }
 
@@ -100,18 +128,46 @@ void kek_free(struct kek *kek)
     sodium_free(kek); /* wipes; takes NULL */
 }
 
-void kek_id(const struct kek *kek, char ret_id[2 * KEK_ID_SIZE + 1])
+size_t kek_count(const struct kek *kek)
 {
-    sodium_bin2hex(ret_id, 2 * KEK_ID_SIZE + 1, kek->id, KEK_ID_SIZE);
+    return kek->n;
 }
 
-enum cw_err kek_derive(const struct kek *kek, const char *purpose, uint8_t ret_key[32])
+const uint8_t *kek_id(const struct kek *kek, size_t i)
 {
+    return kek->list[i].id;
+}
+
+static const struct kek_one *find(const struct kek *kek, const uint8_t id[KEK_ID_SIZE])
+{
+    for (size_t i = 0; i < kek->n; i++) {
+        if (memcmp(kek->list[i].id, id, KEK_ID_SIZE) == 0) {
+            return &kek->list[i];
+        }
+    }
+    return NULL;
+}
+
+bool kek_knows(const struct kek *kek, const uint8_t id[KEK_ID_SIZE])
+{
+    return find(kek, id) != NULL;
+}
+
+void kek_fingerprint(const uint8_t id[KEK_ID_SIZE], char ret_text[KEK_FINGERPRINT_SIZE])
+{
+    sodium_bin2hex(ret_text, KEK_FINGERPRINT_SIZE, id, KEK_ID_SIZE);
+}
+
+enum cw_err kek_derive(const struct kek *kek, const uint8_t id[KEK_ID_SIZE], const char *purpose,
+                       uint8_t ret_key[32])
+{
+    const struct kek_one *one = find(kek, id);
+    ENSURE(one != NULL, CW_CONFIG_INVALID);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
     ENSURE(ctx != NULL, CW_NO_MEMORY);
     size_t n = 32;
     bool ok = EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) == 1 &&
-              EVP_PKEY_CTX_set1_hkdf_key(ctx, kek->key, KEK_SIZE) == 1 &&
+              EVP_PKEY_CTX_set1_hkdf_key(ctx, one->key, KEK_SIZE) == 1 &&
               EVP_PKEY_CTX_add1_hkdf_info(ctx, (const unsigned char *)purpose,
                                           (int)strlen(purpose)) == 1 &&
               EVP_PKEY_derive(ctx, ret_key, &n) == 1 && n == 32;
@@ -119,7 +175,7 @@ enum cw_err kek_derive(const struct kek *kek, const char *purpose, uint8_t ret_k
     return ok ? CW_OK : CW_INTERNAL;
 }
 
-static bool encrypt(EVP_CIPHER_CTX *ctx, const struct kek *kek, struct cw_str context,
+static bool encrypt(EVP_CIPHER_CTX *ctx, const struct kek_one *kek, struct cw_str context,
                     struct cw_str plain, uint8_t *head)
 {
     uint8_t *nonce = head + 1 + KEK_ID_SIZE;
@@ -139,16 +195,16 @@ enum cw_err seal(const struct kek *kek, struct cw_str context, struct cw_str pla
     uint8_t *head = (uint8_t *)cw_buf_extend(ret_sealed, HEAD_SIZE + plain.n + TAG_SIZE);
     ENSURE(head != NULL, CW_NO_MEMORY);
     head[0] = VERSION;
-    memcpy(head + 1, kek->id, KEK_ID_SIZE);
+    memcpy(head + 1, kek->list[0].id, KEK_ID_SIZE);
     randombytes_buf(head + 1 + KEK_ID_SIZE, NONCE_SIZE);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     ENSURE(ctx != NULL, CW_NO_MEMORY);
-    bool ok = encrypt(ctx, kek, context, plain, head);
+    bool ok = encrypt(ctx, &kek->list[0], context, plain, head);
     EVP_CIPHER_CTX_free(ctx);
     return ok ? CW_OK : CW_INTERNAL;
 }
 
-static bool decrypt(EVP_CIPHER_CTX *ctx, const struct kek *kek, struct cw_str context,
+static bool decrypt(EVP_CIPHER_CTX *ctx, const struct kek_one *kek, struct cw_str context,
                     const uint8_t *head, size_t n, uint8_t *ret_plain)
 {
     uint8_t tag[TAG_SIZE];
@@ -168,12 +224,13 @@ enum cw_err seal_open(const struct kek *kek, struct cw_str context, struct cw_st
     ENSURE(sealed.n >= HEAD_SIZE + TAG_SIZE && sealed.n <= 128 * 1024, CW_STORE_UNAVAILABLE);
     const uint8_t *head = (const uint8_t *)sealed.p;
     ENSURE(head[0] == VERSION, CW_STORE_UNAVAILABLE);
-    ENSURE(memcmp(head + 1, kek->id, KEK_ID_SIZE) == 0, CW_CONFIG_INVALID);
+    const struct kek_one *one = find(kek, head + 1);
+    ENSURE(one != NULL, CW_CONFIG_INVALID);
     size_t n = sealed.n - HEAD_SIZE - TAG_SIZE;
     uint8_t *plain = malloc(n + 1);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     enum cw_err err = plain == NULL || ctx == NULL ? CW_NO_MEMORY : CW_OK;
-    if (err == CW_OK && !decrypt(ctx, kek, context, head, n, plain)) {
+    if (err == CW_OK && !decrypt(ctx, one, context, head, n, plain)) {
         err = CW_STORE_UNAVAILABLE;
     }
     if (err == CW_OK) {

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "authsvc/keys/sealed.h"
+
 struct signing_key {
     atomic_uint refs;
     char algorithm[8];
@@ -191,25 +193,12 @@ enum cw_err signing_key_from_pem(const char *algorithm, struct cw_str pem,
     return err;
 }
 
-/* tenant NUL kid NUL algorithm: a sealed key opens in its own row only. */
-static void context_of(struct cw_buf *out, struct cw_str tenant, struct cw_str kid,
-                       struct cw_str algorithm)
-{
-    cw_buf_add_cstr(out, "signing-key");
-    cw_buf_add_char(out, '\0');
-    cw_buf_add_str(out, tenant);
-    cw_buf_add_char(out, '\0');
-    cw_buf_add_str(out, kid);
-    cw_buf_add_char(out, '\0');
-    cw_buf_add_str(out, algorithm);
-}
-
 enum cw_err signing_key_seal(const struct signing_key *key, const struct kek *kek,
                              struct cw_str tenant, struct cw_buf *ret_sealed)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(1024);
-    context_of(&context, tenant, cw_str(key->kid), cw_str(key->algorithm));
-    TRY(cw_buf_check(&context));
+    TRY(sealed_context(STORE_SEALED_SIGNING_KEY, tenant, cw_str(key->kid), cw_str(key->algorithm),
+                       &context));
     return seal(kek, cw_buf_str(&context), signing_key_pem(key), ret_sealed);
 }
 
@@ -218,8 +207,7 @@ enum cw_err signing_key_unseal(const struct kek *kek, struct cw_str tenant, stru
                                struct signing_key **ret_key)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(1024);
-    context_of(&context, tenant, kid, algorithm);
-    TRY(cw_buf_check(&context));
+    TRY(sealed_context(STORE_SEALED_SIGNING_KEY, tenant, kid, algorithm, &context));
     struct cw_secret pem = {0};
     TRY(seal_open(kek, cw_buf_str(&context), sealed, &pem));
     char *name = cw_str_dup(algorithm);
@@ -254,8 +242,7 @@ static enum cw_err check_sealed(const struct kek *kek, struct cw_str tenant, str
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(1024);
     struct cw_secret pem = {0};
-    context_of(&context, tenant, kid, algorithm);
-    TRY(cw_buf_check(&context));
+    TRY(sealed_context(STORE_SEALED_SIGNING_KEY, tenant, kid, algorithm, &context));
     TRY(seal_open(kek, cw_buf_str(&context), sealed, &pem));
     cw_secret_done(&pem);
     return CW_OK;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "authsvc/keys/sealed.h"
 #include "authsvc/password/code.h"
 #include "authsvc/totp/totp.h"
 
@@ -14,21 +15,11 @@ enum {
     START_LIFE_MS = 10 * 60 * 1000, /* of a secret that nobody confirms */
 };
 
-static enum cw_err secret_context(struct cw_str tenant, struct cw_str subject, struct cw_buf *out)
-{
-    cw_buf_add(out, "user_totp", sizeof("user_totp"));
-    cw_buf_add_str(out, tenant);
-    cw_buf_add_char(out, '\0');
-    cw_buf_add_str(out, subject);
-    return cw_buf_check(out);
-}
-
 static enum cw_err open_secret(struct login *login, struct cw_str tenant, struct cw_str subject,
                                struct cw_str sealed, struct cw_secret *ret_secret)
 {
-    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(4096);
-    TRY(secret_context(tenant, subject, &context));
-    return seal_open(keyring_kek(login->deps.keys), cw_buf_str(&context), sealed, ret_secret);
+    return sealed_open(keyring_kek(login->deps.keys), STORE_SEALED_TOTP, tenant, subject, sealed,
+                       ret_secret);
 }
 
 enum cw_err factor_methods(struct login *login, struct cw_str tenant, struct cw_str subject,
@@ -63,37 +54,50 @@ static enum cw_err step_of(struct login *login, struct cw_str tenant, struct cw_
     return err;
 }
 
-static enum cw_err check_otp(struct login *login, struct cw_str tenant, struct cw_str subject,
-                             const struct store_totp *totp, struct cw_str otp)
+/* After a CW_CONFLICT: whether it is only that the secret was sealed anew (or is another) since it
+ * was read; then it is read again, and the question is open. */
+static bool sealed_anew(struct login *login, struct cw_str tenant, struct cw_str subject,
+                        struct cw_arena *arena, struct store_totp *totp)
 {
+    struct store_totp now = {0};
+    if (store_totp_get(login->deps.store, tenant, subject, arena, &now) != CW_OK ||
+        now.confirmed != totp->confirmed || cw_str_eq(now.sealed, totp->sealed)) {
+        return false;
+    }
+    *totp = now;
+    return true;
+}
+
+static enum cw_err check_otp(struct login *login, struct cw_str tenant, struct cw_str subject,
+                             struct cw_arena *arena, struct store_totp *totp, struct cw_str otp)
+{
+    struct store *store = login->deps.store;
     int64_t step = 0;
-    enum cw_err err =
-        store_totp_attempt(login->deps.store, tenant, subject, login->deps.limits.mfa_failures);
+    enum cw_err err = store_totp_attempt(store, tenant, subject, login->deps.limits.mfa_failures);
     ENSURE(err != CW_CONFLICT, CW_MFA_BLOCKED);
     TRY(err);
-    TRY(step_of(login, tenant, subject, totp, otp, &step));
-    err = store_totp_use(login->deps.store, tenant, subject, totp->sealed, step);
+    do {
+        TRY(step_of(login, tenant, subject, totp, otp, &step));
+        err = store_totp_use(store, tenant, subject, totp->sealed, step);
+    } while (err == CW_CONFLICT && sealed_anew(login, tenant, subject, arena, totp));
     return err == CW_CONFLICT ? CW_MFA_INVALID : err; /* another login was faster with it */
 }
 
 /* --- recovery codes --------------------------------------------------------------------- */
 
-static enum cw_err hash_code(struct login *login, struct cw_str tenant, struct cw_str subject,
-                             const char plain[CODE_CHARS], uint8_t ret_hash[STORE_HASH_SIZE])
+static void hash_code(struct login *login, struct cw_str tenant, struct cw_str subject,
+                      const char plain[CODE_CHARS], uint8_t ret_hash[STORE_HASH_SIZE])
 {
-    uint8_t key[32];
-    TRY(kek_derive(keyring_kek(login->deps.keys), "clinicwave recovery codes", key));
+    const uint8_t *key = keyring_secret(login->deps.keys, KEYRING_RECOVERY_CODES);
     crypto_auth_hmacsha256_state state;
-    crypto_auth_hmacsha256_init(&state, key, sizeof(key));
+    crypto_auth_hmacsha256_init(&state, key, KEYRING_SECRET_SIZE);
     crypto_auth_hmacsha256_update(&state, (const uint8_t *)tenant.p, tenant.n);
     crypto_auth_hmacsha256_update(&state, (const uint8_t *)"", 1);
     crypto_auth_hmacsha256_update(&state, (const uint8_t *)subject.p, subject.n);
     crypto_auth_hmacsha256_update(&state, (const uint8_t *)"", 1);
     crypto_auth_hmacsha256_update(&state, (const uint8_t *)plain, CODE_CHARS);
     crypto_auth_hmacsha256_final(&state, ret_hash);
-    sodium_memzero(key, sizeof(key));
     sodium_memzero(&state, sizeof(state));
-    return CW_OK;
 }
 
 static enum cw_err check_code(struct login *login, struct cw_str tenant, struct cw_str subject,
@@ -102,7 +106,7 @@ static enum cw_err check_code(struct login *login, struct cw_str tenant, struct 
     char plain[CODE_CHARS];
     uint8_t hash[STORE_HASH_SIZE];
     ENSURE(code_plain(typed, plain), CW_MFA_INVALID);
-    TRY(hash_code(login, tenant, subject, plain, hash));
+    hash_code(login, tenant, subject, plain, hash);
     sodium_memzero(plain, sizeof(plain));
     enum cw_err err = store_recovery_use(login->deps.store, tenant, subject, hash);
     return err == CW_NOT_FOUND ? CW_MFA_INVALID : err;
@@ -116,7 +120,7 @@ static enum cw_err make_codes(struct login *login, struct cw_str tenant, struct 
         char plain[CODE_CHARS];
         code_new(ret_codes->codes[i]);
         ENSURE(code_plain(cw_str(ret_codes->codes[i]), plain), CW_INTERNAL);
-        TRY(hash_code(login, tenant, subject, plain, hashes[i]));
+        hash_code(login, tenant, subject, plain, hashes[i]);
         sodium_memzero(plain, sizeof(plain));
     }
     return CW_OK;
@@ -143,7 +147,7 @@ enum cw_err factor_check(struct login *login, struct cw_str tenant, struct cw_st
     if (err == CW_NOT_FOUND || (err == CW_OK && !totp.confirmed)) {
         err = CW_MFA_METHOD_UNSUPPORTED;
     } else if (err == CW_OK && otp.n > 0) {
-        err = check_otp(login, tenant, subject, &totp, otp);
+        err = check_otp(login, tenant, subject, &arena, &totp, otp);
     } else if (err == CW_OK) {
         err = check_code(login, tenant, subject, recovery_code);
     }
@@ -170,10 +174,9 @@ enum cw_err factor_start(struct login *login, const struct tenant *tenant,
     uint8_t secret[TOTP_SECRET_SIZE];
     randombytes_buf(secret, sizeof(secret));
     const struct cw_str bytes = {(const char *)secret, sizeof(secret)};
-    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(4096);
     CW_CLEANUP(cw_buf_done) struct cw_buf sealed = CW_BUF_INIT(4096);
-    TRY(secret_context(tenant->name, user->subject, &context));
-    TRY(seal(keyring_kek(login->deps.keys), cw_buf_str(&context), bytes, &sealed));
+    TRY(sealed_make(keyring_kek(login->deps.keys), STORE_SEALED_TOTP, tenant->name, user->subject,
+                    bytes, &sealed));
     struct cw_buf text = CW_BUF_INIT(256);
     struct cw_buf url = CW_BUF_INIT(8 * 1024);
     totp_base32(&text, bytes);
@@ -211,7 +214,9 @@ enum cw_err factor_confirm(struct login *login, struct cw_str tenant, struct cw_
     struct store_totp totp = {0};
     enum cw_err err = store_totp_get(login->deps.store, tenant, subject, &arena, &totp);
     if (err == CW_OK) {
-        err = confirm(login, tenant, subject, &totp, otp, ret_codes);
+        do {
+            err = confirm(login, tenant, subject, &totp, otp, ret_codes);
+        } while (err == CW_CONFLICT && sealed_anew(login, tenant, subject, &arena, &totp));
     }
     cw_arena_done(&arena);
     return err;

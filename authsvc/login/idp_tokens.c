@@ -3,17 +3,9 @@
 
 #include <string.h>
 
-enum { SEALED_MAX = 120 * 1024 };
+#include "authsvc/keys/sealed.h"
 
-static enum cw_err context_of(const struct tenant *tenant, struct cw_str session_id,
-                              struct cw_buf *context)
-{
-    cw_buf_add(context, "idp_session", sizeof("idp_session"));
-    cw_buf_add_str(context, tenant->name);
-    cw_buf_add_char(context, '\0');
-    cw_buf_add_str(context, session_id);
-    return cw_buf_check(context);
-}
+enum { SEALED_MAX = 120 * 1024 };
 
 static struct cw_str member(const json_t *json, const char *name)
 {
@@ -26,11 +18,10 @@ static struct cw_str member(const json_t *json, const char *name)
 enum cw_err idp_kept_open(struct login *login, const struct tenant *tenant,
                           struct cw_str session_id, struct cw_str sealed, struct idp_kept *ret)
 {
-    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(4096);
     struct cw_secret plain = {0};
     *ret = (struct idp_kept){0};
-    TRY(context_of(tenant, session_id, &context));
-    TRY(seal_open(keyring_kek(login->deps.keys), cw_buf_str(&context), sealed, &plain));
+    TRY(sealed_open(keyring_kek(login->deps.keys), STORE_SEALED_IDP_SESSION, tenant->name,
+                    session_id, sealed, &plain));
     json_t *json = json_loadb(plain.p, plain.n, 0, NULL);
     cw_secret_done(&plain);
     ENSURE(json != NULL, CW_STORE_UNAVAILABLE);
@@ -55,9 +46,7 @@ enum cw_err idp_kept_seal(struct login *login, const struct tenant *tenant,
                           struct cw_str session_id, const struct idp_kept *kept,
                           struct cw_buf *ret_sealed)
 {
-    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(4096);
     CW_CLEANUP(cw_buf_done) struct cw_buf json = CW_BUF_INIT(SEALED_MAX);
-    TRY(context_of(tenant, session_id, &context));
     cw_buf_add_char(&json, '{');
     add(&json, "access_token", kept->access_token);
     add(&json, "id_token", kept->id_token);
@@ -66,8 +55,8 @@ enum cw_err idp_kept_seal(struct login *login, const struct tenant *tenant,
     cw_buf_addf(&json, ",\"expires_at\":%lld}", (long long)kept->expires_at);
     enum cw_err err = cw_buf_check(&json);
     if (err == CW_OK) {
-        err = seal(keyring_kek(login->deps.keys), cw_buf_str(&context), cw_buf_str(&json),
-                   ret_sealed);
+        err = sealed_make(keyring_kek(login->deps.keys), STORE_SEALED_IDP_SESSION, tenant->name,
+                          session_id, cw_buf_str(&json), ret_sealed);
     }
     if (json.p != NULL) {
         cw_secret_wipe(json.p, json.n);

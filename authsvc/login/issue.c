@@ -9,11 +9,8 @@ enum cw_err login_new(const struct login_deps *deps, struct login **ret_login)
     struct login *login = calloc(1, sizeof(*login));
     ENSURE(login != NULL, CW_NO_MEMORY);
     login->deps = *deps;
-    enum cw_err err =
-        kek_derive(keyring_kek(deps->keys), "clinicwave refresh tokens", login->refresh_key);
-    if (err == CW_OK) {
-        err = throttle_new(deps->store, &deps->limits, &login->throttle);
-    }
+    login->refresh_key = keyring_secret(deps->keys, KEYRING_REFRESH_TOKENS);
+    enum cw_err err = throttle_new(deps->store, &deps->limits, &login->throttle);
     if (err != CW_OK) {
         login_free(login);
         return err;
@@ -26,7 +23,6 @@ void login_free(struct login *login)
 {
     if (login != NULL) {
         throttle_free(login->throttle);
-        cw_secret_wipe(login->refresh_key, sizeof(login->refresh_key));
         free(login);
     }
 }

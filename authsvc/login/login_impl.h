@@ -10,7 +10,7 @@
 struct login {
     struct login_deps deps;
     struct throttle *throttle;
-    uint8_t refresh_key[REFRESH_KEY_SIZE]; /* derived from the key-encryption key */
+    const uint8_t *refresh_key; /* borrowed from the keyring */
 };
 
 /* Who asks, found before anything else. */

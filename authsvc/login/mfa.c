@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "authsvc/keys/sealed.h"
 #include "authsvc/login/mfa_kind.h"
 
 enum { TOKEN_BYTES = 32, ARENA_MAX = 256 * 1024 };
@@ -33,14 +34,9 @@ static void hash_token(struct cw_str token, uint8_t ret_id[STORE_HASH_SIZE])
     crypto_hash_sha256(ret_id, (const uint8_t *)token.p, token.n);
 }
 
-/* What is sealed opens in its own row only. */
-static enum cw_err seal_context(struct cw_str tenant, const uint8_t *id, struct cw_buf *context)
+static struct cw_str id_of(const uint8_t *id)
 {
-    cw_buf_add(context, "mfa_challenge", sizeof("mfa_challenge"));
-    cw_buf_add_str(context, tenant);
-    cw_buf_add_char(context, '\0');
-    cw_buf_add(context, id, STORE_HASH_SIZE);
-    return cw_buf_check(context);
+    return (struct cw_str){(const char *)id, STORE_HASH_SIZE};
 }
 
 static void new_token(char ret_token[MFA_TOKEN_SIZE])
@@ -71,10 +67,9 @@ static enum cw_err keep(struct login *login, const struct login_scene *scene,
     };
     ENSURE(start->state.n <= MFA_STATE_MAX, CW_INTERNAL);
     hash_token(token, row.id);
-    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(4096);
     CW_CLEANUP(cw_buf_done) struct cw_buf sealed = CW_BUF_INIT(2 * MFA_STATE_MAX);
-    TRY(seal_context(tenant, row.id, &context));
-    TRY(seal(keyring_kek(login->deps.keys), cw_buf_str(&context), start->state, &sealed));
+    TRY(sealed_make(keyring_kek(login->deps.keys), STORE_SEALED_CHALLENGE, tenant, id_of(row.id),
+                    start->state, &sealed));
     row.sealed = cw_buf_str(&sealed);
     return store_challenge_add(login->deps.store, tenant, &row);
 }
@@ -126,10 +121,8 @@ enum cw_err mfa_turn_open(struct mfa_turn *turn, enum store_challenge_use use)
     turn->event.subject = turn->row.subject;
     turn->event.name = turn->row.username;
     TRY(find_kind(turn));
-    CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(4096);
-    TRY(seal_context(tenant, turn->id, &context));
-    return seal_open(keyring_kek(login->deps.keys), cw_buf_str(&context), turn->row.sealed,
-                     &turn->state);
+    return sealed_open(keyring_kek(login->deps.keys), STORE_SEALED_CHALLENGE, tenant,
+                       id_of(turn->id), turn->row.sealed, &turn->state);
 }
 
 void mfa_turn_done(struct mfa_turn *turn)

@@ -94,6 +94,17 @@ enum cw_err app_make_dir(const char *path, unsigned mode, struct cw_buf *ret_mes
 
 /* --- from the store to the use cases ---------------------------------------------------- */
 
+static enum cw_err open_keys(struct app *app, const char *kek, struct cw_buf *message)
+{
+    struct keyring_options keys = authsvc_keyring_options(app->config);
+    char **others = NULL;
+    TRY(authsvc_other_kek_files(app->config, &others, &keys.n_other_kek_files));
+    keys.other_kek_files = others;
+    enum cw_err err = keyring_open(app->store, kek, &keys, message, &app->keys);
+    authsvc_kek_files_free(others);
+    return err;
+}
+
 static enum cw_err start_store(struct app *app, struct cw_buf *message)
 {
     struct cw_config_at root = cw_config_root(app->config);
@@ -109,8 +120,7 @@ static enum cw_err start_store(struct app *app, struct cw_buf *message)
         err = store_open(&options, message, &app->store);
     }
     if (err == CW_OK) {
-        const struct keyring_options keys = authsvc_keyring_options(app->config);
-        err = keyring_open(app->store, kek, &keys, message, &app->keys);
+        err = open_keys(app, kek, message);
     }
     free(url);
     free(kek);

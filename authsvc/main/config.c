@@ -62,6 +62,10 @@ static const struct cw_config_key keys[] = {
     {"authsvc.keys.kek-file", CW_CONFIG_PATH, NULL, 0, 0, NULL, 0,
      "Key-encryption key, 32 bytes or 64 hex digits; default: systemd's credential authsvc.kek, "
      "else authsvc.kek in the state directory, made at first start."},
+    {"authsvc.keys.other-kek-files", CW_CONFIG_LIST, NULL, 0, KEK_COUNT_MAX - 1, NULL, 0,
+     "Further key-encryption keys: former ones, which open what was sealed under them, until "
+     "`cwctl encryption-key reseal` is through; and the next one, where several cw-authsvc share a "
+     "database. Default: systemd's credentials whose names begin with authsvc.kek-."},
     {"authsvc.keys.rsa-bits", CW_CONFIG_INT, "2048", 2048, 8192, NULL, 0,
      "Size of new RSA signing keys."},
     {"authsvc.keys.publish-ahead", CW_CONFIG_DURATION, "1h", 1000, 30 * DAY, NULL, 0,
@@ -291,27 +295,6 @@ void authsvc_store_options(const struct cw_config *config, const char *url,
         .statement_timeout_ms = cw_config_ms(&root, "authsvc.store.statement-timeout"),
         .clock = &cw_clock_system,
     };
-}
-
-/* What systemd hands over by LoadCredential= or LoadCredentialEncrypted= (systemd.exec(5)); NULL:
- * nothing of this name. */
-static char *credential(const char *name)
-{
-    const char *dir = getenv("CREDENTIALS_DIRECTORY");
-    char path[PATH_MAX];
-    int n = dir != NULL ? snprintf(path, sizeof(path), "%s/%s", dir, name) : -1;
-    return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0 ? strdup(path) : NULL;
-}
-
-char *authsvc_kek_file(const struct cw_config *config)
-{
-    struct cw_config_at root = cw_config_root(config);
-    const char *file = cw_config_string(&root, "authsvc.keys.kek-file");
-    if (file != NULL) {
-        return strdup(file);
-    }
-    char *given = credential("authsvc.kek");
-    return given != NULL ? given : authsvc_path(config, "authsvc.state-dir", "authsvc.kek");
 }
 
 enum cw_err authsvc_socket_group(const struct cw_config *config, gid_t *ret_group)

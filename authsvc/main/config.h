@@ -24,6 +24,10 @@ CW_MUST_USE enum cw_err authsvc_tenants(const struct cw_config *config, struct c
 char *authsvc_path(const struct cw_config *config, const char *dir_key, const char *name);
 char *authsvc_store_url(const struct cw_config *config);
 char *authsvc_kek_file(const struct cw_config *config);
+/* The files of further ones: configured, or credentials of systemd. */
+CW_MUST_USE enum cw_err authsvc_other_kek_files(const struct cw_config *config, char ***ret_list,
+                                                size_t *ret_n);
+void authsvc_kek_files_free(char **list);
 /* All that the configuration says of the store; url and configuration must outlive it. */
 void authsvc_store_options(const struct cw_config *config, const char *url,
                            struct store_options *ret_options);

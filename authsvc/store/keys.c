@@ -248,8 +248,3 @@ enum cw_err store_key_since(struct store *store, uint64_t version,
     return store_do(store, DB_LAZY, DB_KEY_SINCE, args, CW_ARRAY_SIZE(args), read_tenant, &list,
                     NULL);
 }
-
-enum cw_err store_key_count(struct store *store, int64_t *ret_count)
-{
-    return store_do(store, DB_LAZY, DB_KEY_COUNT, NULL, 0, read_number, ret_count, NULL);
-}

@@ -216,6 +216,13 @@ static const struct migration migrations[] = {
      "INSERT INTO counter (name, value) VALUES ('key', 0);"},
     {9, "one-time codes that were wrong in a row",
      "ALTER TABLE user_totp ADD COLUMN failures BIGINT NOT NULL DEFAULT 0;"},
+    {10, "sealed values by their key-encryption key",
+     "CREATE TABLE app_secret ("
+     " name TEXT PRIMARY KEY, sealed BYTEA NOT NULL, created_at BIGINT NOT NULL);"
+     "CREATE INDEX signing_key_sealer ON signing_key ((substr(sealed, 2, 8)), tenant, kid);"
+     "CREATE INDEX user_totp_sealer ON user_totp ((substr(sealed, 2, 8)), tenant, subject);"
+     "CREATE INDEX idp_session_sealer ON idp_session ((substr(sealed, 2, 8)), tenant, "
+     "session_id);"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

@@ -436,8 +436,60 @@ CW_MUST_USE enum cw_err store_key_version(struct store *store, uint64_t *ret_ver
 CW_MUST_USE enum cw_err
 store_key_since(struct store *store, uint64_t version,
                 enum cw_err (*each)(void *ctx, struct cw_str tenant, uint64_t version), void *ctx);
-/* How many keys there are, over all tenants. */
-CW_MUST_USE enum cw_err store_key_count(struct store *store, int64_t *ret_count);
+
+/* --- what is sealed --------------------------------------------------------------------- */
+
+/* Every column with sealed values. Its rows are named by tenant and id. */
+enum store_sealed_kind {
+    STORE_SEALED_SIGNING_KEY = 0, /* id: kid, detail: algorithm */
+    STORE_SEALED_TENANT,          /* a tenant's secrets; no id */
+    STORE_SEALED_TOTP,            /* id: subject */
+    STORE_SEALED_CHALLENGE,       /* id: 32 bytes */
+    STORE_SEALED_IDP_SESSION,     /* id: of the session */
+    STORE_SEALED_SECRET,          /* of cw-authsvc itself; its name stands for the tenant; no id */
+    STORE_SEALED_KINDS
+};
+
+enum { STORE_SEALER_SIZE = 8 }; /* bytes of a sealed value that name the key which sealed it */
+
+struct store_sealed {
+    struct cw_str tenant, id, detail, sealed;
+};
+
+/* The next sealer after `after` (NULL: the first) that values of the kind name, in the order of
+ * bytes. `after` and ret_sealer may be the same. */
+CW_MUST_USE enum cw_err store_sealed_next(struct store *store, enum store_sealed_kind kind,
+                                          const uint8_t *after,
+                                          uint8_t ret_sealer[STORE_SEALER_SIZE], bool *ret_found);
+/* Calls `each` per sealer with the number of its values. Reads all rows, or an index of them. */
+CW_MUST_USE enum cw_err store_sealed_count(
+    struct store *store, enum store_sealed_kind kind,
+    enum cw_err (*each)(void *ctx, const uint8_t sealer[STORE_SEALER_SIZE], int64_t values),
+    void *ctx);
+
+struct store_resealed {
+    bool more;          /* there may be some behind these */
+    int64_t changed;    /* how many */
+    int64_t failed;     /* how many could not be opened */
+    struct cw_buf last; /* tenant NUL id of the last one; the caller's */
+};
+
+/* Has up to `max` values of the kind and the sealer, those behind tenant and id, sealed anew by
+ * `reseal` (CW_NOT_FOUND: it cannot be opened), in one transaction. One that another transaction
+ * has in hand is passed over. `reseal` may not call the store, and may be called for a row again.
+ */
+CW_MUST_USE enum cw_err store_reseal(
+    struct store *store, enum store_sealed_kind kind, const uint8_t sealer[STORE_SEALER_SIZE],
+    struct cw_str tenant, struct cw_str id, size_t max,
+    enum cw_err (*reseal)(void *ctx, const struct store_sealed *value, struct cw_buf *ret_sealed),
+    void *ctx, struct store_resealed *ret_resealed);
+
+/* A secret of cw-authsvc itself, appended. CW_NOT_FOUND. */
+CW_MUST_USE enum cw_err store_secret_get(struct store *store, struct cw_str name,
+                                         struct cw_buf *ret_sealed);
+/* Adds one, unless it is there: then that one stays. */
+CW_MUST_USE enum cw_err store_secret_add(struct store *store, struct cw_str name,
+                                         struct cw_str sealed);
 
 /* --- second factors --------------------------------------------------------------------- */
 
