@@ -74,12 +74,10 @@ static void table_done(struct table *table)
     *table = (struct table){0};
 }
 
-static const struct entry *table_find(const struct table *table, enum revocation_kind kind,
-                                      struct cw_str issuer, struct cw_str value)
+/* The first one from `e` on that names this; a subject that was revoked twice has two. */
+static struct entry *entry_from(struct entry *e, uint64_t hash, enum revocation_kind kind,
+                                struct cw_str issuer, struct cw_str value)
 {
-    uint64_t hash = hash_of(kind, issuer, value);
-    const struct entry *e = table->buckets[hash & table->mask];
-
     while (e && !(e->hash == hash && e->kind == kind &&
                   cw_str_eq((struct cw_str){e->text, e->issuer_n}, issuer) &&
                   cw_str_eq((struct cw_str){e->text + e->issuer_n, e->value_n}, value))) {
@@ -88,10 +86,46 @@ static const struct entry *table_find(const struct table *table, enum revocation
     return e;
 }
 
+static struct entry *table_find(const struct table *table, enum revocation_kind kind,
+                                struct cw_str issuer, struct cw_str value)
+{
+    uint64_t hash = hash_of(kind, issuer, value);
+
+    return entry_from(table->buckets[hash & table->mask], hash, kind, issuer, value);
+}
+
+/* Whether one of those that name this counts for what was issued at that time. Each has its own
+ * bounds, so all are asked, whatever their order. */
+static bool table_revokes(const struct table *table, enum revocation_kind kind,
+                          struct cw_str issuer, struct cw_str value, int64_t issued_at)
+{
+    const struct entry *e = table_find(table, kind, issuer, value);
+
+    while (e && e->issued_until != 0 && issued_at > e->issued_until) {
+        e = entry_from(e->next, e->hash, kind, issuer, value);
+    }
+    return e != NULL;
+}
+
+/* Whether what `e` says is said by `r`, too. */
+static bool includes(const struct revocation *r, const struct entry *e)
+{
+    bool until =
+        r->issued_until == 0 || (e->issued_until != 0 && r->issued_until >= e->issued_until);
+
+    return until && r->expires_at >= e->expires_at;
+}
+
 static bool table_add(struct table *table, const struct revocation *r)
 {
-    struct entry *e = malloc(sizeof(*e) + r->issuer.n + r->value.n);
+    struct entry *e = table_find(table, r->kind, r->issuer, r->value);
 
+    if (e && includes(r, e)) { /* the same subject again: one entry, however often */
+        e->issued_until = r->issued_until;
+        e->expires_at = r->expires_at;
+        return true;
+    }
+    e = malloc(sizeof(*e) + r->issuer.n + r->value.n);
     if (!e) {
         return false;
     }
@@ -281,9 +315,8 @@ enum cw_err revocations_check(struct revocations *r, const struct revocation_sub
     pthread_rwlock_rdlock(&r->lock);
     for (size_t kind = 0; kind < REVOCATION_KINDS && !revoked; kind++) {
         if (subject->values[kind].n > 0) {
-            const struct entry *e = table_find(&r->table, (enum revocation_kind)kind,
-                                               subject->issuer, subject->values[kind]);
-            revoked = e && (e->issued_until == 0 || subject->issued_at <= e->issued_until);
+            revoked = table_revokes(&r->table, (enum revocation_kind)kind, subject->issuer,
+                                    subject->values[kind], subject->issued_at);
         }
     }
     if (stale && !fed) {

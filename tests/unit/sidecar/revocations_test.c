@@ -86,6 +86,49 @@ static void a_subject_may_log_in_again(void **state)
     assert_int_equal(check(*state, "https://clinicwave", "s1", 0), CW_TOKEN_REVOKED);
 }
 
+/* Who is revoked, logs in again, and is revoked again: what was issued in between is meant, too. */
+static void a_subject_revoked_twice_stays_revoked(void **state)
+{
+    enum { LATER_S = NOW_S + 61 }; /* expired ones are looked for once a minute */
+    const struct cw_str issuers[] = {ISSUER};
+    struct revocation until = {REVOCATION_SUBJECT, ISSUER, CW_STR("sub-1"), NOW_S - 10,
+                               NOW_S + 300};
+
+    apply(*state, false, &until, 1);
+    assert_int_equal(check(*state, "https://clinicwave", "s1", 0), CW_OK);
+    until.issued_until = NOW_S;
+    until.expires_at = NOW_S + 400;
+    apply(*state, false, &until, 1);
+    assert_int_equal(check(*state, "https://clinicwave", "s1", 0), CW_TOKEN_REVOKED);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(
+            revocations_apply(*state, false, NULL, 0, issuers, 1, LATER_S + (int64_t)i * 61),
+            CW_OK);
+        assert_int_equal(check(*state, "https://clinicwave", "s1", 0), CW_TOKEN_REVOKED);
+    }
+    assert_int_equal(revocations_count(*state), 1);
+}
+
+/* Neither bound is above the other's: both are kept, and either counts, in whatever order. */
+static void two_revocations_of_one_subject_count_both(void **state)
+{
+    const struct revocation lists[][2] = {
+        {{REVOCATION_SUBJECT, ISSUER, CW_STR("sub-1"), NOW_S, NOW_S + 100},
+         {REVOCATION_SUBJECT, ISSUER, CW_STR("sub-1"), NOW_S - 10, NOW_S + 300}},
+        {{REVOCATION_SUBJECT, ISSUER, CW_STR("sub-1"), NOW_S - 10, NOW_S + 300},
+         {REVOCATION_SUBJECT, ISSUER, CW_STR("sub-1"), NOW_S, NOW_S + 100}},
+    };
+    const struct cw_str issuers[] = {ISSUER};
+
+    for (size_t i = 0; i < CW_ARRAY_SIZE(lists); i++) {
+        apply(*state, true, lists[i], 2);
+        assert_int_equal(revocations_count(*state), 2);
+        assert_int_equal(check(*state, "https://clinicwave", "s1", 0), CW_TOKEN_REVOKED);
+        assert_int_equal(revocations_apply(*state, false, NULL, 0, issuers, 1, NOW_S + 101), CW_OK);
+        assert_int_equal(check(*state, "https://clinicwave", "s1", 0), CW_OK);
+    }
+}
+
 static void a_snapshot_replaces_and_an_increment_adds(void **state)
 {
     struct revocation first = session("s1");
@@ -188,6 +231,8 @@ int main(void)
         CASE(what_is_revoked_is_refused_and_nothing_else),
         CASE(a_kind_is_not_another),
         CASE(a_subject_may_log_in_again),
+        CASE(a_subject_revoked_twice_stays_revoked),
+        CASE(two_revocations_of_one_subject_count_both),
         CASE(a_snapshot_replaces_and_an_increment_adds),
         CASE(expired_ones_are_forgotten),
         CASE(many_are_found_again),
