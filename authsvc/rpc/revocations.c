@@ -22,7 +22,7 @@ enum {
     TICK_MS = 500,        /* a hint from another process may have been lost */
     HEARTBEAT_TICKS = 10, /* 5 s; the protocol promises 10 s */
     WATCHERS_MAX = 256,
-    ARENA_MAX = 64 * 1024 * 1024,
+    ARENA_MAX = 256 * 1024 * 1024, /* as many as a sidecar takes: a million */
 };
 
 struct watcher {

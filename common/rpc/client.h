@@ -105,6 +105,9 @@ CW_MUST_USE enum cw_err cw_rpc_subscription_new(struct cw_rpc_runtime *runtime,
  * (on_start will come), CW_TOO_MANY_REQUESTS: full. Any thread. */
 CW_MUST_USE enum cw_err cw_rpc_subscription_send(struct cw_rpc_subscription *subscription,
                                                  const ProtobufCMessage *message);
+/* Ends the call that runs, so that another one begins (on_end, on_start): for whoever has missed
+ * something. Any thread, also in a callback. */
+void cw_rpc_subscription_restart(struct cw_rpc_subscription *subscription);
 /* Half-closes, gives the server up to linger_ms to end the call itself, cancels, and waits until no
  * callback runs or will run. Not on a poller. NULL is fine. */
 void cw_rpc_subscription_free(struct cw_rpc_subscription *subscription, unsigned linger_ms);

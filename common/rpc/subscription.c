@@ -21,7 +21,7 @@ enum {
     PAUSE_SLICE_MS = 100, /* how late a free may be noticed */
     OWNER_PAUSE_MS = 200, /* between looks at a guarded socket that is absent or a stranger's */
     MAX_WAITING = 64,
-    MESSAGE_MEMORY = 64 << 20,
+    MESSAGE_MEMORY = 256 << 20, /* that one message may unpack into */
 };
 
 struct cw_rpc_subscription {
@@ -364,6 +364,15 @@ enum cw_err cw_rpc_subscription_new(struct cw_rpc_runtime *runtime, struct cw_rp
     *ret_subscription = s;
     pause_begin(s, 0); /* so that on_start, too, runs on a poller */
     return CW_OK;
+}
+
+void cw_rpc_subscription_restart(struct cw_rpc_subscription *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->call) {
+        grpc_call_cancel(s->call, NULL);
+    }
+    pthread_mutex_unlock(&s->lock);
 }
 
 static bool wait_gone(struct cw_rpc_subscription *s, unsigned ms)

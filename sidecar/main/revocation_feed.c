@@ -2,17 +2,15 @@
  * writes the whole set to disk, so that a restart without authsvc forgets nothing. */
 #include "sidecar/main/revocation_feed.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/keys/key_disk.h"
 #include "common/work/work.h"
 #include "proto/clinicwave/identity/v1/revocation.pb-c.h"
 #include "sidecar/main/events.h"
@@ -24,7 +22,7 @@ typedef Clinicwave__Identity__V1__Revocation revocation_message;
 enum {
     MESSAGE_MAX = 256 * 1024 * 1024,
     SAVE_EVERY_MS = 60 * 1000, /* so that the file's age says when the feed was heard */
-    PATH_SIZE = 512,
+    PATH_SIZE = CW_KEY_DISK_PATH_MAX,
 };
 
 struct revocation_feed {
@@ -33,6 +31,7 @@ struct revocation_feed {
     struct cw_rpc_subscription *subscription;
     struct cw_work *work;
     char path[PATH_SIZE];
+    bool missed;          /* an answer that could not be applied; the poller's */
     pthread_mutex_t lock; /* below */
     bool scheduled;       /* a save waits or runs */
     bool changed;         /* since the save began */
@@ -191,20 +190,6 @@ static void packing_done(struct packing *p)
     free((void *)p->message.issuers);
 }
 
-/* Beside, then renamed: a crash leaves the old one. */
-static bool write_file(const char *path, const void *bytes, size_t n)
-{
-    char beside[PATH_SIZE + 8];
-
-    snprintf(beside, sizeof(beside), "%s.new", path);
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && write(fd, bytes, n) == (ssize_t)n;
-    if (fd >= 0) {
-        ok = close(fd) == 0 && ok;
-    }
-    return ok && rename(beside, path) == 0;
-}
-
 static bool save_now(struct revocation_feed *feed)
 {
     struct packing p = {0};
@@ -219,7 +204,7 @@ static bool save_now(struct revocation_feed *feed)
         uint8_t *bytes = malloc(n + 1);
         if (bytes) {
             clinicwave__identity__v1__revocation_service_watch_response__pack(&p.message, bytes);
-            ok = write_file(feed->path, bytes, n);
+            ok = cw_key_disk_save(feed->path, (struct cw_str){(char *)bytes, n}) == CW_OK;
         }
         free(bytes);
     }
@@ -258,23 +243,27 @@ static void schedule(struct revocation_feed *feed, bool changed, int64_t now_ms)
     pthread_mutex_unlock(&feed->lock);
 }
 
-static bool read_file(const char *path, struct cw_buf *bytes, int64_t *ret_age_ms)
+/* CW_NOT_FOUND: there is none. Since when it is as it is, in ret_age_ms. */
+static enum cw_err read_file(const char *path, struct cw_buf *bytes, int64_t *ret_age_ms)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && fstat(fd, &st) == 0 && st.st_size <= MESSAGE_MAX;
 
-    if (ok && st.st_size > 0) {
-        char *p = cw_buf_extend(bytes, (size_t)st.st_size);
-        ok = p && read(fd, p, (size_t)st.st_size) == (ssize_t)st.st_size;
-    }
-    if (ok) {
-        *ret_age_ms = CW_MAX(cw_clock_wall_ms(&cw_clock_system) - (int64_t)st.st_mtime * 1000, 0);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return ok;
+    TRY(cw_key_disk_load(path, bytes));
+    ENSURE(stat(path, &st) == 0, CW_IO);
+    *ret_age_ms = CW_MAX(cw_clock_wall_ms(&cw_clock_system) - (int64_t)st.st_mtime * 1000, 0);
+    return CW_OK;
+}
+
+/* What the file says; less than a whole snapshot (an empty file is a message, too) says nothing. */
+static enum cw_err restore(struct revocations *revocations, const struct cw_buf *bytes)
+{
+    response_message *m = clinicwave__identity__v1__revocation_service_watch_response__unpack(
+        NULL, bytes->n, (const uint8_t *)bytes->p);
+
+    ENSURE(m, CW_REQUEST_MALFORMED);
+    enum cw_err err = m->snapshot ? apply(revocations, m) : CW_REQUEST_MALFORMED;
+    clinicwave__identity__v1__revocation_service_watch_response__free_unpacked(m, NULL);
+    return err;
 }
 
 struct revocations *revocation_feed_restore(const char *state_dir, int64_t max_stale_ms)
@@ -284,19 +273,15 @@ struct revocations *revocation_feed_restore(const char *state_dir, int64_t max_s
     int64_t age_ms = 0; /* without a file: the first start, with nothing to miss */
 
     snprintf(path, sizeof(path), "%s/revocations", state_dir);
-    bool known = read_file(path, &bytes, &age_ms);
-    response_message *m = known
-                              ? clinicwave__identity__v1__revocation_service_watch_response__unpack(
-                                    NULL, bytes.n, (const uint8_t *)bytes.p)
-                              : NULL;
+    enum cw_err err = read_file(path, &bytes, &age_ms);
     struct revocations *revocations =
         revocations_new(max_stale_ms, cw_clock_monotonic_ms(&cw_clock_system) - age_ms);
-    if (revocations && known && (!m || apply(revocations, m) != CW_OK)) {
-        /* A spoilt file is as if nothing had been heard for too long. */
-        revocations_heard(revocations, cw_clock_monotonic_ms(&cw_clock_system) - max_stale_ms - 1);
+    if (revocations && err == CW_OK) {
+        err = restore(revocations, &bytes);
     }
-    if (m) {
-        clinicwave__identity__v1__revocation_service_watch_response__free_unpacked(m, NULL);
+    if (revocations && err != CW_OK && err != CW_NOT_FOUND) {
+        /* A file that cannot be read is as if nothing had been heard for too long. */
+        revocations_heard(revocations, cw_clock_monotonic_ms(&cw_clock_system) - max_stale_ms - 1);
     }
     return revocations;
 }
@@ -326,10 +311,16 @@ static void on_message(struct cw_rpc_subscription *subscription, const ProtobufC
     struct revocation_feed *feed = ctx;
     const response_message *m = (const response_message *)message;
     int64_t now_ms = cw_clock_monotonic_ms(&cw_clock_system);
-    enum cw_err err = apply(feed->revocations, m);
 
+    if (feed->missed && !m->snapshot) {
+        cw_rpc_subscription_restart(subscription);
+        return;
+    }
+    enum cw_err err = apply(feed->revocations, m);
+    feed->missed = err != CW_OK;
     if (err != CW_OK) {
-        /* Not heard, not acknowledged: the feed goes stale, and then nothing is decided by it. */
+        /* Not heard, not acknowledged, and nor is what comes after it: the feed goes stale, and
+         * then nothing is decided by it. */
         CW_LOG(&events[EVENT_REVOCATIONS_LOST], cw_log_err(err));
         return;
     }
