@@ -22,7 +22,7 @@
 enum {
     GRACE_MS = 5000,
     REVOKED_WAIT_MS = 1000, /* a sidecar on a busy host was seen to take 200 ms */
-    REFRESHES_PER_CORE = 4, /* one signs while the others wait for the disk, and share a commit */
+    REFRESHES_PER_CORE = 8, /* some sign while the others wait for the disk in one transaction */
     ADMIN_THREADS = 2,
     ADMIN_QUEUE = 256,
     UIDS_MAX = 64,

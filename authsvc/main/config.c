@@ -83,7 +83,7 @@ static const struct cw_config_key keys[] = {
     {"authsvc.login.queue", CW_CONFIG_INT, "128", 1, 100000, NULL, 0,
      "Logins that may wait for it; further ones get login_overloaded."},
     {"authsvc.refresh.threads", CW_CONFIG_INT, "0", 0, 256, NULL, 0,
-     "Refreshes that are under way at once; 0: four per core."},
+     "Refreshes that are under way at once; 0: eight per core."},
     {"authsvc.refresh.queue", CW_CONFIG_INT, "1024", 1, 100000, NULL, 0,
      "Refreshes that may wait for it; further ones get login_overloaded."},
     {"authsvc.idp.threads", CW_CONFIG_INT, "32", 1, 1024, NULL, 0,

@@ -90,8 +90,7 @@ enum cw_err db_end(struct db_tx *tx, enum cw_err err)
     return tx->db->driver->commit(tx);
 }
 
-/* PostgreSQL takes no other text, so no database does. */
-static bool texts_are_text(const struct db_value *args, size_t n)
+bool db_texts_are_text(const struct db_value *args, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (args[i].type == DB_TEXT && args[i].s.n > 0 &&
@@ -107,7 +106,7 @@ enum cw_err db_run(struct db_tx *tx, enum db_statement statement, const struct d
 {
     ENSURE(!tx->failed, CW_STORE_UNAVAILABLE);
     enum cw_err err = CW_REQUEST_MALFORMED;
-    if (texts_are_text(args, n)) {
+    if (db_texts_are_text(args, n)) {
         err = tx->db->driver->run(tx, statement, args, n, row, ctx, ret_changes);
     }
     tx->failed = err != CW_OK;
@@ -141,7 +140,7 @@ static enum cw_err run_all(struct db_tx *tx, const struct db_call *calls, size_t
     ENSURE(!tx->failed, CW_STORE_UNAVAILABLE);
     enum cw_err err = n <= DB_CALLS_MAX ? CW_OK : CW_INTERNAL;
     for (size_t i = 0; i < n && err == CW_OK; i++) {
-        err = texts_are_text(calls[i].args, calls[i].n) ? CW_OK : CW_REQUEST_MALFORMED;
+        err = db_texts_are_text(calls[i].args, calls[i].n) ? CW_OK : CW_REQUEST_MALFORMED;
     }
     if (err == CW_OK) {
         err = tx->db->driver->run_all != NULL ? tx->db->driver->run_all(tx, calls, n, whole)

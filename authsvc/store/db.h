@@ -66,7 +66,7 @@ struct db_call {
     int64_t *ret_changes; /* may be NULL */
 };
 
-enum { DB_CALLS_MAX = 8 };
+enum { DB_CALLS_MAX = 64 };
 
 /* Told of every failure that is not an outcome (a lost disk, a damaged file). Any thread. */
 typedef void db_error_fn(void *ctx, const char *operation, const char *message);
@@ -144,6 +144,8 @@ CW_MUST_USE enum cw_err db_begin(struct db *db, enum db_durability durability,
                                  struct db_tx **ret_tx);
 /* Commits when err is CW_OK, rolls back otherwise; returns err, or the commit's error. */
 CW_MUST_USE enum cw_err db_end(struct db_tx *tx, enum cw_err err);
+/* PostgreSQL takes no other text, so no database does: CW_REQUEST_MALFORMED. */
+bool db_texts_are_text(const struct db_value *args, size_t n);
 CW_MUST_USE enum cw_err db_run(struct db_tx *tx, enum db_statement statement,
                                const struct db_value *args, size_t n, db_row_fn *row, void *ctx,
                                int64_t *ret_changes);

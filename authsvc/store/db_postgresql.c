@@ -152,6 +152,7 @@ static enum cw_err pg_run_all(struct db_tx *tx, const struct db_call *calls, siz
     struct pg_conn *conn = conn_of(tx);
     struct pg_step steps[PG_STEPS_MAX];
     PGresult *results[PG_STEPS_MAX] = {0};
+    ENSURE(n > 0, CW_INTERNAL);
     for (size_t i = 0; i < n; i++) {
         steps[i] = (struct pg_step){
             .statement = calls[i].statement, .args = calls[i].args, .n = calls[i].n};

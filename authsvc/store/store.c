@@ -46,6 +46,7 @@ enum cw_err store_open(const struct store_options *options, struct cw_buf *ret_m
     if (err == CW_OK) {
         store->db->on_error = options->on_error;
         store->db->on_error_ctx = options->ctx;
+        store_redeemer_init(&store->redeemer, store->db->driver->run_all == NULL);
         err = db_migrate(store->db, cw_clock_wall_ms(store->clock), ret_message);
     }
     if (err != CW_OK) {
@@ -60,6 +61,7 @@ void store_close(struct store *store)
 {
     if (store != NULL) {
         db_close(store->db);
+        store_redeemer_done(&store->redeemer);
         free(store);
     }
 }

@@ -2,13 +2,29 @@
 #ifndef AUTHSVC_STORE_STORE_IMPL_H
 #define AUTHSVC_STORE_STORE_IMPL_H
 
+#include <pthread.h>
 #include <string.h>
 
 #include "authsvc/store/db.h"
 #include "authsvc/store/store.h"
 
+struct store_redemption;
+
+/* Refreshes that wait to be redeemed in one transaction (chains.c). */
+struct store_redeemer {
+    pthread_mutex_t lock; /* all below */
+    struct store_redemption *first;
+    struct store_redemption **last; /* where the next one is put */
+    unsigned leading;               /* transactions under way */
+    unsigned leading_max;
+};
+/* one_writer: a database that runs one transaction at a time. */
+void store_redeemer_init(struct store_redeemer *q, bool one_writer);
+void store_redeemer_done(struct store_redeemer *q);
+
 struct store {
     struct db *db;
+    struct store_redeemer redeemer;
     const struct cw_clock *clock;
     void (*changed)(void *ctx, enum store_topic topic);
     void *changed_ctx;
@@ -64,6 +80,9 @@ CW_MUST_USE enum cw_err store_session_start_in(struct db_tx *tx, struct cw_str t
 CW_MUST_USE enum cw_err store_rotate_in(struct db_tx *tx, struct cw_str tenant,
                                         const struct store_rotate *rotate, struct cw_arena *arena,
                                         int64_t now, struct store_rotated *ret_rotated);
+/* store_session_end inside of a transaction. */
+CW_MUST_USE enum cw_err store_session_end_in(struct db_tx *tx, struct cw_str tenant,
+                                             struct cw_str id, int64_t now, const char *reason);
 /* What a refresh token is, without redeeming it: DONE where it is the family's present one. */
 CW_MUST_USE enum cw_err store_family_judge_in(struct db_tx *tx, struct cw_str tenant,
                                               const struct store_rotate *rotate,

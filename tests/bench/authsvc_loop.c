@@ -27,7 +27,7 @@ static const struct cw_str tenant = CW_STR_INIT("clinicwave");
 static const struct cw_str subject = CW_STR_INIT("5f0c1f4e-9d4c-4c5a-8c58-2f7f3a1d9f01");
 static const struct cw_str client = CW_STR_INIT("portal");
 static const struct cw_str scope = CW_STR_INIT("openid profile email");
-static const enum db_statement used[] = {DB_FAMILY_ROTATE, DB_SESSION_USED, DB_FAMILY_GET_ALL};
+static const enum db_statement used[] = {DB_FAMILY_ROTATE, DB_FAMILY_GET_ALL};
 
 /* Set before the threads start, and only read by them. */
 static struct {
@@ -141,13 +141,11 @@ static void refresh(struct worker *w)
         db_int(now + DAY_MS),
         db_text(client),
     };
-    const struct db_value used_at[] = {rotate[0], rotate[1], rotate[4], rotate[7], rotate[5]};
     loop_db_begin(w->db);
     int64_t n = loop_db_run(w->db, DB_FAMILY_ROTATE, rotate, CW_ARRAY_SIZE(rotate));
-    n += loop_db_run(w->db, DB_SESSION_USED, used_at, CW_ARRAY_SIZE(used_at));
     n += loop_db_run(w->db, DB_FAMILY_GET_ALL, rotate, 2);
     loop_db_end(w->db);
-    if (n != 3) {
+    if (n != 2) {
         loop_die("refresh", "a statement found no row");
     }
     sign_both(w->session);

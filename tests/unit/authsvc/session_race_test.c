@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -441,6 +442,190 @@ static void a_refresh_beside_the_end_of_its_session_is_refused_as_such(void **st
     }
 }
 
+/* In flight, as FAMILY_ROTATE leaves it: what it issues is as old as the moment before. */
+static const char *const moving[] = {"UPDATE refresh_family SET generation = generation + 1", NULL};
+
+static void what_a_refresh_issues_beside_a_revocation_is_meant_too(void **state)
+{
+    enum cw_err (*const revoke[])(struct act * act) = {revoke_subject, revoke_tenant};
+    for (size_t i = 0; databases_is_postgresql() && i < CW_ARRAY_SIZE(revoke); i++) {
+        teardown(state);
+        setup(state);
+        start_chain(*state);
+        struct act act = {.store = *state, .run = revoke[i]};
+        pthread_t thread;
+        int64_t until = 0;
+        bool began = databases_psql("BEGIN") && databases_psql(moving[0]);
+        assert_int_equal(pthread_create(&thread, NULL, run_act, &act), 0);
+        bool waited = somebody_waits();
+        fake_now_ms += 5000; /* nobody reads it now: they wait */
+        bool ended = databases_psql("COMMIT");
+        pthread_join(thread, NULL);
+        assert_true(began && waited && ended);
+        assert_int_equal(act.ended, 1);
+        assert_int_equal(store_revocation_list(*state, 0, read_until, &until), CW_OK);
+        assert_int_equal(until, fake_now_ms / 1000);
+    }
+}
+
+static void a_refresh_that_is_repeated_beside_a_revocation_sees_it(void **state)
+{
+    static const char *const ending[] = {"UPDATE session SET ended_at = 1", NULL};
+    start_chain(*state);
+    struct act act = {.store = *state, .run = refresh};
+    assert_int_equal(refresh(&act), CW_OK);
+    assert_int_equal(act.outcome, STORE_ROTATION_DONE);
+    assert_int_equal(refresh(&act), CW_OK);
+    assert_int_equal(act.outcome, STORE_ROTATION_REPEATED);
+    if (databases_is_postgresql()) {
+        beside_of(&act, ending, "SELECT 1");
+        assert_int_equal(act.err, CW_OK);
+        assert_int_equal(act.outcome, STORE_ROTATION_ENDED);
+    }
+}
+
+/* --- refreshes that are redeemed together ---------------------------------------------------- */
+
+enum { CHAINS = 40, TABS = 2 }; /* more than one transaction takes */
+
+struct tab {
+    struct store *store;
+    int chain;
+    enum cw_err err;
+    enum store_rotation outcome;
+    char session[16];
+};
+
+static void name_chain(int chain, uint8_t family[STORE_FAMILY_SIZE], char session[16])
+{
+    memset(family, 0, STORE_FAMILY_SIZE);
+    family[0] = (uint8_t)(chain * 37); /* not in the order in which they come */
+    family[1] = (uint8_t)chain;
+    snprintf(session, 16, "chain-%d", chain);
+}
+
+static void *run_tab(void *arg)
+{
+    static const uint8_t hash[STORE_HASH_SIZE];
+    static const uint8_t next[STORE_HASH_SIZE] = {1};
+    struct tab *tab = arg;
+    uint8_t family[STORE_FAMILY_SIZE];
+    name_chain(tab->chain, family, tab->session);
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(16 * 1024);
+    struct store_rotated rotated = {0};
+    const struct store_rotate rotate = {
+        .family = family,
+        .hash = hash,
+        .next_hash = next,
+        .client_id = tab->chain % 10 == 9 ? CW_STR("another") : CW_STR("portal"),
+        .idle_ms = 1000,
+        .grace_ms = 1000,
+    };
+    tab->err = store_refresh_rotate(tab->store, TENANT, &rotate, &arena, &rotated);
+    tab->outcome = rotated.outcome;
+    snprintf(tab->session, sizeof(tab->session), "%.*s", (int)rotated.session.id.n,
+             rotated.session.id.n > 0 ? rotated.session.id.p : "");
+    return NULL;
+}
+
+static void start_chains(struct store *store)
+{
+    for (int i = 0; i < CHAINS; i++) {
+        struct store_family family = {.idle_expires_at = fake_now_ms + 100000};
+        char id[16];
+        name_chain(i, family.id, id);
+        const struct store_session session = {
+            .id = cw_str(id),
+            .subject = SUBJECT,
+            .client_id = CW_STR("portal"),
+            .started_at = fake_now_ms,
+            .expires_at = fake_now_ms + 1000000,
+            .amr = CW_STR("[]"),
+            .password_changed_at = STORE_NO_PASSWORD,
+        };
+        assert_int_equal(store_session_start(store, TENANT, &session, &family, 100), CW_OK);
+    }
+}
+
+/* Each chain twice at once: one moves it, the other gets the same; each is told of its own chain,
+ * and who comes with another's client gets nothing. */
+static void refreshes_that_come_together_are_told_apart(void **state)
+{
+    static struct tab tabs[CHAINS * TABS];
+    pthread_t threads[CHAINS * TABS];
+    start_chains(*state);
+    bool held =
+        !databases_is_postgresql() ||
+        (databases_psql("BEGIN") && databases_psql("SELECT 1 FROM refresh_family FOR UPDATE"));
+    for (int i = 0; i < CHAINS * TABS; i++) {
+        tabs[i] = (struct tab){.store = *state, .chain = i % CHAINS, .err = CW_INTERNAL};
+        assert_int_equal(pthread_create(&threads[i], NULL, run_tab, &tabs[i]), 0);
+    }
+    bool let_go = !databases_is_postgresql() || (somebody_waits() && databases_psql("COMMIT"));
+    for (int i = 0; i < CHAINS * TABS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_true(held && let_go);
+    for (int i = 0; i < CHAINS; i++) {
+        const struct tab *one = &tabs[i];
+        const struct tab *two = &tabs[i + CHAINS];
+        assert_true(one->err == CW_OK && two->err == CW_OK);
+        if (i % 10 == 9) {
+            assert_int_equal(one->outcome, STORE_ROTATION_UNKNOWN);
+            assert_int_equal(two->outcome, STORE_ROTATION_UNKNOWN);
+            continue;
+        }
+        char want[16];
+        uint8_t family[STORE_FAMILY_SIZE];
+        name_chain(i, family, want);
+        assert_string_equal(one->session, want);
+        assert_string_equal(two->session, want);
+        assert_true((one->outcome == STORE_ROTATION_DONE) != (two->outcome == STORE_ROTATION_DONE));
+        assert_true(one->outcome == STORE_ROTATION_REPEATED ||
+                    two->outcome == STORE_ROTATION_REPEATED);
+    }
+}
+
+static enum cw_err no_memory(void *ctx, const struct store_group *group)
+{
+    (void)ctx;
+    (void)group;
+    return CW_NO_MEMORY;
+}
+
+/* What is wrong with one of them is told to nobody else, and undoes nothing. */
+static void a_refresh_that_cannot_be_read_is_refused_alone(void **state)
+{
+    static const uint8_t hash[STORE_HASH_SIZE];
+    static const uint8_t next[STORE_HASH_SIZE] = {1};
+    const struct store_group group = {
+        .name = CW_STR("doctors"), .roles = CW_STR("[]"), .permissions = CW_STR("[]")};
+    assert_int_equal(store_group_put(*state, TENANT, &group), CW_OK);
+    assert_int_equal(store_member_add(*state, TENANT, CW_STR("doctors"), ANNA), CW_OK);
+    start_chains(*state);
+    uint8_t family[STORE_FAMILY_SIZE];
+    char id[16];
+    name_chain(0, family, id);
+    CW_CLEANUP(cw_arena_done) struct cw_arena arena = CW_ARENA_INIT(16 * 1024);
+    struct store_rotated rotated = {0};
+    struct store_rotate rotate = {
+        .family = family,
+        .hash = hash,
+        .next_hash = next,
+        .client_id = CW_STR("\xff"),
+        .idle_ms = 1000,
+        .grace_ms = 1000,
+        .group = no_memory,
+    };
+    assert_int_equal(store_refresh_rotate(*state, TENANT, &rotate, &arena, &rotated),
+                     CW_REQUEST_MALFORMED);
+    rotate.client_id = CW_STR("portal");
+    assert_int_equal(store_refresh_rotate(*state, TENANT, &rotate, &arena, &rotated), CW_NO_MEMORY);
+    rotate.group = NULL;
+    assert_int_equal(store_refresh_rotate(*state, TENANT, &rotate, &arena, &rotated), CW_OK);
+    assert_int_equal(rotated.outcome, STORE_ROTATION_REPEATED);
+}
+
 static enum cw_err join_group(struct act *act)
 {
     return store_member_add(act->store, TENANT, CW_STR("doctors"), ANNA);
@@ -473,6 +658,10 @@ int main(void)
         CASE(a_session_that_was_starting_when_it_was_revoked_is_over),
         CASE(what_was_issued_while_a_revocation_waited_is_meant_too),
         CASE(a_refresh_beside_the_end_of_its_session_is_refused_as_such),
+        CASE(what_a_refresh_issues_beside_a_revocation_is_meant_too),
+        CASE(a_refresh_that_is_repeated_beside_a_revocation_sees_it),
+        CASE(refreshes_that_come_together_are_told_apart),
+        CASE(a_refresh_that_cannot_be_read_is_refused_alone),
         CASE(nobody_joins_a_group_that_is_being_removed),
     };
 #undef CASE
