@@ -59,9 +59,11 @@ struct cw_http_server {
     uint16_t port;
     int listen_fd;
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* active, deferred or a request's `resumed` */
+    pthread_cond_t changed; /* active, handling, deferred or a request's `resumed` */
     unsigned active;        /* requests between their first line and their end */
+    unsigned handling;      /* of them, in their handler */
     unsigned deferred;
+    bool stopping; /* no handler is called any more */
 };
 
 static inline int64_t http_now_ns(void)

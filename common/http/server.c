@@ -176,13 +176,35 @@ static void begin(struct cw_http_request *request, const char *method)
     request->body.max = request->route ? request->route->max_body : 0;
 }
 
+/* Calls the handler, unless the server has begun to end what is left: a request that is deferred
+ * after that would be suspended when libmicrohttpd stops, which then aborts the program. */
+static void call_handler(struct cw_http_request *request)
+{
+    struct cw_http_server *server = request->server;
+    pthread_mutex_lock(&server->lock);
+    bool stopping = server->stopping;
+    server->handling += !stopping;
+    pthread_mutex_unlock(&server->lock);
+    if (stopping) {
+        cw_http_problem(request, CW_SHUTTING_DOWN, NULL);
+        return;
+    }
+    request->route->handle(request, request->ctx);
+    pthread_mutex_lock(&server->lock);
+    server->handling--;
+    if (server->stopping) {
+        pthread_cond_broadcast(&server->changed);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
 /* With a thread per connection a deferred request holds its thread; else libmicrohttpd calls again.
  */
 static enum MHD_Result handle(struct cw_http_request *request)
 {
     struct cw_http_server *server = request->server;
     request->handled = true;
-    request->route->handle(request, request->ctx);
+    call_handler(request);
     if (!request->deferred) {
         return http_answer_queue(request);
     }
@@ -439,7 +461,8 @@ static void wait_for_requests(struct cw_http_server *server, unsigned grace_ms)
     while (server->active > 0 && rc == 0) {
         rc = pthread_cond_timedwait(&server->changed, &server->lock, &until);
     }
-    while (server->deferred > 0) {
+    server->stopping = true; /* clients that stay connected go on asking */
+    while (server->handling > 0 || server->deferred > 0) {
         pthread_cond_wait(&server->changed, &server->lock);
     }
     pthread_mutex_unlock(&server->lock);

@@ -2,6 +2,8 @@
 #include "common/http/client.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -566,6 +568,62 @@ static void a_server_must_prove_its_name_by_a_trusted_authority(void **state)
     }
 }
 
+/* ---- names ---- */
+
+#define HANGING "hanging.test"
+
+static _Atomic bool names_come; /* lets the look-up of HANGING fail */
+static _Atomic int looking_up;
+
+/* libcurl's, too: the program's own symbol goes before the library's. */
+__attribute__((visibility("default"))) int getaddrinfo(const char *name, const char *service,
+                                                       const struct addrinfo *hints,
+                                                       struct addrinfo **ret)
+{
+    int (*library)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (name && strcmp(name, HANGING) == 0) {
+        looking_up++;
+        for (int i = 0; i < 1000 && !names_come; i++) {
+            usleep(10000);
+        }
+        looking_up--;
+        return EAI_AGAIN;
+    }
+    *(void **)&library = dlsym(RTLD_NEXT, "getaddrinfo");
+    return library(name, service, hints, ret);
+}
+
+/* A resolver may take half a minute over one name; that is nobody else's minute, nor beyond what
+ * its own caller gave it. */
+static void a_name_server_that_hangs_holds_nobody_up(void **state)
+{
+    (void)state;
+    struct cw_http_server *server = start_server();
+    struct cw_http_client *client = new_client(4);
+    const char *urls[2] = {"http://" HANGING ":9/", NULL};
+    char plain[64];
+    struct answer answers[2];
+    snprintf(plain, sizeof(plain), "http://127.0.0.1:%u/plain", cw_http_server_port(server));
+    urls[1] = plain;
+    for (int i = 0; i < 2; i++) {
+        struct cw_http_fetch fetch = {
+            .url = urls[i], .plain = CW_HTTP_PLAIN_LOOPBACK, .total_ms = i ? 8000 : 100};
+        answer_init(&answers[i]);
+        assert_int_equal(cw_http_client_start(client, &fetch, on_answer, &answers[i], NULL), CW_OK);
+        wait_answer(&answers[i]);
+        assert_int_equal(looking_up, 1);
+    }
+    assert_int_equal(answers[0].err, CW_TIMEOUT);
+    assert_int_equal(answers[1].err, CW_OK);
+    assert_int_equal(answers[1].status, 200);
+    names_come = true;
+    while (looking_up > 0) {
+        usleep(1000);
+    }
+    cw_http_client_free(client);
+    cw_http_server_stop(server, 1000);
+}
+
 int main(void)
 {
     /* a proxy of the environment must not count: nobody listens there */
@@ -584,6 +642,7 @@ int main(void)
         cmocka_unit_test(cancel_and_the_end_of_the_client_run_every_callback_once),
         cmocka_unit_test(what_never_ends_is_ended_here),
         cmocka_unit_test(a_server_must_prove_its_name_by_a_trusted_authority),
+        cmocka_unit_test(a_name_server_that_hangs_holds_nobody_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

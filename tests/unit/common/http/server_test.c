@@ -27,6 +27,7 @@ struct world {
     _Atomic int done;
     _Atomic int last_status;
     _Atomic size_t streamed;
+    _Atomic bool in_handler;
     pthread_t late;
     bool late_started;
 };
@@ -120,6 +121,15 @@ static void defer(struct cw_http_request *request, void *ctx)
     world->late_started = true;
 }
 
+/* Is still in its handler when the server stops. */
+static void defer_slowly(struct cw_http_request *request, void *ctx)
+{
+    struct world *world = ctx;
+    world->in_handler = true;
+    usleep(200000);
+    defer(request, ctx);
+}
+
 static void say_nothing(struct cw_http_request *request, void *ctx)
 {
     (void)request;
@@ -152,6 +162,7 @@ static const struct cw_http_route routes[] = {
      .end = end_stream,
      .max_body = 1 << 20},
     {.method = "GET", .path = "/late", .handle = defer},
+    {.method = "GET", .path = "/later", .handle = defer_slowly},
     {.method = "GET", .path = "/nothing", .handle = say_nothing},
     {.method = "GET", .path = "/split", .handle = split_header},
 };
@@ -642,6 +653,26 @@ static void a_streamed_body_may_take_its_time(void **state)
     stop(&world);
 }
 
+/* libmicrohttpd aborts the program when it stops with a suspended connection. */
+static void a_request_that_is_deferred_while_the_server_stops_is_waited_for(void **state)
+{
+    (void)state;
+    const char *request = "GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (int thread_per_connection = 0; thread_per_connection < 2; thread_per_connection++) {
+        struct world world;
+        start(&world, thread_per_connection);
+        int fd = wire_connect(world.port);
+        assert_int_equal(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
+        while (!world.in_handler) {
+            usleep(1000);
+        }
+        cw_http_server_stop(world.server, 0);
+        assert_true(world.late_started);
+        pthread_join(world.late, NULL);
+        close(fd);
+    }
+}
+
 static void stop_ends_idle_connections_and_leaves_the_port(void **state)
 {
     (void)state;
@@ -675,6 +706,7 @@ int main(void)
         cmocka_unit_test(a_body_that_comes_too_late_is_408),
         cmocka_unit_test(a_body_that_trickles_in_for_ever_ends_the_connection),
         cmocka_unit_test(a_streamed_body_may_take_its_time),
+        cmocka_unit_test(a_request_that_is_deferred_while_the_server_stops_is_waited_for),
         cmocka_unit_test(stop_ends_idle_connections_and_leaves_the_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
