@@ -90,8 +90,7 @@ enum cw_rpc_end {
     CW_RPC_END_DISCONNECTED, /* the connection broke */
 };
 
-/* Callbacks of a stream; each may be NULL. They run on a poller, one at a time for a stream, except
- * on_stop. */
+/* Callbacks of a stream; each may be NULL. They run on a poller, one at a time for a stream. */
 struct cw_rpc_stream_ops {
     /* Before any message. May refuse by cw_rpc_stream_finish. */
     void (*on_open)(struct cw_rpc_stream *stream, void *ctx);
@@ -104,8 +103,8 @@ struct cw_rpc_stream_ops {
     void (*on_half_close)(struct cw_rpc_stream *stream);
     /* The outbox was full and is half empty again. */
     void (*on_writable)(struct cw_rpc_stream *stream);
-    /* The server stops; at least once, on the stopping thread or a poller. Answer what is owed,
-     * then finish. NULL: it is finished with CW_SHUTTING_DOWN. */
+    /* The server stops; at least once unless it has ended before, on the stopping thread or a
+     * poller. Answer what is owed, then finish. NULL: it is finished with CW_SHUTTING_DOWN. */
     void (*on_stop)(struct cw_rpc_stream *stream);
     /* The end, exactly once, also after a refusal in on_open; nothing is called afterwards. */
     void (*on_close)(struct cw_rpc_stream *stream, enum cw_rpc_end end);

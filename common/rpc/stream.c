@@ -403,13 +403,16 @@ static void stream_sent(struct cw_rpc_tag *tag, bool ok)
     stream_settle(stream);
 }
 
+/* Not after on_close, which takes away what on_stop would look at. */
 static void stream_tell_stop(struct cw_rpc_stream *stream)
 {
-    if (ops_of(stream)->on_stop && !stream->quiet) {
-        ops_of(stream)->on_stop(stream);
-    } else {
+    pthread_mutex_lock(&stream->callbacks);
+    if (stream->over || stream->quiet || !ops_of(stream)->on_stop) {
         cw_rpc_stream_finish(stream, CW_SHUTTING_DOWN, NULL);
+    } else {
+        ops_of(stream)->on_stop(stream);
     }
+    pthread_mutex_unlock(&stream->callbacks);
 }
 
 /* True: the server stops, and whoever tells the listed streams so may have missed this one. */

@@ -90,6 +90,17 @@ static void on_stop(struct cw_rpc_stream *stream)
     cw_rpc_stream_finish(stream, CW_OK, NULL);
 }
 
+/* The stream that is told first holds the stop up until the other one has ended. */
+static void (*at_first_stop)(void);
+
+static void on_stop_first(struct cw_rpc_stream *stream)
+{
+    if (atomic_fetch_add(&seen.stops, 1) == 0) {
+        at_first_stop();
+    }
+    cw_rpc_stream_finish(stream, CW_OK, NULL);
+}
+
 static const struct cw_rpc_stream_ops echo_ops = {
     .on_open = on_open,
     .on_message = on_message,
@@ -102,6 +113,9 @@ static const struct cw_rpc_stream_ops refuse_ops = {.on_open = on_open_refuse,
                                                     .on_close = on_close};
 static const struct cw_rpc_stream_ops stop_ops = {
     .on_open = on_open, .on_message = on_message, .on_stop = on_stop, .on_close = on_close};
+
+static const struct cw_rpc_stream_ops first_ops = {
+    .on_open = on_open, .on_message = on_message, .on_stop = on_stop_first, .on_close = on_close};
 
 static const struct cw_rpc_method methods[] = {
     {.path = "/t.S/Echo",
@@ -119,6 +133,11 @@ static const struct cw_rpc_method methods[] = {
      .listeners = KIT_OPEN,
      .request = REQUEST,
      .stream = &stop_ops},
+    {.path = "/t.S/StopFirst",
+     .kind = CW_RPC_BIDI,
+     .listeners = KIT_OPEN,
+     .request = REQUEST,
+     .stream = &first_ops},
     {.path = "/t.S/One",
      .kind = CW_RPC_SERVER_STREAM,
      .listeners = KIT_OPEN,
@@ -208,6 +227,7 @@ static void on_end(struct cw_rpc_subscription *subscription, const struct cw_rpc
 OPS(echo, "/t.S/Echo", false);
 OPS(refused, "/t.S/Refuse", false);
 OPS(stopping, "/t.S/Stop", false);
+OPS(stopping_first, "/t.S/StopFirst", false);
 OPS(one, "/t.S/One", true);
 
 #define UNTIL(condition)                                                                           \
@@ -475,6 +495,30 @@ static void stopping_lets_a_stream_say_its_last(void **state)
     unsubscribe(&kept, 0);
 }
 
+static struct watch leaving, staying;
+
+static void leave(void)
+{
+    unsubscribe(&leaving, 0);
+    UNTIL(atomic_load(&seen.closed) == 1);
+}
+
+/* Its owner has freed what on_stop would use. */
+static void a_stream_that_ends_while_others_are_told_of_the_stop_is_not_told(void **state)
+{
+    struct kit *kit = *state;
+    leaving = staying = (struct watch){.to_send = 1};
+    at_first_stop = leave;
+    subscribe(kit, &stopping_first, &leaving);
+    UNTIL(atomic_load(&leaving.results) == 1);
+    subscribe(kit, &stopping_first, &staying); /* the newest one is told first */
+    UNTIL(atomic_load(&staying.results) == 1);
+    cw_rpc_server_stop(kit->server, 20000);
+    UNTIL(atomic_load(&seen.closed) == 2);
+    assert_int_equal(atomic_load(&seen.stops), 1);
+    unsubscribe(&staying, 0);
+}
+
 /* A connection that were closed with the last stream would take answers along that the client has
  * not read yet. */
 static void the_last_words_reach_every_client(void **state)
@@ -574,6 +618,7 @@ int main(int argc, char **argv)
         CASE(a_free_during_the_start_refuses_what_is_sent),
         CASE(several_threads_may_send_at_once),
         CASE(stopping_lets_a_stream_say_its_last),
+        CASE(a_stream_that_ends_while_others_are_told_of_the_stop_is_not_told),
         CASE(the_last_words_reach_every_client),
         CASE(a_stopped_server_uses_no_cpu_and_a_new_one_is_found_soon),
     };
