@@ -35,6 +35,7 @@ struct cw_key_source {
     struct cw_jwks *set;
     bool stale;
     bool fetching;
+    bool retrying;         /* and the fetch before failed */
     bool good;             /* a fetch has ever been good */
     bool failed;           /* the last one was not */
     int64_t good_began_ms; /* monotonic */
@@ -58,6 +59,7 @@ struct cw_key_store {
     struct cw_key_source *sources;
     struct cw_key_source *buckets[CW_KEY_BUCKETS]; /* the same, by hash */
     _Atomic unsigned fetching;
+    _Atomic unsigned retrying; /* of those that fetch */
     _Atomic unsigned waiting;
     _Atomic bool closing;
 

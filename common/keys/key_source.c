@@ -294,11 +294,13 @@ static void fetch_done(void *arg, const struct cw_key_fetched *fetched)
     char told[CW_KEY_FETCH_WHY_SIZE];
     memcpy(told, source->why, sizeof(told));
     int64_t fetched_at = source->fetched_at;
-    source->fetching = false;
+    unsigned retries = source->retrying;
+    source->fetching = source->retrying = false;
     struct cw_key_waiter *waiters = cw_key_take_waiters(source);
     pthread_mutex_unlock(&source->lock);
 
     atomic_fetch_sub(&store->fetching, 1);
+    atomic_fetch_sub(&store->retrying, retries);
     if (withdrawn && store->config.withdrawn) {
         store->config.withdrawn(store->config.ctx, withdrawn);
     }
@@ -317,15 +319,20 @@ static void fetch_done(void *arg, const struct cw_key_fetched *fetched)
 }
 
 /* Under the lock: whether a fetch may begin now; if so it is marked as begun and the caller must
- * call run_fetch after unlocking. */
+ * call run_fetch after unlocking. A provider that hangs, with a thousand tenants, takes half of the
+ * places; the other half is for those who answer. */
 bool cw_key_begin_fetch(struct cw_key_source *source, int64_t now)
 {
     struct cw_key_store *store = source->store;
 
     if (source->fetching || source->spec.kind == CW_KEY_INLINE || atomic_load(&store->closing) ||
-        atomic_load(&store->fetching) >= CW_KEY_STORE_FETCHES_MAX) {
+        atomic_load(&store->fetching) >= CW_KEY_STORE_FETCHES_MAX ||
+        (source->failures_in_row > 0 &&
+         atomic_load(&store->retrying) >= CW_KEY_STORE_RETRIES_MAX)) {
         return false;
     }
+    source->retrying = source->failures_in_row > 0;
+    atomic_fetch_add(&store->retrying, source->retrying);
     atomic_fetch_add(&store->fetching, 1);
     source->fetching = true;
     source->began = true;

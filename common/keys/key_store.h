@@ -15,6 +15,7 @@ enum {
     CW_KEY_STORE_UNKNOWN_MAX = 32,            /* unknown kids that are remembered per source */
     CW_KEY_STORE_WAITERS_MAX = 256,           /* per source, whatever the configuration says */
     CW_KEY_STORE_FETCHES_MAX = 32,            /* at once */
+    CW_KEY_STORE_RETRIES_MAX = 16,            /* of them, from who did not answer the last time */
 };
 
 struct cw_key_store;

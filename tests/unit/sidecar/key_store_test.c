@@ -578,6 +578,37 @@ static void addresses_that_keys_may_come_from(void **state)
     }
 }
 
+static void issuers_that_hang_leave_room_for_those_that_answer(void **state)
+{
+    enum { HANGING = 40, AT_ONCE = 32 };
+    struct fixture *f = *state;
+    struct cw_key_source *hanging[HANGING];
+
+    fetch_good(f, f->one, "max-age=600");
+    for (unsigned i = 0; i < HANGING; i++) {
+        char tenant[8];
+        struct cw_key_source_spec spec = spec_of(CW_KEY_URI, "https://hangs.example/jwks.json");
+        snprintf(tenant, sizeof(tenant), "t%u", i);
+        spec.tenant = tenant;
+        hanging[i] = cw_key_store_open(f->store, &spec);
+        assert_non_null(hanging[i]);
+    }
+    for (unsigned failed = 0; failed < HANGING; failed++) { /* each once */
+        cw_key_store_tick(f->store);
+        assert_true(world_open(&f->world) > 0 && world_open(&f->world) <= AT_ONCE);
+        world_break(&f->world, CW_TIMEOUT);
+    }
+    run(f, 300 * 1000); /* they are asked again, and say nothing */
+    assert_true(world_open(&f->world) > 0);
+    unsigned before = f->world.n_urls;
+    run(f, 270 * 1000); /* it is time for the one that answers */
+    assert_int_equal(f->world.n_urls, before + 1);
+    assert_string_equal(f->world.urls[before], URI);
+    for (unsigned i = 0; i < HANGING; i++) {
+        cw_key_source_unref(hanging[i]);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -602,6 +633,7 @@ int main(void)
         T(inline_sets_are_published_confirmed_and_never_fetched),
         T(the_last_good_set_survives_a_restart_with_its_age),
         T(the_same_specification_is_the_same_source),
+        T(issuers_that_hang_leave_room_for_those_that_answer),
         T(an_operator_cannot_fetch_more_often_than_the_cooldown),
         cmocka_unit_test(addresses_that_keys_may_come_from),
     };

@@ -13,7 +13,7 @@
 #include "common/crypto/random.h"
 #include "common/keys/key_store.h"
 
-enum { WORLD_WALL_S = 1700000000, WORLD_URLS_MAX = 64 };
+enum { WORLD_WALL_S = 1700000000, WORLD_URLS_MAX = 256 };
 
 struct world {
     int64_t wall_ms;
