@@ -30,6 +30,15 @@ describe('login', () => {
     expect(sentence(store.getState().login.problem!)).toMatch(/wait/);
   });
 
+  it('that the server cannot read is told as what was typed, not as a request or a file', async () => {
+    for (const [status, reason] of [[400, 'request_malformed'], [413, 'request_too_large']] as const) {
+      const { store, server } = world();
+      server.answer = () => problem(status, reason);
+      await store.dispatch(login({ username: 'a', password: 'x'.repeat(20_000) }));
+      expect(sentence(store.getState().login.problem!)).toBe('What you entered is too long, or has characters that are not accepted.');
+    }
+  });
+
   it('with a second factor asks for the code, then is in', async () => {
     const { store, server } = world();
     server.answer = (r) =>
@@ -142,6 +151,21 @@ describe('data', () => {
     server.answer = () => problem(403, 'scope_insufficient');
     await store.dispatch(upload(file('x', 'a.txt')));
     expect(store.getState().transfers[0]).toMatchObject({ state: 'failed', problem: { reason: 'scope_insufficient' } });
+  });
+
+  it('whose name is not accepted is told so, whichever way it is refused', async () => {
+    for (const [status, reason] of [[400, 'request_malformed'], [400, 'path_ambiguous'], [404, 'not_found'], [414, 'uri_too_long']] as const) {
+      const { store, server, keeper } = world();
+      keeper.signIn(server.tokens());
+      server.answer = () => problem(status, reason);
+      await store.dispatch(upload(file('x', '.hidden')));
+      expect(sentence(store.getState().transfers[0]!.problem!)).toMatch(/^This file name has characters that are not accepted, or is too long/);
+    }
+    const { store, server, keeper } = world();
+    keeper.signIn(server.tokens());
+    server.answer = () => problem(413, 'request_too_large');
+    await store.dispatch(upload(file('x', 'a.txt')));
+    expect(sentence(store.getState().transfers[0]!.problem!)).toBe('The file is too large.');
   });
 
   it('is downloaded and handed to the browser', async () => {

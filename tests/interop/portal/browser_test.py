@@ -57,6 +57,16 @@ def test_a_wrong_password_is_told_and_tried_again(person):
     anna.sign_in()
 
 
+def test_a_password_that_is_too_long_is_told_as_such(person):
+    anna = person()
+    anna.page.fill("#username", "anna@clinicwave.com")
+    for length in (1025, 20_000, 100_000):
+        anna.page.fill("#password", "x" * length)
+        anna.page.click("#login")
+        anna.page.wait_for_selector("#login:not([aria-busy=true])")
+        assert anna.page.wait_for_selector("[role=alert]").inner_text() == "What you entered is too long, or has characters that are not accepted."
+
+
 def test_too_many_attempts_count_down(person):
     thea = person()
     thea.page.fill("#username", "thea@clinicwave.com")
@@ -112,6 +122,8 @@ def test_a_name_that_no_path_can_carry_is_told(person):
     anna = person().sign_in()
     anna.page.set_input_files("#upload", files=[{"name": "a;b.txt", "mimeType": "text/plain", "buffer": b"x"}])
     anna.page.wait_for_selector("[data-transfer='a;b.txt'][data-state=failed] >> text=This file name has characters")
+    anna.page.set_input_files("#upload", files=[{"name": ".hidden", "mimeType": "text/plain", "buffer": b"x"}])
+    anna.page.wait_for_selector("[data-transfer='.hidden'][data-state=failed] >> text=This file name has characters")
 
 
 def test_many_calls_with_a_refused_token_make_one_refresh(person):

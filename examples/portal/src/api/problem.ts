@@ -48,6 +48,8 @@ export function problemFrom(status: number, body: unknown, retry: string | null,
 
 const SERVICE_DOWN = 'The service is not available at the moment. Nothing is lost; please try again shortly.';
 
+const FILE_NAME = 'This file name has characters that are not accepted, or is too long. Rename the file and try again.';
+
 /** One sentence a person understands, by reason. */
 const SENTENCES: Record<string, string> = {
   offline: 'You are offline. Check your network connection.',
@@ -84,7 +86,9 @@ const SENTENCES: Record<string, string> = {
   subject_forbidden: 'You do not have permission to do this.',
   permission_denied: 'You do not have permission to do this.',
   not_found: 'It is no longer there.',
-  path_ambiguous: 'This file name has characters that are not accepted. Rename the file and try again.',
+  path_ambiguous: FILE_NAME,
+  file_name_refused: FILE_NAME,
+  entry_refused: 'What you entered is too long, or has characters that are not accepted.',
   request_malformed: 'The request was not understood.',
   request_too_large: 'The file is too large.',
   no_instance: SERVICE_DOWN,
@@ -95,6 +99,14 @@ const SENTENCES: Record<string, string> = {
 export function sentence(problem: Problem): string {
   return SENTENCES[problem.reason] ?? (problem.status >= 500 ? SERVICE_DOWN : (problem.title ?? 'Something went wrong.'));
 }
+
+const renamed = (problem: Problem, reasons: string[], reason: string): Problem => (reasons.includes(problem.reason) ? { ...problem, reason } : problem);
+
+/** Of a form: what the server cannot read is what the user typed. */
+export const ofForm = (problem: Problem) => renamed(problem, ['request_malformed', 'request_too_large'], 'entry_refused');
+
+/** Of an upload: what is unreadable, or nowhere, is the file's name. */
+export const ofUpload = (problem: Problem) => renamed(problem, ['request_malformed', 'not_found', 'uri_too_long'], 'file_name_refused');
 
 /** Whether the same may well work later, without anybody doing anything else. */
 export function passing(problem: Problem): boolean {

@@ -1,6 +1,6 @@
 import { createAsyncThunk, createSlice, nanoid, type PayloadAction } from '@reduxjs/toolkit';
 import { filePath, gate } from '../api/gate';
-import { problemOf, type Problem } from '../api/problem';
+import { ofUpload, problemOf, type Problem } from '../api/problem';
 import { signedIn, signedOut } from '../session/slice';
 import type { Thunk } from '../store';
 
@@ -38,7 +38,7 @@ function transfer<A>(type: string, start: (arg: A) => Start, work: (arg: A, id: 
       if (way === 'up') dispatch(gate.util.invalidateTags(['Files']));
       return undefined;
     } catch (error) {
-      const problem = problemOf(error);
+      const problem = way === 'up' ? ofUpload(problemOf(error)) : problemOf(error);
       dispatch(problem.reason === 'cancelled' ? dismissed(id) : over({ id, problem }));
       return rejectWithValue(problem);
     } finally {

@@ -1,5 +1,5 @@
 import { createAsyncThunk, createSlice, type PayloadAction } from '@reduxjs/toolkit';
-import { problemOf, type Problem } from '../api/problem';
+import { ofForm, problemOf, type Problem } from '../api/problem';
 import { good } from '../api/transport';
 import type { Thunk, ThunkDeps } from '../store';
 import { signedIn } from './slice';
@@ -109,7 +109,7 @@ export const renewPassword = createAsyncThunk<null, { oldPassword: string; newPa
 );
 
 const failed = (state: LoginState, { payload }: { payload?: Problem }) => {
-  const problem = payload ?? { reason: 'internal', status: 0 };
+  const problem = ofForm(payload ?? { reason: 'internal', status: 0 });
   state.pending = false;
   state.problem = problem;
   if (problem.status === 429 || problem.retryAfter) state.waitUntil = Date.now() + (problem.retryAfter ?? 5) * 1000;

@@ -1,7 +1,7 @@
 import { createContext, useContext, useEffect, useState, useSyncExternalStore } from 'react';
 import { useDispatch, useSelector } from 'react-redux';
 import type { Call } from '../api/client';
-import { problemOf, type Problem } from '../api/problem';
+import { ofForm, problemOf, type Problem } from '../api/problem';
 import type { Keeper } from '../session/keeper';
 import { identityFrom, type Identity } from '../session/tokens';
 import type { Dispatch, State } from '../store';
@@ -24,7 +24,7 @@ export function useAsk() {
       setState({ pending: false, problem: null });
       return body;
     } catch (error) {
-      setState({ pending: false, problem: problemOf(error) });
+      setState({ pending: false, problem: ofForm(problemOf(error)) });
       return null;
     }
   };
