@@ -1,7 +1,7 @@
 
 /*
- * Decides whether a request may go on: asks the sidecar, waits in nginx's
- * access phase, and closes the ways around that phase.
+ * Decides whether a request may go on: asks the sidecar and waits in nginx's
+ * access phase.
  */
 
 
@@ -10,7 +10,6 @@
 #include "ngx_http_cw_text.h"
 
 
-static void ngx_http_cw_cleanup(void *data);
 static ngx_int_t ngx_http_cw_access_begin(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 static ngx_int_t ngx_http_cw_access_missing(ngx_http_request_t *r,
@@ -30,176 +29,6 @@ static enum cw_err ngx_http_cw_access_identity(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
 static ngx_int_t ngx_http_cw_access_go(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
-
-
-ngx_http_cw_ctx_t *
-ngx_http_cw_find_ctx(ngx_http_request_t *r)
-{
-    ngx_http_cw_ctx_t   *ctx;
-    ngx_pool_cleanup_t  *cln;
-
-    r = r->main;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_cw_module);
-
-    if (ctx || (!r->internal && !r->filter_finalize && !r->error_page
-                && r->uri_changes == NGX_HTTP_MAX_URI_CHANGES + 1))
-    {
-        return ctx;
-    }
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_cw_cleanup) {
-            ctx = cln->data;
-            ngx_http_set_ctx(r, ctx, ngx_http_cw_module);
-            return ctx;
-        }
-    }
-
-    return NULL;
-}
-
-
-ngx_http_cw_ctx_t *
-ngx_http_cw_get_ctx(ngx_http_request_t *r)
-{
-    ngx_http_cw_ctx_t   *ctx;
-    ngx_pool_cleanup_t  *cln;
-
-    ctx = ngx_http_cw_find_ctx(r);
-
-    if (ctx) {
-        return ctx;
-    }
-
-    r = r->main;
-
-    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_cw_ctx_t));
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    cln = ngx_pool_cleanup_add(r->pool, 0);
-    if (cln == NULL) {
-        return NULL;
-    }
-
-    cln->handler = ngx_http_cw_cleanup;
-    cln->data = ctx;
-
-    ctx->request = r;
-
-    ngx_http_set_ctx(r, ctx, ngx_http_cw_module);
-
-    return ctx;
-}
-
-
-static void
-ngx_http_cw_cleanup(void *data)
-{
-    ngx_http_cw_ctx_t *ctx = data;
-
-    ngx_http_cw_batch_cancel(&ctx->ask);
-}
-
-
-ngx_int_t
-ngx_http_cw_post_read_handler(ngx_http_request_t *r)
-{
-    ngx_http_cw_ctx_t  *ctx;
-
-    ctx = ngx_http_cw_get_ctx(r);
-
-    if (ctx == NULL || ngx_http_cw_headers_clean(r, ctx) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (r->headers_in.content_type
-        && r->headers_in.content_type->value.len >= 16
-        && ngx_strncasecmp(r->headers_in.content_type->value.data,
-                           (u_char *) "application/grpc", 16)
-           == 0)
-    {
-        ctx->grpc = 1;
-    }
-
-    return NGX_DECLINED;
-}
-
-
-/*
- * A pass through the phases begins here.  The status of an error page is kept
- * aside, so that the header filter sees err_status only in answers that nginx
- * itself makes.
- */
-
-ngx_int_t
-ngx_http_cw_rewrite_handler(ngx_http_request_t *r)
-{
-    ngx_http_cw_ctx_t  *ctx;
-
-    if (r->err_status == 0 || r != r->main) {
-        return NGX_DECLINED;
-    }
-
-    ctx = ngx_http_cw_get_ctx(r);
-
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ctx->err_status = r->err_status;
-    r->err_status = 0;
-
-    return NGX_DECLINED;
-}
-
-
-/*
- * Subrequests (SSI, mirror, auth_request, …) do not pass the access phase:
- * one gets into a ruled location only with the verdict of its main request on
- * the same rule.
- */
-
-ngx_int_t
-ngx_http_cw_preaccess_handler(ngx_http_request_t *r)
-{
-    ngx_http_cw_ctx_t       *ctx;
-    ngx_http_cw_loc_conf_t  *lcf;
-
-    if (r == r->main) {
-        return NGX_DECLINED;
-    }
-
-    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cw_module);
-
-    if (lcf->auth == NGX_CONF_UNSET_UINT) {
-        return NGX_DECLINED;
-    }
-
-    ctx = ngx_http_cw_get_ctx(r);
-
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (lcf->auth != NGX_HTTP_CW_AUTH_OFF
-        && ctx->allowed != lcf->rule
-        && !(lcf->auth == NGX_HTTP_CW_AUTH_OPTIONAL && ctx->anonymous))
-    {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "subrequest \"%V\" is refused: its main request has no "
-                      "verdict on this location's rule", &r->uri);
-
-        return NGX_HTTP_FORBIDDEN;
-    }
-
-    if (ngx_http_cw_identity_subrequest(r, ctx, lcf) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return NGX_DECLINED;
-}
 
 
 /* nginx calls this for main requests only */
@@ -365,7 +194,7 @@ ngx_http_cw_access_ask(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     }
 
     if (mcf->batch == NULL
-        || ngx_http_cw_batch_ask(mcf->batch, ask) != NGX_OK)
+        || ngx_http_cw_ask_begin(mcf->batch, ask) != NGX_OK)
     {
         ngx_http_cw_count(NGX_HTTP_CW_COUNT_UNDECIDED);
         return ngx_http_cw_refuse(r, CW_VALIDATOR_OVERLOADED);
@@ -498,7 +327,7 @@ ngx_http_cw_access_identity(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
         return CW_NO_MEMORY;
     }
 
-    if (ngx_http_cw_wire_identity(&ctx->identity, joined, &ctx->who)
+    if (ngx_http_cw_who_read(&ctx->identity, joined, &ctx->who)
         != NGX_OK)
     {
         return CW_VALIDATOR_UNAVAILABLE;

@@ -13,20 +13,20 @@
 
 
 static void ngx_http_cw_answer_undecided(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result);
+    ngx_http_cw_result_t *result);
 static ngx_int_t ngx_http_cw_answer_allow(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result);
+    ngx_http_cw_result_t *result);
 static void ngx_http_cw_answer_refuse(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result);
+    ngx_http_cw_result_t *result);
 static enum cw_err ngx_http_cw_answer_reason(
-    ngx_http_cw_wire_result_t *result);
+    ngx_http_cw_result_t *result);
 static ngx_int_t ngx_http_cw_answer_copy(ngx_http_cw_ask_t *ask,
     ngx_str_t *to, ngx_str_t *from, size_t max);
 
 
 ngx_int_t
 ngx_http_cw_answer_read(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result)
+    ngx_http_cw_result_t *result)
 {
     if (result->undecided) {
 
@@ -68,7 +68,7 @@ ngx_http_cw_answer_fail(ngx_http_cw_ask_t *ask, enum cw_err err)
 
 static void
 ngx_http_cw_answer_undecided(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result)
+    ngx_http_cw_result_t *result)
 {
     enum cw_err  err;
 
@@ -98,7 +98,7 @@ ngx_http_cw_answer_undecided(ngx_http_cw_ask_t *ask,
 
 static ngx_int_t
 ngx_http_cw_answer_allow(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result)
+    ngx_http_cw_result_t *result)
 {
     if (!result->has_identity) {
         return NGX_ERROR;
@@ -124,7 +124,7 @@ ngx_http_cw_answer_allow(ngx_http_cw_ask_t *ask,
 
 static void
 ngx_http_cw_answer_refuse(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result)
+    ngx_http_cw_result_t *result)
 {
     enum cw_err  err;
     ngx_uint_t   status;
@@ -156,7 +156,7 @@ ngx_http_cw_answer_refuse(ngx_http_cw_ask_t *ask,
 
 
 static enum cw_err
-ngx_http_cw_answer_reason(ngx_http_cw_wire_result_t *result)
+ngx_http_cw_answer_reason(ngx_http_cw_result_t *result)
 {
     return result->reason.len
            ? cw_err_from_code((char *) result->reason.data,

@@ -9,12 +9,13 @@
 
 
 #include "ngx_http_cw_batch.h"
+#include "ngx_http_cw_result.h"
 
 
 /* fills the answer of ask, its strings in its pool.  NGX_OK; NGX_AGAIN: the
  * digest is not known; NGX_ERROR: no such result can be */
 ngx_int_t ngx_http_cw_answer_read(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result);
+    ngx_http_cw_result_t *result);
 
 /* fills it with an error of the gateway's own */
 void ngx_http_cw_answer_fail(ngx_http_cw_ask_t *ask, enum cw_err err);

@@ -39,6 +39,13 @@ ngx_int_t ngx_http_cw_balancer_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 
 
+/* the directive "cw_application" */
+char *ngx_http_cw_application(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* the upstream's peer.init_upstream */
+ngx_int_t ngx_http_cw_init_upstream(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us);
+
+
 extern ngx_module_t  ngx_http_cw_upstream_module;
 
 

@@ -11,56 +11,19 @@
  */
 
 
-#include "ngx_http_cw_batch.h"
-#include "ngx_http_cw_answer.h"
+#include "ngx_http_cw_ask.h"
 #include "ngx_http_cw_digests.h"
 #include "ngx_http_cw_grpc.h"
 #include "ngx_http_cw_metrics.h"
-#include "ngx_http_cw_slots.h"
-
-#include <openssl/evp.h>
-#include <time.h>
+#include "ngx_http_cw_question.h"
 
 
 /* the stream's unsent bytes above which questions wait in the worker */
 #define NGX_HTTP_CW_BATCH_UNSENT  (256 * 1024)
-/* questions a worker has open at most */
-#define NGX_HTTP_CW_BATCH_OPEN    65536
 #define NGX_HTTP_CW_BATCH_ANSWER  (4 * 1024 * 1024)
-#define NGX_HTTP_CW_BATCH_TRIES   2
 
 #define NGX_HTTP_CW_BATCH_TURNS   8
 #define NGX_HTTP_CW_BATCH_ENOUGH  32
-
-
-struct ngx_http_cw_batch_s {
-    ngx_http_cw_link_t       *link;
-    ngx_http_cw_link_user_t   user;
-    ngx_http_cw_call_t       *call;          /* NULL: no stream */
-    ngx_log_t                *log;
-
-    ngx_queue_t               pending;
-    ngx_queue_t               in_flight;
-    ngx_queue_t               done;
-    ngx_event_t               event;
-
-    ngx_http_cw_slots_t       slots;         /* in flight, by their ids */
-    ngx_uint_t                open;
-
-    ngx_http_cw_deadlines_t   deadlines;     /* pending and in flight */
-    ngx_event_t               timer;         /* the next of them, or before */
-
-    EVP_MD_CTX               *md;
-    ngx_http_cw_digests_t    *digests;
-
-    ngx_uint_t                gathered;      /* since the last message */
-    ngx_uint_t                turns;         /* that they have waited for */
-
-    unsigned                  busy:1;        /* this turn brought something */
-    unsigned                  late:1;        /* a deadline has passed in
-                                              * silence */
-    u_char                    defined[65536 / 8];  /* rules, on this stream */
-};
 
 
 static void ngx_http_cw_batch_up(ngx_http_cw_link_t *link, void *data);
@@ -73,24 +36,10 @@ static ngx_int_t ngx_http_cw_batch_message(ngx_http_cw_call_t *call,
     void *data, u_char *p, size_t len);
 
 static void ngx_http_cw_batch_event_handler(ngx_event_t *ev);
-static void ngx_http_cw_batch_arm(ngx_http_cw_batch_t *batch, ngx_msec_t at);
-static void ngx_http_cw_batch_leave(ngx_http_cw_batch_t *batch);
-static void ngx_http_cw_batch_timer_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_cw_batch_waits(ngx_http_cw_batch_t *batch);
 static ngx_int_t ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch);
 static size_t ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch,
-    ngx_http_cw_ask_t *ask, ngx_http_cw_wire_entry_t *entry);
-static ngx_int_t ngx_http_cw_batch_hash(ngx_http_cw_batch_t *batch,
-    ngx_http_cw_ask_t *ask);
-
-static void ngx_http_cw_batch_release(ngx_http_cw_ask_t *ask);
-static void ngx_http_cw_batch_again(ngx_http_cw_ask_t *ask);
-
-static ngx_int_t ngx_http_cw_batch_answer(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result);
-static void ngx_http_cw_batch_fail(ngx_http_cw_ask_t *ask, enum cw_err err);
-static void ngx_http_cw_batch_done(ngx_http_cw_ask_t *ask);
-static uint64_t ngx_http_cw_batch_now(void);
+    ngx_http_cw_ask_t *ask, ngx_http_cw_question_entry_t *entry);
 
 
 static ngx_http_cw_call_type_t  ngx_http_cw_batch_stream = {
@@ -125,7 +74,7 @@ ngx_http_cw_batch_create(ngx_http_cw_link_t *link, ngx_uint_t digests,
     batch->event.data = batch;
     batch->event.log = log;
 
-    batch->timer.handler = ngx_http_cw_batch_timer_handler;
+    batch->timer.handler = ngx_http_cw_ask_timer_handler;
     batch->timer.data = batch;
     batch->timer.log = log;
 
@@ -177,59 +126,10 @@ ngx_http_cw_batch_can_decide(ngx_http_cw_batch_t *batch)
 }
 
 
-ngx_int_t
-ngx_http_cw_batch_ask(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask)
-{
-    if (batch->open == NGX_HTTP_CW_BATCH_OPEN
-        || ngx_http_cw_batch_hash(batch, ask) != NGX_OK
-        || ngx_http_cw_deadlines_add(&batch->deadlines, &ask->deadline,
-                                     ngx_current_msec, ask->timeout)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    ask->batch = batch;
-    ask->state = NGX_HTTP_CW_ASK_PENDING;
-    ask->start = ngx_http_cw_batch_now();
-
-    ngx_queue_insert_tail(&batch->pending, &ask->queue);
-    batch->open++;
-
-    ngx_http_cw_batch_arm(batch, ask->deadline.at);
-
-    batch->gathered++;
-    batch->busy = 1;
-
-    ngx_post_event(&batch->event, &ngx_posted_events);
-
-    return NGX_OK;
-}
-
-
 void
 ngx_http_cw_batch_busy(ngx_http_cw_batch_t *batch)
 {
     batch->busy = 1;
-}
-
-
-void
-ngx_http_cw_batch_cancel(ngx_http_cw_ask_t *ask)
-{
-    if (ask->state == NGX_HTTP_CW_ASK_IDLE) {
-        return;
-    }
-
-    ngx_http_cw_batch_release(ask);
-
-    ngx_queue_remove(&ask->queue);
-    if (ask->state != NGX_HTTP_CW_ASK_DONE) {
-        ngx_http_cw_deadlines_remove(&ask->deadline);
-    }
-
-    ask->state = NGX_HTTP_CW_ASK_IDLE;
-    ngx_http_cw_batch_leave(ask->batch);
 }
 
 
@@ -293,8 +193,15 @@ ngx_http_cw_batch_down(ngx_http_cw_link_t *link, void *data)
         ask = ngx_queue_data(q, ngx_http_cw_ask_t, queue);
 
         ngx_http_cw_count(NGX_HTTP_CW_COUNT_RESENT);
-        ngx_http_cw_batch_again(ask);
+        ngx_http_cw_ask_again(ask);
     }
+}
+
+
+static void
+ngx_http_cw_batch_turn(ngx_http_cw_call_t *call, void *data)
+{
+    ngx_http_cw_ask_tell(data);
 }
 
 
@@ -314,7 +221,7 @@ ngx_http_cw_batch_event_handler(ngx_event_t *ev)
 {
     ngx_http_cw_batch_t *batch = ev->data;
 
-    ngx_http_cw_batch_turn(NULL, batch);
+    ngx_http_cw_ask_tell(batch);
 
     if (ngx_queue_empty(&batch->pending)) {
         return;
@@ -355,101 +262,9 @@ ngx_http_cw_batch_waits(ngx_http_cw_batch_t *batch)
 }
 
 
-/*
- * The timer is set for the next deadline.  It is not moved when that question
- * has its answer: it then comes for nothing, once in the time of a deadline.
- * An old worker waits for it as long as questions are open.
- */
-
-static void
-ngx_http_cw_batch_arm(ngx_http_cw_batch_t *batch, ngx_msec_t at)
-{
-    batch->timer.cancelable = 0;
-
-    if (batch->timer.timer_set) {
-
-        if ((ngx_msec_int_t) (batch->timer.timer.key - at) <= 0) {
-            return;
-        }
-
-        ngx_del_timer(&batch->timer);
-    }
-
-    ngx_add_timer(&batch->timer,
-                  ngx_max((ngx_msec_int_t) (at - ngx_current_msec), 0));
-}
-
-
-static void
-ngx_http_cw_batch_leave(ngx_http_cw_batch_t *batch)
-{
-    batch->open--;
-
-    if (batch->open == 0) {
-        batch->timer.cancelable = 1;
-    }
-}
-
-
-static void
-ngx_http_cw_batch_timer_handler(ngx_event_t *ev)
-{
-    enum cw_err              err;
-    ngx_http_cw_ask_t       *ask;
-    ngx_http_cw_batch_t     *batch = ev->data;
-    ngx_http_cw_deadline_t  *next;
-
-    err = batch->call ? CW_DEADLINE_EXCEEDED : CW_VALIDATOR_UNAVAILABLE;
-
-    for ( ;; ) {
-        next = ngx_http_cw_deadlines_next(&batch->deadlines);
-
-        if (next == NULL) {
-            break;
-        }
-
-        if ((ngx_msec_int_t) (next->at - ngx_current_msec) > 0) {
-            ngx_http_cw_batch_arm(batch, next->at);
-            break;
-        }
-
-        ask = ngx_queue_data(next, ngx_http_cw_ask_t, deadline);
-
-        if (ask->state == NGX_HTTP_CW_ASK_IN_FLIGHT) {
-            batch->late = 1;
-            ngx_http_cw_link_suspect(batch->link);
-        }
-
-        ngx_http_cw_batch_fail(ask, err);
-    }
-
-    ngx_http_cw_batch_turn(NULL, batch);
-}
-
-
-static ngx_int_t
-ngx_http_cw_batch_hash(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask)
-{
-    if (ask->hashed) {
-        return NGX_OK;
-    }
-
-    if (EVP_DigestInit_ex(batch->md, NULL, NULL) != 1
-        || EVP_DigestUpdate(batch->md, ask->token.data, ask->token.len) != 1
-        || EVP_DigestFinal_ex(batch->md, ask->digest, NULL) != 1)
-    {
-        return NGX_ERROR;
-    }
-
-    ask->hashed = 1;
-
-    return NGX_OK;
-}
-
-
 static size_t
 ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_entry_t *entry)
+    ngx_http_cw_question_entry_t *entry)
 {
     ngx_msec_int_t  left;
 
@@ -469,7 +284,7 @@ ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask,
         entry->subject = ask->token;
     }
 
-    return ngx_http_cw_wire_entry_size(entry);
+    return ngx_http_cw_question_entry_size(entry);
 }
 
 
@@ -478,13 +293,13 @@ ngx_http_cw_batch_entry(ngx_http_cw_batch_t *batch, ngx_http_cw_ask_t *ask,
 static ngx_int_t
 ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
 {
-    size_t                     size;
-    u_char                    *p, *start, *defined, bit;
-    ngx_uint_t                 n;
-    ngx_queue_t               *q;
-    ngx_http_cw_ask_t         *ask;
-    ngx_http_cw_rule_t        *rule;
-    ngx_http_cw_wire_entry_t   entry;
+    size_t                         size;
+    u_char                        *p, *start, *defined, bit;
+    ngx_uint_t                     n;
+    ngx_queue_t                   *q;
+    ngx_http_cw_ask_t             *ask;
+    ngx_http_cw_rule_t            *rule;
+    ngx_http_cw_question_entry_t   entry;
 
     if (batch->call == NULL
         || ngx_http_cw_call_unsent(batch->call) > NGX_HTTP_CW_BATCH_UNSENT)
@@ -537,7 +352,7 @@ ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
             p = ngx_cpymem(p, rule->bytes.data, rule->bytes.len);
         }
 
-        p = ngx_http_cw_wire_entry(p, &entry);
+        p = ngx_http_cw_question_entry(p, &entry);
 
         ngx_http_cw_slots_take(&batch->slots, ask);
 
@@ -562,49 +377,15 @@ ngx_http_cw_batch_send(ngx_http_cw_batch_t *batch)
 }
 
 
-/* the id means nothing from now on: a late answer finds nobody */
-
-static void
-ngx_http_cw_batch_release(ngx_http_cw_ask_t *ask)
-{
-    if (ask->state == NGX_HTTP_CW_ASK_IN_FLIGHT) {
-        ngx_http_cw_slots_release(&ask->batch->slots, ask->id);
-    }
-}
-
-
-/* not decided: asked once more, before those that were never sent */
-
-static void
-ngx_http_cw_batch_again(ngx_http_cw_ask_t *ask)
-{
-    ngx_http_cw_batch_t  *batch = ask->batch;
-
-    if (ask->tries >= NGX_HTTP_CW_BATCH_TRIES) {
-        ngx_http_cw_batch_fail(ask, CW_VALIDATOR_UNAVAILABLE);
-        return;
-    }
-
-    ngx_http_cw_batch_release(ask);
-
-    ngx_queue_remove(&ask->queue);
-    ngx_queue_insert_head(&batch->pending, &ask->queue);
-
-    ask->state = NGX_HTTP_CW_ASK_PENDING;
-
-    ngx_post_event(&batch->event, &ngx_posted_events);
-}
-
-
 static ngx_int_t
 ngx_http_cw_batch_message(ngx_http_cw_call_t *call, void *data, u_char *p,
     size_t len)
 {
-    ngx_int_t                   rc;
-    ngx_str_t                   message;
-    ngx_http_cw_ask_t          *ask;
-    ngx_http_cw_batch_t        *batch = data;
-    ngx_http_cw_wire_result_t   result;
+    ngx_int_t              rc;
+    ngx_str_t              message;
+    ngx_http_cw_ask_t     *ask;
+    ngx_http_cw_batch_t   *batch = data;
+    ngx_http_cw_result_t   result;
 
     batch->late = 0;
     batch->busy = 1;
@@ -612,7 +393,7 @@ ngx_http_cw_batch_message(ngx_http_cw_call_t *call, void *data, u_char *p,
     message.data = p;
     message.len = len;
 
-    while ((rc = ngx_http_cw_wire_result(&message, &result)) == NGX_OK) {
+    while ((rc = ngx_http_cw_result_next(&message, &result)) == NGX_OK) {
 
         ask = ngx_http_cw_slots_find(&batch->slots, result.id);
 
@@ -622,120 +403,10 @@ ngx_http_cw_batch_message(ngx_http_cw_call_t *call, void *data, u_char *p,
             continue;
         }
 
-        if (ngx_http_cw_batch_answer(ask, &result) != NGX_OK) {
+        if (ngx_http_cw_ask_answer(ask, &result) != NGX_OK) {
             return NGX_ERROR;
         }
     }
 
     return (rc == NGX_DONE) ? NGX_OK : NGX_ERROR;
-}
-
-
-/* takes an answer; NGX_ERROR: it cannot be one */
-
-static ngx_int_t
-ngx_http_cw_batch_answer(ngx_http_cw_ask_t *ask,
-    ngx_http_cw_wire_result_t *result)
-{
-    ngx_http_cw_batch_t  *batch = ask->batch;
-
-    switch (ngx_http_cw_answer_read(ask, result)) {
-
-    case NGX_OK:
-
-        if (ask->err == CW_OK) {
-            ngx_http_cw_digests_add(batch->digests, ask->digest);
-        }
-
-        break;
-
-    case NGX_AGAIN:
-
-        ngx_http_cw_digests_remove(batch->digests, ask->digest);
-        ngx_http_cw_count(NGX_HTTP_CW_COUNT_DIGEST_UNKNOWN);
-
-        /* once with the token itself; whom that does not help nobody can */
-
-        if (!ask->unknown) {
-            ask->unknown = 1;
-            ask->tries = 0;
-            ngx_http_cw_batch_again(ask);
-            return NGX_OK;
-        }
-
-        ngx_http_cw_answer_fail(ask, CW_VALIDATOR_UNAVAILABLE);
-        break;
-
-    default:
-        return NGX_ERROR;
-    }
-
-    ngx_http_cw_batch_done(ask);
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_cw_batch_fail(ngx_http_cw_ask_t *ask, enum cw_err err)
-{
-    ngx_http_cw_answer_fail(ask, err);
-    ngx_http_cw_batch_done(ask);
-}
-
-
-/* out of the table at once, told when all messages of the turn were read */
-
-static void
-ngx_http_cw_batch_done(ngx_http_cw_ask_t *ask)
-{
-    ngx_http_cw_batch_t  *batch = ask->batch;
-
-    ngx_http_cw_batch_release(ask);
-
-    ngx_queue_remove(&ask->queue);
-    ngx_queue_insert_tail(&batch->done, &ask->queue);
-
-    ask->state = NGX_HTTP_CW_ASK_DONE;
-    ask->elapsed = (ngx_uint_t) (ngx_http_cw_batch_now() - ask->start);
-
-    ngx_http_cw_deadlines_remove(&ask->deadline);
-
-    ngx_post_event(&batch->event, &ngx_posted_events);
-}
-
-
-/*
- * Continues the requests.  One of them may end others, whose questions then
- * leave the queue: it is read from its head each time.
- */
-
-static void
-ngx_http_cw_batch_turn(ngx_http_cw_call_t *call, void *data)
-{
-    ngx_queue_t          *q;
-    ngx_http_cw_ask_t    *ask;
-    ngx_http_cw_batch_t  *batch = data;
-
-    while (!ngx_queue_empty(&batch->done)) {
-        q = ngx_queue_head(&batch->done);
-        ask = ngx_queue_data(q, ngx_http_cw_ask_t, queue);
-
-        ngx_queue_remove(q);
-        ask->state = NGX_HTTP_CW_ASK_IDLE;
-        ngx_http_cw_batch_leave(batch);
-
-        ask->handler(ask);
-    }
-}
-
-
-static uint64_t
-ngx_http_cw_batch_now(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }

@@ -22,8 +22,8 @@
 #include "common/base/err.h"
 
 #include "ngx_http_cw_deadlines.h"
+#include "ngx_http_cw_digests.h"
 #include "ngx_http_cw_link.h"
-#include "ngx_http_cw_wire.h"
 
 
 #define NGX_HTTP_CW_ASK_IDLE       0
@@ -89,10 +89,10 @@ void ngx_http_cw_batch_destroy(ngx_http_cw_batch_t *batch);
 
 /* the handler is told later, never from within.  NGX_ERROR: no memory, the
  * question was not taken */
-ngx_int_t ngx_http_cw_batch_ask(ngx_http_cw_batch_t *batch,
+ngx_int_t ngx_http_cw_ask_begin(ngx_http_cw_batch_t *batch,
     ngx_http_cw_ask_t *ask);
 /* the handler will not be told; any state */
-void ngx_http_cw_batch_cancel(ngx_http_cw_ask_t *ask);
+void ngx_http_cw_ask_cancel(ngx_http_cw_ask_t *ask);
 
 /* the worker has had more to do in this turn of the event loop: questions that
  * wait to be sent may be joined by others in the next one */

@@ -1,7 +1,8 @@
 
 /*
- * Between the link's two halves: the connection (link) and the calls on its
- * HTTP/2 session (call).  Nobody else includes this.
+ * Between the link's three parts: the connection (link), the bytes on it
+ * (frames) and the calls of its HTTP/2 session (call).  Nobody else includes
+ * this.
  */
 
 
@@ -75,6 +76,16 @@ struct ngx_http_cw_call_s {
     unsigned                   ended:1;
 };
 
+
+/* the connection has ended, or shall: tells calls and users, comes back later.
+ * Not within nghttp2 */
+void ngx_http_cw_link_close(ngx_http_cw_link_t *link);
+
+/* of the connection's events */
+void ngx_http_cw_frames_read_handler(ngx_event_t *rev);
+void ngx_http_cw_frames_write_handler(ngx_event_t *wev);
+/* what the session has to say leaves, as far as the socket takes it */
+void ngx_http_cw_frames_send(ngx_http_cw_link_t *link);
 
 /* a fresh HTTP/2 session for the link; NGX_ERROR without memory */
 ngx_int_t ngx_http_cw_call_session(ngx_http_cw_link_t *link);

@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_cw_module.h"
+#include "ngx_http_cw_question.h"
 
 
 #define NGX_HTTP_CW_RULES      65535
@@ -307,12 +308,12 @@ ngx_http_cw_returns(ngx_http_core_loc_conf_t *clcf)
 static char *
 ngx_http_cw_make_rule(ngx_conf_t *cf, ngx_http_cw_loc_conf_t *conf)
 {
-    size_t                     len;
-    u_char                    *p;
-    ngx_uint_t                 i, n;
-    ngx_http_cw_rule_t        *rule, **rules;
-    ngx_http_cw_wire_rule_t    wire;
-    ngx_http_cw_main_conf_t   *mcf;
+    size_t                        len;
+    u_char                       *p;
+    ngx_uint_t                    i, n;
+    ngx_http_cw_rule_t           *rule, **rules;
+    ngx_http_cw_question_rule_t   wire;
+    ngx_http_cw_main_conf_t      *mcf;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cw_module);
     p = NULL;
@@ -336,7 +337,7 @@ ngx_http_cw_make_rule(ngx_conf_t *cf, ngx_http_cw_loc_conf_t *conf)
 
     for (i = 0; i <= mcf->rules.nelts; i++) {
         n = i + 1;
-        len = ngx_http_cw_wire_rule(NULL, n, &wire);
+        len = ngx_http_cw_question_rule(NULL, n, &wire);
 
         if (i < mcf->rules.nelts && len != rules[i]->bytes.len) {
             continue;
@@ -351,7 +352,7 @@ ngx_http_cw_make_rule(ngx_conf_t *cf, ngx_http_cw_loc_conf_t *conf)
             return NGX_CONF_ERROR;
         }
 
-        (void) ngx_http_cw_wire_rule(p, n, &wire);
+        (void) ngx_http_cw_question_rule(p, n, &wire);
 
         if (i == mcf->rules.nelts) {
             break;

@@ -6,7 +6,6 @@
 
 
 #include "ngx_http_cw_digests.h"
-#include "ngx_http_cw_wire.h"
 
 
 #define NGX_HTTP_CW_WAYS  4

@@ -13,6 +13,9 @@
 #include <ngx_core.h>
 
 
+#define NGX_HTTP_CW_DIGEST_LEN  32       /* SHA-256 */
+
+
 typedef struct ngx_http_cw_digests_s  ngx_http_cw_digests_t;
 
 

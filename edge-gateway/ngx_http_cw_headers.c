@@ -8,26 +8,16 @@
 #include "ngx_http_cw_module.h"
 
 
-static ngx_uint_t ngx_http_cw_headers_is(ngx_table_elt_t *h,
-    const char *name, size_t len, ngx_uint_t prefix);
 static ngx_int_t ngx_http_cw_headers_note(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_table_elt_t *h);
 static ngx_int_t ngx_http_cw_headers_keep(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_str_t *name, u_char *p, u_char *last);
-static ngx_uint_t ngx_http_cw_headers_listed(ngx_table_elt_t *h,
-    ngx_array_t *names);
 static ngx_int_t ngx_http_cw_headers_cookie(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_table_elt_t *h);
 static ngx_int_t ngx_http_cw_headers_remove(ngx_http_request_t *r,
     ngx_list_part_t *prev, ngx_list_part_t *part, ngx_uint_t i);
 static ngx_int_t ngx_http_cw_headers_connection(ngx_http_request_t *r,
     ngx_table_elt_t *h);
-
-
-#define ngx_http_cw_headers_named(h, name)                                    \
-    ngx_http_cw_headers_is(h, name, sizeof(name) - 1, 0)
-#define ngx_http_cw_headers_begins(h, name)                                   \
-    ngx_http_cw_headers_is(h, name, sizeof(name) - 1, 1)
 
 
 ngx_int_t
@@ -68,16 +58,16 @@ ngx_http_cw_headers_clean(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 
         h = part->elts;
 
-        if (!ngx_http_cw_headers_ours(r, &h[i])) {
+        if (!ngx_http_cw_names_ours(r, &h[i])) {
 
-            if (ngx_http_cw_headers_named(&h[i], "connection")
+            if (ngx_http_cw_names_equal(&h[i], "connection")
                 && ngx_http_cw_headers_connection(r, &h[i]) != NGX_OK)
             {
                 return NGX_ERROR;
             }
 
             if (mcf->cookie_names.nelts == 0
-                || !ngx_http_cw_headers_named(&h[i], "cookie"))
+                || !ngx_http_cw_names_equal(&h[i], "cookie"))
             {
                 i++;
                 continue;
@@ -113,135 +103,6 @@ ngx_http_cw_headers_clean(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 }
 
 
-/* whether a header speaks for the gateway, in whatever spelling */
-
-ngx_uint_t
-ngx_http_cw_headers_ours(ngx_http_request_t *r, ngx_table_elt_t *h)
-{
-    ngx_http_cw_main_conf_t  *mcf;
-
-    switch (h->lowcase_key[0]) {
-
-    case 'x':
-        if (ngx_http_cw_headers_begins(h, "x-auth-")
-            || ngx_http_cw_headers_begins(h, "x-forwarded-")
-            || ngx_http_cw_headers_named(h, "x-request-id")
-            || ngx_http_cw_headers_named(h, "x-real-ip")
-            || ngx_http_cw_headers_named(h, "x-original-url")
-            || ngx_http_cw_headers_named(h, "x-rewrite-url"))
-        {
-            return 1;
-        }
-
-        break;
-
-    case 't':
-        if (ngx_http_cw_headers_named(h, "traceparent")
-            || ngx_http_cw_headers_named(h, "tracestate"))
-        {
-            return 1;
-        }
-
-        break;
-
-    case 'f':
-        if (ngx_http_cw_headers_named(h, "forwarded")) {
-            return 1;
-        }
-
-        break;
-
-    case 'a':
-        if (ngx_http_cw_headers_named(h, "authorization")) {
-            return 1;
-        }
-
-        break;
-
-    case 'p':
-        if (ngx_http_cw_headers_named(h, "proxy-authorization")) {
-            return 1;
-        }
-
-        break;
-
-    case 'u':
-
-        /* h2c would give the client a connection of its own behind the
-         * gateway */
-
-        if (ngx_http_cw_headers_named(h, "upgrade")
-            && (h->value.len != 9
-                || ngx_strncasecmp(h->value.data, (u_char *) "websocket", 9)
-                   != 0))
-        {
-            return 1;
-        }
-
-        break;
-
-    case 'h':
-        if (ngx_http_cw_headers_named(h, "http2-settings")) {
-            return 1;
-        }
-
-        break;
-    }
-
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_cw_module);
-
-    return ngx_http_cw_headers_listed(h, &mcf->claim_names)
-           || ngx_http_cw_headers_listed(h, &mcf->token_names);
-}
-
-
-static ngx_uint_t
-ngx_http_cw_headers_listed(ngx_table_elt_t *h, ngx_array_t *names)
-{
-    ngx_str_t   *name;
-    ngx_uint_t   i;
-
-    name = names->elts;
-
-    for (i = 0; i < names->nelts; i++) {
-        if (ngx_http_cw_headers_is(h, (char *) name[i].data, name[i].len, 0)) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-/* CGI and its heirs read "_" and "." as "-" (RFC 3875 §4.1.18) */
-
-static ngx_uint_t
-ngx_http_cw_headers_is(ngx_table_elt_t *h, const char *name, size_t len,
-    ngx_uint_t prefix)
-{
-    u_char  c;
-    size_t  i;
-
-    if (h->key.len < len || (!prefix && h->key.len != len)) {
-        return 0;
-    }
-
-    for (i = 0; i < len; i++) {
-        c = h->lowcase_key[i];
-
-        if (c == '_' || c == '.') {
-            c = '-';
-        }
-
-        if (c != (u_char) name[i]) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
 /* keeps what is used: the token, and a trusted proxy's words */
 
 static ngx_int_t
@@ -252,7 +113,7 @@ ngx_http_cw_headers_note(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     ngx_str_t                *name;
     ngx_http_cw_main_conf_t  *mcf;
 
-    if (ngx_http_cw_headers_named(h, "authorization")) {
+    if (ngx_http_cw_names_equal(h, "authorization")) {
 
         if (ctx->authorizations == 0) {
             ctx->authorization = h->value;
@@ -270,24 +131,24 @@ ngx_http_cw_headers_note(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (ngx_http_cw_headers_named(h, "traceparent")) {
+    if (ngx_http_cw_names_equal(h, "traceparent")) {
         ctx->traceparent = h->value;
 
-    } else if (ngx_http_cw_headers_named(h, "tracestate")) {
+    } else if (ngx_http_cw_names_equal(h, "tracestate")) {
         ctx->tracestate = h->value;
 
     } else if (ctx->trusted) {
 
-        if (ngx_http_cw_headers_named(h, "x-request-id")) {
+        if (ngx_http_cw_names_equal(h, "x-request-id")) {
             ctx->request_id = h->value;
 
-        } else if (ngx_http_cw_headers_named(h, "x-forwarded-for")) {
+        } else if (ngx_http_cw_names_equal(h, "x-forwarded-for")) {
             ctx->forwarded_for = h->value;
 
-        } else if (ngx_http_cw_headers_named(h, "x-forwarded-proto")) {
+        } else if (ngx_http_cw_names_equal(h, "x-forwarded-proto")) {
             ctx->forwarded_proto = h->value;
 
-        } else if (ngx_http_cw_headers_named(h, "x-forwarded-host")) {
+        } else if (ngx_http_cw_names_equal(h, "x-forwarded-host")) {
             ctx->forwarded_host = h->value;
         }
     }
@@ -296,7 +157,7 @@ ngx_http_cw_headers_note(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     name = mcf->token_names.elts;
 
     for (i = 0; i < mcf->token_names.nelts; i++) {
-        if (ngx_http_cw_headers_is(h, (char *) name[i].data, name[i].len, 0)) {
+        if (ngx_http_cw_names_is(h, (char *) name[i].data, name[i].len, 0)) {
             return ngx_http_cw_headers_keep(r, ctx, &name[i], h->value.data,
                                             h->value.data + h->value.len);
         }

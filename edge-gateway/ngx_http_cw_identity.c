@@ -51,10 +51,6 @@ static ngx_int_t ngx_http_cw_identity_authorization(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 static ngx_int_t ngx_http_cw_identity_who(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
-static ngx_int_t ngx_http_cw_identity_claims(ngx_http_request_t *r,
-    ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
-static ngx_int_t ngx_http_cw_identity_unquote(ngx_http_request_t *r,
-    ngx_str_t *value);
 static ngx_int_t ngx_http_cw_identity_forwarded(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
 static ngx_int_t ngx_http_cw_identity_all(ngx_http_request_t *r,
@@ -191,7 +187,7 @@ ngx_http_cw_identity_subrequest(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
             i = 0;
         }
 
-        if (ngx_http_cw_headers_ours(r, &h[i])) {
+        if (ngx_http_cw_names_ours(r, &h[i])) {
             continue;
         }
 
@@ -231,7 +227,7 @@ ngx_http_cw_identity_all(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    return ngx_http_cw_identity_claims(r, ctx, lcf);
+    return ngx_http_cw_claims_add(r, ctx, lcf);
 }
 
 
@@ -243,7 +239,7 @@ ngx_http_cw_identity_trace(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 
     if (ngx_http_cw_trace(r, ctx) != NGX_OK
         || ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_REQUEST_ID,
-                                    &ctx->request_id)
+                                     &ctx->request_id)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -272,7 +268,7 @@ ngx_http_cw_identity_trace(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
     }
 
     return ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_TRACESTATE,
-                                    &ctx->tracestate);
+                                     &ctx->tracestate);
 }
 
 
@@ -297,7 +293,7 @@ ngx_http_cw_identity_authorization(ngx_http_request_t *r,
 
     } else if (ctx->bearer) {
         return ngx_http_cw_identity_put(r, NGX_HTTP_CW_H_AUTHORIZATION,
-                                       &value);
+                                        &value);
     }
 
     return ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_AUTHORIZATION, &value);
@@ -323,102 +319,6 @@ ngx_http_cw_identity_who(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
 
     for (i = 0; i < 7; i++) {
         if (ngx_http_cw_identity_put(r, i, values[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * A JSON string as the sidecar writes it: escaped are quotes, backslashes and
- * control characters.  One with the latter stays JSON, or it would end its
- * line.
- */
-
-static ngx_int_t
-ngx_http_cw_identity_unquote(ngx_http_request_t *r, ngx_str_t *value)
-{
-    u_char     *p, *src, *end;
-    ngx_str_t   plain;
-
-    src = value->data + 1;
-    end = value->data + value->len - 1;
-
-    if (ngx_strlchr(src, end, '\\') == NULL) {
-        value->data = src;
-        value->len -= 2;
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, value->len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    plain.data = p;
-
-    while (src < end) {
-
-        if (*src == '\\') {
-
-            if (++src == end || (*src != '"' && *src != '\\')) {
-                return NGX_OK;
-            }
-        }
-
-        *p++ = *src++;
-    }
-
-    plain.len = p - plain.data;
-    *value = plain;
-
-    return NGX_OK;
-}
-
-
-/* a string claim goes without its quotes, everything else as JSON */
-
-static ngx_int_t
-ngx_http_cw_identity_claims(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
-    ngx_http_cw_loc_conf_t *lcf)
-{
-    ngx_int_t                    rc;
-    ngx_str_t                    value;
-    ngx_uint_t                   i;
-    ngx_http_cw_claim_header_t  *claim;
-
-    if (lcf->claims == NULL) {
-        return NGX_OK;
-    }
-
-    claim = lcf->claims->elts;
-
-    for (i = 0; i < lcf->claims->nelts; i++) {
-
-        rc = ngx_http_cw_wire_claim(&ctx->identity, &claim[i].claim, &value);
-
-        if (rc == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (rc == NGX_DECLINED) {
-            continue;
-        }
-
-        if (value.len >= 2 && value.data[0] == '"'
-            && ngx_http_cw_identity_unquote(r, &value) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (ngx_http_cw_identity_check(r, &claim[i].header, &value) != NGX_OK
-            || ngx_http_cw_identity_list(r, &claim[i].header,
-                                         &claim[i].lowcase, claim[i].hash,
-                                         &value)
-               != NGX_OK)
-        {
             return NGX_ERROR;
         }
     }
@@ -486,7 +386,19 @@ ngx_http_cw_identity_forwarded(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
     }
 
     return ngx_http_cw_identity_push(r, NGX_HTTP_CW_H_FORWARDED_PREFIX,
-                                    &ctx->prefix);
+                                     &ctx->prefix);
+}
+
+
+ngx_int_t
+ngx_http_cw_identity_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *lowcase, ngx_uint_t hash, ngx_str_t *value)
+{
+    if (ngx_http_cw_identity_check(r, name, value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_cw_identity_list(r, name, lowcase, hash, value);
 }
 
 

@@ -14,7 +14,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_http_cw_wire.h"
+#include "ngx_http_cw_digests.h"
 
 
 typedef struct ngx_http_cw_memo_s  ngx_http_cw_memo_t;

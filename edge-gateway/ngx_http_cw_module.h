@@ -16,7 +16,7 @@
 #include "common/base/err.h"
 
 #include "ngx_http_cw_link.h"
-#include "ngx_http_cw_wire.h"
+#include "ngx_http_cw_who.h"
 #include "ngx_http_cw_batch.h"
 #include "ngx_http_cw_memo.h"
 #include "ngx_http_cw_metrics.h"
@@ -124,7 +124,7 @@ typedef struct {
     ngx_http_cw_ask_t         ask;
     ngx_http_cw_rule_t       *allowed;       /* the rule that was met */
     ngx_str_t                 identity;      /* encoded, of the allow */
-    ngx_http_cw_wire_identity_t  who;
+    ngx_http_cw_who_t         who;
 
     /* what the answer says */
     enum cw_err               err;
@@ -186,15 +186,31 @@ char *ngx_http_cw_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* headers: what the client sent under our names goes */
 ngx_int_t ngx_http_cw_headers_clean(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
-/* whether a header speaks for the gateway, in whatever spelling */
-ngx_uint_t ngx_http_cw_headers_ours(ngx_http_request_t *r,
-    ngx_table_elt_t *h);
+
+/* names: whether a header speaks for the gateway, in whatever spelling */
+ngx_uint_t ngx_http_cw_names_ours(ngx_http_request_t *r, ngx_table_elt_t *h);
+/* the name is "name", of len bytes in lower case, or begins so */
+ngx_uint_t ngx_http_cw_names_is(ngx_table_elt_t *h, const char *name,
+    size_t len, ngx_uint_t prefix);
+
+#define ngx_http_cw_names_equal(h, name)                                      \
+    ngx_http_cw_names_is(h, name, sizeof(name) - 1, 0)
+#define ngx_http_cw_names_begin(h, name)                                      \
+    ngx_http_cw_names_is(h, name, sizeof(name) - 1, 1)
 
 /* identity: what we know comes */
 ngx_uint_t ngx_http_cw_identity_has(ngx_str_t *name);
 ngx_int_t ngx_http_cw_identity_add(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 ngx_int_t ngx_http_cw_identity_subrequest(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
+/* one header more: an empty value is none, one that would end its line is
+ * NGX_ERROR */
+ngx_int_t ngx_http_cw_identity_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *lowcase, ngx_uint_t hash, ngx_str_t *value);
+
+/* claims: those of cw_claim_header */
+ngx_int_t ngx_http_cw_claims_add(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 
 /* trace: request id and traceparent */
@@ -207,10 +223,12 @@ enum cw_err ngx_http_cw_extract_path(ngx_http_request_t *r);
 enum cw_err ngx_http_cw_extract_token(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_http_cw_loc_conf_t *lcf);
 
-/* access: the decision */
+/* phases: around the decision */
 ngx_int_t ngx_http_cw_post_read_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_cw_rewrite_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_cw_preaccess_handler(ngx_http_request_t *r);
+
+/* access: the decision */
 ngx_int_t ngx_http_cw_access_handler(ngx_http_request_t *r);
 
 /* respond: notes why the request is refused and returns the HTTP status, for
@@ -219,7 +237,12 @@ ngx_int_t ngx_http_cw_refuse(ngx_http_request_t *r, enum cw_err err);
 ngx_int_t ngx_http_cw_respond_init(ngx_conf_t *cf);
 ngx_int_t ngx_http_cw_add_header(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
+ngx_uint_t ngx_http_cw_has_header(ngx_http_request_t *r, const char *name);
 ngx_uint_t ngx_http_cw_quotable(ngx_str_t *s);
+
+/* problem: makes the answer that nginx began one about ctx->err, or about what
+ * nginx's status says */
+ngx_int_t ngx_http_cw_problem(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx);
 
 /* cors */
 ngx_int_t ngx_http_cw_cors_preflight(ngx_http_request_t *r,

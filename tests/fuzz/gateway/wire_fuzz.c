@@ -1,11 +1,12 @@
-/* ngx_http_cw_wire_result and ngx_http_cw_wire_identity: what they accept protobuf-c reads in the
+/* ngx_http_cw_result_next and ngx_http_cw_who_read: what they accept protobuf-c reads in the
  * same way, and joined values never outgrow their message. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clinicwave/token/v1/token.pb-c.h"
-#include "edge-gateway/ngx_http_cw_wire.h"
+#include "edge-gateway/ngx_http_cw_result.h"
+#include "edge-gateway/ngx_http_cw_who.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,10 +26,10 @@ static void same(ngx_str_t ours, const char *theirs)
 
 static void check_identity(ngx_str_t *raw, Clinicwave__Token__V1__Identity *theirs)
 {
-    ngx_http_cw_wire_identity_t who;
+    ngx_http_cw_who_t who;
     u_char *joined = malloc(raw->len + 1);
     joined[raw->len] = 0xa5;
-    if (ngx_http_cw_wire_identity(raw, joined, &who) == NGX_OK && theirs) {
+    if (ngx_http_cw_who_read(raw, joined, &who) == NGX_OK && theirs) {
         same(who.tenant, theirs->tenant);
         same(who.subject, theirs->subject);
         same(who.issuer, theirs->issuer);
@@ -41,7 +42,7 @@ static void check_identity(ngx_str_t *raw, Clinicwave__Token__V1__Identity *thei
     require(joined[raw->len] == 0xa5);
     free(joined);
     ngx_str_t name = {5, (u_char *)"email"}, value;
-    if (ngx_http_cw_wire_claim(raw, &name, &value) == NGX_OK) {
+    if (ngx_http_cw_who_claim(raw, &name, &value) == NGX_OK) {
         require(value.len == 0 || (value.data >= raw->data && value.data < raw->data + raw->len));
     }
 }
@@ -53,9 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Clinicwave__Token__V1__ValidateStreamResponse *theirs =
         clinicwave__token__v1__validate_stream_response__unpack(NULL, size, bytes);
     ngx_str_t message = {size, bytes};
-    ngx_http_cw_wire_result_t ours;
+    ngx_http_cw_result_t ours;
     size_t n = 0;
-    while (ngx_http_cw_wire_result(&message, &ours) == NGX_OK) {
+    while (ngx_http_cw_result_next(&message, &ours) == NGX_OK) {
         Clinicwave__Token__V1__ValidateResult *r =
             theirs && n < theirs->n_results ? theirs->results[n] : NULL;
         Clinicwave__Token__V1__Identity *identity = NULL;

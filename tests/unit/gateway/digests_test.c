@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "edge-gateway/ngx_http_cw_digests.h"
-#include "edge-gateway/ngx_http_cw_wire.h"
 
 static void digest_of(unsigned n, u_char digest[NGX_HTTP_CW_DIGEST_LEN])
 {

@@ -8,7 +8,10 @@
 #include <cmocka.h>
 
 #include "clinicwave/token/v1/token.pb-c.h"
-#include "edge-gateway/ngx_http_cw_wire.h"
+#include "edge-gateway/ngx_http_cw_digests.h"
+#include "edge-gateway/ngx_http_cw_question.h"
+#include "edge-gateway/ngx_http_cw_result.h"
+#include "edge-gateway/ngx_http_cw_who.h"
 
 static ngx_str_t str(const char *s)
 {
@@ -32,7 +35,7 @@ static void protobuf_c_reads_rules(void **state)
     char big[300];
     memset(big, 'x', 299);
     big[299] = 0;
-    ngx_http_cw_wire_rule_t rule = {
+    ngx_http_cw_question_rule_t rule = {
         .audiences = LIST(str("https://api")),
         .scopes_all = LIST(str("a"), str("b")),
         .scopes_any = LIST(str(big)),
@@ -41,9 +44,9 @@ static void protobuf_c_reads_rules(void **state)
         .claims = LIST(str("email"), str("*")),
     };
     u_char bytes[1024];
-    size_t n = ngx_http_cw_wire_rule(NULL, 65535, &rule);
+    size_t n = ngx_http_cw_question_rule(NULL, 65535, &rule);
     assert_in_range(n, 1, sizeof(bytes));
-    assert_int_equal(ngx_http_cw_wire_rule(bytes, 65535, &rule), n);
+    assert_int_equal(ngx_http_cw_question_rule(bytes, 65535, &rule), n);
     Clinicwave__Token__V1__ValidateStreamRequest *m =
         clinicwave__token__v1__validate_stream_request__unpack(NULL, n, bytes);
     assert_non_null(m);
@@ -65,9 +68,9 @@ static void protobuf_c_reads_rules(void **state)
 static void protobuf_c_reads_a_rule_that_demands_nothing(void **state)
 {
     (void)state;
-    ngx_http_cw_wire_rule_t rule = {0};
+    ngx_http_cw_question_rule_t rule = {0};
     u_char bytes[16];
-    size_t n = ngx_http_cw_wire_rule(bytes, 1, &rule);
+    size_t n = ngx_http_cw_question_rule(bytes, 1, &rule);
     Clinicwave__Token__V1__ValidateStreamRequest *m =
         clinicwave__token__v1__validate_stream_request__unpack(NULL, n, bytes);
     assert_non_null(m);
@@ -81,19 +84,19 @@ static void protobuf_c_reads_entries_between_rules(void **state)
     (void)state;
     static u_char token[16384], bytes[20000], digest[NGX_HTTP_CW_DIGEST_LEN] = {0xff, 0, 0x80};
     memset(token, 't', sizeof(token));
-    ngx_http_cw_wire_entry_t a = {.id = UINT64_MAX,
-                                  .subject = {sizeof(digest), digest},
-                                  .domain = str("clinicwave.com"),
-                                  .rule = 300,
-                                  .timeout = 2000,
-                                  .digest = 1};
-    ngx_http_cw_wire_entry_t b = {
+    ngx_http_cw_question_entry_t a = {.id = UINT64_MAX,
+                                      .subject = {sizeof(digest), digest},
+                                      .domain = str("clinicwave.com"),
+                                      .rule = 300,
+                                      .timeout = 2000,
+                                      .digest = 1};
+    ngx_http_cw_question_entry_t b = {
         .id = 0, .subject = {sizeof(token), token}, .domain = str("abott.com")};
-    u_char *p = ngx_http_cw_wire_entry(bytes, &a);
-    assert_int_equal(p - bytes, ngx_http_cw_wire_entry_size(&a));
-    p += ngx_http_cw_wire_rule(p, 2, &(ngx_http_cw_wire_rule_t){0});
-    u_char *q = ngx_http_cw_wire_entry(p, &b);
-    assert_int_equal(q - p, ngx_http_cw_wire_entry_size(&b));
+    u_char *p = ngx_http_cw_question_entry(bytes, &a);
+    assert_int_equal(p - bytes, ngx_http_cw_question_entry_size(&a));
+    p += ngx_http_cw_question_rule(p, 2, &(ngx_http_cw_question_rule_t){0});
+    u_char *q = ngx_http_cw_question_entry(p, &b);
+    assert_int_equal(q - p, ngx_http_cw_question_entry_size(&b));
     Clinicwave__Token__V1__ValidateStreamRequest *m =
         clinicwave__token__v1__validate_stream_request__unpack(NULL, (size_t)(q - bytes), bytes);
     assert_non_null(m);
@@ -164,16 +167,16 @@ static void what_protobuf_c_writes_is_read(void **state)
     ngx_str_t message = {clinicwave__token__v1__validate_stream_response__pack(&response, bytes),
                          bytes};
 
-    ngx_http_cw_wire_result_t r;
-    assert_int_equal(ngx_http_cw_wire_result(&message, &r), NGX_OK);
+    ngx_http_cw_result_t r;
+    assert_int_equal(ngx_http_cw_result_next(&message, &r), NGX_OK);
     assert_true(r.id == UINT64_MAX - 1);
     assert_true(r.verdict && !r.undecided && r.has_identity && r.cached);
     assert_int_equal(r.decision, NGX_HTTP_CW_DECISION_ALLOW);
     assert_int_equal(r.reason.len, 0);
 
     u_char joined[1024];
-    ngx_http_cw_wire_identity_t who;
-    assert_int_equal(ngx_http_cw_wire_identity(&r.identity, joined, &who), NGX_OK);
+    ngx_http_cw_who_t who;
+    assert_int_equal(ngx_http_cw_who_read(&r.identity, joined, &who), NGX_OK);
     assert_str(who.tenant, "clinicwave");
     assert_str(who.subject, "anna");
     assert_str(who.issuer, "https://issuer");
@@ -186,29 +189,29 @@ static void what_protobuf_c_writes_is_read(void **state)
     assert_false(who.ambiguous);
 
     ngx_str_t value, name = str("email"), other = str("emai");
-    assert_int_equal(ngx_http_cw_wire_claim(&r.identity, &name, &value), NGX_OK);
+    assert_int_equal(ngx_http_cw_who_claim(&r.identity, &name, &value), NGX_OK);
     assert_str(value, "\"anna@x\"");
-    assert_int_equal(ngx_http_cw_wire_claim(&r.identity, &other, &value), NGX_DECLINED);
+    assert_int_equal(ngx_http_cw_who_claim(&r.identity, &other, &value), NGX_DECLINED);
 
-    assert_int_equal(ngx_http_cw_wire_result(&message, &r), NGX_OK);
+    assert_int_equal(ngx_http_cw_result_next(&message, &r), NGX_OK);
     assert_int_equal(r.id, 0);
     assert_true(r.undecided && !r.verdict);
     assert_int_equal(r.cause, NGX_HTTP_CW_CAUSE_UNAVAILABLE);
     assert_str(r.reason, "keys_unavailable");
     assert_int_equal(r.retry_after, 30);
-    assert_int_equal(ngx_http_cw_wire_result(&message, &r), NGX_DONE);
+    assert_int_equal(ngx_http_cw_result_next(&message, &r), NGX_DONE);
 }
 
-static ngx_int_t read_one(const char *bytes, size_t n, ngx_http_cw_wire_result_t *r)
+static ngx_int_t read_one(const char *bytes, size_t n, ngx_http_cw_result_t *r)
 {
     ngx_str_t message = {n, (u_char *)(uintptr_t)bytes};
-    return ngx_http_cw_wire_result(&message, r);
+    return ngx_http_cw_result_next(&message, r);
 }
 
 static void fields_of_a_newer_sidecar_are_passed_over(void **state)
 {
     (void)state;
-    ngx_http_cw_wire_result_t r;
+    ngx_http_cw_result_t r;
     /* field 9 of the message; then a result with fields 15 (bytes), 14 (fixed64), 13 (fixed32) */
     static const char bytes[] = "\x48\x01"
                                 "\x0a\x17\x7a\x01x\x71"
@@ -247,7 +250,7 @@ static void what_is_no_result_is_refused(void **state)
         CASE("a cut fixed64", "\x0a\x04\x09\x01\x02\x03"),
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        ngx_http_cw_wire_result_t r;
+        ngx_http_cw_result_t r;
         if (read_one(cases[i].bytes, cases[i].n, &r) != NGX_ERROR) {
             fail_msg("%s was read", cases[i].name);
         }
@@ -268,8 +271,8 @@ static void an_element_that_holds_its_separator_is_ambiguous(void **state)
     u_char joined[16];
     for (size_t i = 0; i < 4; i++) {
         ngx_str_t identity = {sizes[i], (u_char *)(uintptr_t)ambiguous[i]};
-        ngx_http_cw_wire_identity_t who;
-        assert_int_equal(ngx_http_cw_wire_identity(&identity, joined, &who), NGX_OK);
+        ngx_http_cw_who_t who;
+        assert_int_equal(ngx_http_cw_who_read(&identity, joined, &who), NGX_OK);
         assert_true(who.ambiguous);
     }
 }
@@ -282,8 +285,8 @@ static void lists_are_joined_wherever_their_elements_stand(void **state)
                                 "bc\x3a\x01q\x12\x01s";
     u_char joined[32];
     ngx_str_t identity = {sizeof(bytes) - 1, (u_char *)(uintptr_t)bytes};
-    ngx_http_cw_wire_identity_t who;
-    assert_int_equal(ngx_http_cw_wire_identity(&identity, joined, &who), NGX_OK);
+    ngx_http_cw_who_t who;
+    assert_int_equal(ngx_http_cw_who_read(&identity, joined, &who), NGX_OK);
     assert_str(who.scopes, "a bc");
     assert_str(who.roles, "r,q");
     assert_str(who.tenant, "t");
@@ -302,8 +305,8 @@ static void a_list_s_element_that_is_a_number_is_refused(void **state)
     u_char joined[16];
     for (size_t i = 0; i < 3; i++) {
         ngx_str_t identity = {sizes[i], (u_char *)(uintptr_t)bytes[i]};
-        ngx_http_cw_wire_identity_t who;
-        assert_int_equal(ngx_http_cw_wire_identity(&identity, joined, &who), NGX_ERROR);
+        ngx_http_cw_who_t who;
+        assert_int_equal(ngx_http_cw_who_read(&identity, joined, &who), NGX_ERROR);
     }
 }
 
