@@ -82,7 +82,6 @@ static enum cw_err add_assertion(const struct idp *idp, const struct tenant *ten
     cw_buf_add_json(&claims, tenant->issuer);
     cw_buf_addf(&claims, ",\"jti\":\"%s\",\"iat\":%lld,\"exp\":%lld}", jti, (long long)now,
                 (long long)now + ASSERTION_LIFE_S);
-    cw_buf_add_char(&claims, '\0');
     TRY(cw_buf_check(&claims));
     const struct mint_key key = {
         .algorithm = t->key_algorithm,
@@ -90,7 +89,7 @@ static enum cw_err add_assertion(const struct idp *idp, const struct tenant *ten
         .pem = cw_secret_str(&t->secret),
     };
     char *assertion = NULL;
-    enum cw_err err = mint_sign(&key, "JWT", claims.p, &assertion);
+    enum cw_err err = mint_sign(&key, "JWT", cw_buf_str(&claims), &assertion);
     ENSURE(err == CW_OK || err == CW_NO_MEMORY, CW_IDP_MISCONFIGURED);
     TRY(err);
     idp_body_add(body, "client_id", t->client_id);

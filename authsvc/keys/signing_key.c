@@ -22,14 +22,14 @@ struct signing_key {
     char *public_jwk;
     char *pem; /* sodium_malloc: locked, guarded */
     size_t pem_size;
-    EVP_PKEY *parsed;
+    EVP_MD_CTX *signer; /* holds the parsed key */
     /* Until it is opened. */
     const struct kek *kek;
     char *tenant;
     char *sealed;
     size_t sealed_n;
     pthread_mutex_t opening;
-    atomic_bool open; /* pem and parsed are there, and stay */
+    atomic_bool open; /* pem and signer are there, and stay */
 };
 
 static bool supported(const char *algorithm)
@@ -119,6 +119,15 @@ static enum cw_err set_pem(struct signing_key *key, struct cw_str pem)
     return CW_OK;
 }
 
+/* To begin a signature looks up the key's type and the digest by their names: once is enough. */
+static enum cw_err set_signer(struct signing_key *key, EVP_PKEY *pkey)
+{
+    key->signer = EVP_MD_CTX_new();
+    ENSURE(key->signer != NULL, CW_NO_MEMORY);
+    bool ok = EVP_DigestSignInit(key->signer, NULL, EVP_sha256(), NULL, pkey) == 1;
+    return ok ? CW_OK : CW_INTERNAL;
+}
+
 static bool fits(const EVP_PKEY *pkey, const char *algorithm)
 {
     if (strcmp(algorithm, "ES256") == 0) {
@@ -145,12 +154,12 @@ static enum cw_err make(const char *algorithm, EVP_PKEY *pkey, struct cw_str pem
     if (err == CW_OK) {
         err = set_pem(key, pem);
     }
-    if (err == CW_OK && EVP_PKEY_up_ref(pkey) == 1) {
-        key->parsed = pkey;
+    if (err == CW_OK) {
+        err = set_signer(key, pkey);
     }
-    if (err != CW_OK || key->parsed == NULL) {
+    if (err != CW_OK) {
         signing_key_unref(key);
-        return err != CW_OK ? err : CW_INTERNAL;
+        return err;
     }
     *ret_key = key;
     return CW_OK;
@@ -292,9 +301,9 @@ enum cw_err signing_key_open(struct signing_key *key)
         if (err == CW_OK) { /* what it opened moves over */
             key->pem = opened->pem;
             key->pem_size = opened->pem_size;
-            key->parsed = opened->parsed;
+            key->signer = opened->signer;
             opened->pem = NULL;
-            opened->parsed = NULL;
+            opened->signer = NULL;
             signing_key_unref(opened);
             atomic_store_explicit(&key->open, true, memory_order_release);
         }
@@ -313,8 +322,8 @@ void signing_key_unref(struct signing_key *key)
 {
     if (key != NULL && atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) == 1) {
         free(key->public_jwk);
-        sodium_free(key->pem);      /* wipes */
-        EVP_PKEY_free(key->parsed); /* its private numbers, too */
+        sodium_free(key->pem);        /* wipes */
+        EVP_MD_CTX_free(key->signer); /* with the parsed key, whose numbers are wiped, too */
         free(key->tenant);
         free(key->sealed);
         pthread_mutex_destroy(&key->opening);
@@ -342,7 +351,7 @@ struct cw_str signing_key_pem(const struct signing_key *key)
     return (struct cw_str){key->pem, key->pem_size};
 }
 
-EVP_PKEY *signing_key_parsed(const struct signing_key *key)
+const EVP_MD_CTX *signing_key_signer(const struct signing_key *key)
 {
-    return key->parsed;
+    return key->signer;
 }

@@ -47,7 +47,8 @@ const char *signing_key_public_jwk(const struct signing_key *key);
 /* NUL-terminated behind the end, in locked and guarded memory (sodium_malloc). Empty before it is
  * open. */
 struct cw_str signing_key_pem(const struct signing_key *key);
-/* The same, parsed; may sign on several threads at once. NULL before it is open. */
-EVP_PKEY *signing_key_parsed(const struct signing_key *key);
+/* The same, parsed and ready to sign a SHA-256: to be copied for each signature, on any thread.
+ * NULL before it is open. */
+const EVP_MD_CTX *signing_key_signer(const struct signing_key *key);
 
 #endif

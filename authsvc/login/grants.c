@@ -1,83 +1,113 @@
-/* Unions of JSON arrays. */
+/* Unions of JSON arrays. A user has few of them, and most have none from groups, so that they are
+ * read in one pass each and compared one by one. */
 #include "authsvc/login/grants.h"
 
-#include <stdlib.h>
+#include <string.h>
 
-static bool has(const json_t *list, const json_t *value)
+#include "common/jose/doc.h"
+
+static enum cw_err append(struct cw_arena *arena, struct grants_list *list, struct cw_str word)
 {
-    size_t i;
-    json_t *each;
-    json_array_foreach(list, i, each)
-    {
-        if (json_equal(each, value)) {
-            return true;
+    if (list->n == list->room) {
+        size_t room = list->room > 0 ? 2 * list->room : 8;
+        struct cw_str *words = cw_arena_alloc(arena, room * sizeof(*words));
+        ENSURE(words != NULL, CW_NO_MEMORY);
+        if (list->n > 0) {
+            memcpy(words, list->words, list->n * sizeof(*words));
         }
+        list->words = words;
+        list->room = room;
     }
-    return false;
+    list->words[list->n++] = word;
+    return CW_OK;
 }
 
-static enum cw_err merge(json_t *list, const json_t *more)
+static enum cw_err append_new(struct cw_arena *arena, struct grants_list *list, struct cw_str word)
 {
-    size_t i;
-    json_t *each;
-    json_array_foreach(more, i, each)
-    {
-        if (json_is_string(each) && !has(list, each)) {
-            ENSURE(json_array_append(list, each) == 0, CW_NO_MEMORY);
+    for (size_t i = 0; i < list->n; i++) {
+        if (cw_str_eq(list->words[i], word)) {
+            return CW_OK;
+        }
+    }
+    return append(arena, list, word);
+}
+
+/* The validator's reader wants an object. */
+static enum cw_err read_array(struct cw_arena *arena, struct cw_str array,
+                              const struct cw_doc_value **ret_array)
+{
+    static const char head[] = "{\"a\":";
+    ENSURE(array.n <= GRANTS_TEXT_MAX, CW_NO_MEMORY);
+    size_t n = sizeof(head) - 1 + array.n + 1;
+    char *text = cw_arena_alloc(arena, n);
+    ENSURE(text != NULL, CW_NO_MEMORY);
+    memcpy(text, head, sizeof(head) - 1);
+    memcpy(text + sizeof(head) - 1, array.p, array.n);
+    text[n - 1] = '}';
+    const struct cw_doc_value *object = NULL;
+    TRY(cw_doc_parse(text, n, CW_STORE_UNAVAILABLE, arena, &object)); /* damaged */
+    *ret_array = cw_doc_get(object, CW_STR("a"));
+    return object->n == 1 && cw_doc_is(*ret_array, CW_DOC_ARRAY) ? CW_OK : CW_STORE_UNAVAILABLE;
+}
+
+static enum cw_err add_all(struct cw_arena *arena, struct grants_list *list, struct cw_str array)
+{
+    if (cw_str_is(array, "[]")) {
+        return CW_OK;
+    }
+    const struct cw_doc_value *value = NULL;
+    TRY(read_array(arena, array, &value));
+    const struct cw_doc_value *each = cw_doc_first(value);
+    for (size_t i = 0; i < value->n; i++, each = cw_doc_next(each)) {
+        if (cw_doc_is(each, CW_DOC_STRING)) {
+            TRY(append_new(arena, list, cw_doc_str(each)));
         }
     }
     return CW_OK;
 }
 
-static enum cw_err add_all(json_t *list, struct cw_str array)
+void grants_sum_init(struct grants_sum *sum)
 {
-    json_t *more = json_loadb(array.p, array.n, 0, NULL);
-    enum cw_err err = json_is_array(more) ? merge(list, more) : CW_STORE_UNAVAILABLE; /* damaged */
-    json_decref(more);
-    return err;
-}
-
-enum cw_err grants_sum_init(struct grants_sum *sum)
-{
-    *sum = (struct grants_sum){json_array(), json_array(), json_array()};
-    return sum->roles != NULL && sum->permissions != NULL && sum->groups != NULL ? CW_OK
-                                                                                 : CW_NO_MEMORY;
+    *sum = (struct grants_sum){.arena = CW_ARENA_INIT(GRANTS_ARENA_MAX)};
+    sum->arena.block = GRANTS_ARENA_BLOCK;
 }
 
 void grants_sum_done(struct grants_sum *sum)
 {
-    json_decref(sum->roles);
-    json_decref(sum->permissions);
-    json_decref(sum->groups);
+    cw_arena_done(&sum->arena);
 }
 
 enum cw_err grants_sum_add(void *ctx, const struct store_group *group)
 {
     struct grants_sum *sum = ctx;
-    TRY(add_all(sum->roles, group->roles));
-    TRY(add_all(sum->permissions, group->permissions));
-    json_t *name = json_stringn(group->name.p, group->name.n);
-    return json_array_append_new(sum->groups, name) == 0 ? CW_OK : CW_NO_MEMORY;
+    TRY(add_all(&sum->arena, &sum->roles, group->roles));
+    TRY(add_all(&sum->arena, &sum->permissions, group->permissions));
+    char *name = cw_arena_dup(&sum->arena, group->name);
+    ENSURE(name != NULL, CW_NO_MEMORY);
+    return append(&sum->arena, &sum->groups, (struct cw_str){name, group->name.n});
 }
 
-static enum cw_err write_list(const json_t *list, struct cw_buf *ret_json)
+static enum cw_err write_list(const struct grants_list *list, struct cw_buf *ret_json)
 {
-    char *text = json_dumps(list, JSON_COMPACT);
-    ENSURE(text != NULL, CW_NO_MEMORY);
-    cw_buf_add_cstr(ret_json, text);
-    free(text);
+    cw_buf_add_char(ret_json, '[');
+    for (size_t i = 0; i < list->n; i++) {
+        cw_buf_add_cstr(ret_json, i > 0 ? "," : "");
+        cw_buf_add_json(ret_json, list->words[i]);
+    }
+    cw_buf_add_char(ret_json, ']');
     return cw_buf_check(ret_json);
 }
 
 /* The user's own, then what the groups have beside them. */
-static enum cw_err write_union(struct cw_str own, const json_t *more, struct cw_buf *ret_json)
+static enum cw_err write_union(struct cw_arena *arena, struct cw_str own,
+                               const struct grants_list *more, struct cw_buf *ret_json)
 {
-    json_t *all = json_array();
-    enum cw_err err = all != NULL ? add_all(all, own) : CW_NO_MEMORY;
-    err = err == CW_OK ? merge(all, more) : err;
-    err = err == CW_OK ? write_list(all, ret_json) : err;
-    json_decref(all);
-    return err;
+    struct grants_list all = {0};
+    TRY(add_all(arena, &all, own));
+    for (size_t i = 0; i < more->n; i++) {
+        TRY(append_new(arena, &all, more->words[i]));
+    }
+    return write_list(&all, ret_json);
 }
 
 static void grants_init(struct grants *grants)
@@ -89,13 +119,13 @@ static void grants_init(struct grants *grants)
     };
 }
 
-enum cw_err grants_sum_end(const struct grants_sum *sum, const struct store_user *user,
+enum cw_err grants_sum_end(struct grants_sum *sum, const struct store_user *user,
                            struct grants *ret_grants)
 {
     grants_init(ret_grants);
-    TRY(write_union(user->roles, sum->roles, &ret_grants->roles));
-    TRY(write_union(user->permissions, sum->permissions, &ret_grants->permissions));
-    return write_list(sum->groups, &ret_grants->groups);
+    TRY(write_union(&sum->arena, user->roles, &sum->roles, &ret_grants->roles));
+    TRY(write_union(&sum->arena, user->permissions, &sum->permissions, &ret_grants->permissions));
+    return write_list(&sum->groups, &ret_grants->groups);
 }
 
 enum cw_err grants_read(struct store *store, struct cw_str tenant, const struct store_user *user,
@@ -103,8 +133,8 @@ enum cw_err grants_read(struct store *store, struct cw_str tenant, const struct 
 {
     struct grants_sum sum;
     grants_init(ret_grants);
-    enum cw_err err = grants_sum_init(&sum);
-    err = err == CW_OK ? store_groups_of(store, tenant, user->subject, grants_sum_add, &sum) : err;
+    grants_sum_init(&sum);
+    enum cw_err err = store_groups_of(store, tenant, user->subject, grants_sum_add, &sum);
     err = err == CW_OK ? grants_sum_end(&sum, user, ret_grants) : err;
     grants_sum_done(&sum);
     return err;

@@ -71,7 +71,7 @@ static enum cw_err sign_both(const struct signing_key *key, const struct token_f
     const struct mint_key mint = {
         .algorithm = signing_key_algorithm(key),
         .kid = signing_key_kid(key),
-        .parsed = signing_key_parsed(key),
+        .signer = signing_key_signer(key),
     };
     TRY(token_access(&mint, facts, &answer->access_token));
     return token_id(&mint, facts, answer->access_token, &answer->id_token);

@@ -9,7 +9,10 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { ARENA_MAX = 256 * 1024 };
+enum {
+    ARENA_MAX = 256 * 1024,
+    ARENA_BLOCK = 960, /* bytes: what malloc hands out without searching */
+};
 
 struct trade {
     struct login *login;
@@ -42,7 +45,7 @@ static enum cw_err redeem(struct trade *t)
         .group = grants_sum_add,
         .ctx = &t->groups,
     };
-    TRY(grants_sum_init(&t->groups));
+    grants_sum_init(&t->groups);
     return store_refresh_rotate(t->login->deps.store, t->scene.tenant->name, &rotate, &t->arena,
                                 &t->rotated);
 }
@@ -120,7 +123,7 @@ enum cw_err login_refresh(struct login *login, const struct login_refresh_reques
     struct trade t = {
         .login = login,
         .request = request,
-        .arena = CW_ARENA_INIT(ARENA_MAX),
+        .arena = {.max = ARENA_MAX, .block = ARENA_BLOCK},
         .event = {.kind = LOGIN_KIND_REFRESH, .address = request->address},
     };
     enum cw_err err = run(&t, ret_answer);

@@ -11,11 +11,11 @@
 #include <jwt.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/jose/b64url.h"
 
 /* libjwt 1.10, jwt-private.h: signs `text` with the key of `jwt`; raw signature (RFC 7518 §3.4 for
  * ES256) by malloc. */
@@ -25,6 +25,7 @@ extern int jwt_sign_sha_pem(jwt_t *jwt, char **ret_signature, unsigned int *ret_
 enum {
     TOKEN_MAX = 64 * 1024, /* bytes; what is minted is far below */
     SIGNATURE_MAX = 1024,  /* bytes; RSA of 8192 bits */
+    SIGNATURE_USUAL = 512, /* characters, with dots and the NUL; more is no error */
     ES256_HALF = 32,       /* bytes; RFC 7518 §3.4 */
 };
 
@@ -49,32 +50,33 @@ static const struct algorithm *algorithm_of(const char *name)
     return NULL;
 }
 
-static void add_base64url(struct cw_buf *out, const void *bytes, size_t n)
+static void add_base64url(struct cw_buf *out, struct cw_str bytes)
 {
-    size_t size = sodium_base64_ENCODED_LEN(n, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    char *text = cw_buf_extend(out, size); /* with a NUL, which is cut off again */
-    if (text != NULL) {
-        sodium_bin2base64(text, size, bytes, n, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-        out->n--;
-    }
+    cw_b64url_add(out, (const unsigned char *)bytes.p, bytes.n);
 }
 
 /* RFC 7515 §5.1, steps 1 to 5. */
-static enum cw_err signing_input(const struct mint_key *key, const char *typ, const char *claims,
+static enum cw_err signing_input(const struct mint_key *key, const char *typ, struct cw_str claims,
                                  struct cw_buf *out)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf header = CW_BUF_INIT(1024);
-    cw_buf_addf(&header, "{\"alg\":\"%s\",", key->algorithm);
+    cw_buf_add_cstr(&header, "{\"alg\":\"");
+    cw_buf_add_cstr(&header, key->algorithm);
+    cw_buf_add_cstr(&header, "\",");
     if (key->kid[0] != '\0') {
         cw_buf_add_cstr(&header, "\"kid\":");
         cw_buf_add_json(&header, cw_str(key->kid));
         cw_buf_add_char(&header, ',');
     }
-    cw_buf_addf(&header, "\"typ\":\"%s\"}", typ);
+    cw_buf_add_cstr(&header, "\"typ\":\"");
+    cw_buf_add_cstr(&header, typ);
+    cw_buf_add_cstr(&header, "\"}");
     TRY(cw_buf_check(&header));
-    add_base64url(out, header.p, header.n);
+    cw_buf_reserve(out, cw_b64url_encoded_size(header.n) + cw_b64url_encoded_size(claims.n) +
+                            SIGNATURE_USUAL);
+    add_base64url(out, cw_buf_str(&header));
     cw_buf_add_char(out, '.');
-    add_base64url(out, claims, strlen(claims));
+    add_base64url(out, claims);
     return cw_buf_check(out);
 }
 
@@ -99,16 +101,17 @@ static enum cw_err sign_by_openssl(const struct mint_key *key, const struct algo
 {
     uint8_t signature[SIGNATURE_MAX];
     size_t n = sizeof(signature);
-    ENSURE(EVP_PKEY_is_a(key->parsed, algorithm->type), CW_INTERNAL);
+    EVP_PKEY_CTX *of = EVP_MD_CTX_get_pkey_ctx(key->signer);
+    ENSURE(of != NULL && EVP_PKEY_is_a(EVP_PKEY_CTX_get0_pkey(of), algorithm->type), CW_INTERNAL);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     ENSURE(ctx != NULL, CW_NO_MEMORY);
-    bool ok = EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key->parsed) == 1 &&
+    bool ok = EVP_MD_CTX_copy_ex(ctx, key->signer) == 1 &&
               EVP_DigestSign(ctx, signature, &n, (const uint8_t *)token->p, token->n) == 1 &&
               (algorithm->alg != JWT_ALG_ES256 || flatten(signature, &n));
     EVP_MD_CTX_free(ctx);
     ENSURE(ok, CW_INTERNAL);
     cw_buf_add_char(token, '.');
-    add_base64url(token, signature, n);
+    cw_b64url_add(token, signature, n);
     return cw_buf_check(token);
 }
 
@@ -129,22 +132,22 @@ static enum cw_err sign_by_libjwt(const struct mint_key *key, jwt_alg_t alg, str
     jwt_free(jwt); /* scrubs its copy of the key */
     if (err == CW_OK) {
         cw_buf_add_char(token, '.');
-        add_base64url(token, signature, n);
+        add_base64url(token, (struct cw_str){signature, n});
         err = cw_buf_check(token);
     }
     free(signature);
     return err;
 }
 
-enum cw_err mint_sign(const struct mint_key *key, const char *typ, const char *claims,
+enum cw_err mint_sign(const struct mint_key *key, const char *typ, struct cw_str claims,
                       char **ret_token)
 {
     const struct algorithm *algorithm = algorithm_of(key->algorithm);
     ENSURE(algorithm != NULL, CW_INTERNAL);
-    ENSURE(key->parsed != NULL || (key->pem.n > 0 && key->pem.n <= 64 * 1024), CW_INTERNAL);
+    ENSURE(key->signer != NULL || (key->pem.n > 0 && key->pem.n <= 64 * 1024), CW_INTERNAL);
     CW_CLEANUP(cw_buf_done) struct cw_buf token = CW_BUF_INIT(TOKEN_MAX);
     TRY(signing_input(key, typ, claims, &token));
-    TRY(key->parsed != NULL ? sign_by_openssl(key, algorithm, &token)
+    TRY(key->signer != NULL ? sign_by_openssl(key, algorithm, &token)
                             : sign_by_libjwt(key, algorithm->alg, &token));
     char *text = cw_buf_take(&token);
     ENSURE(text != NULL, CW_NO_MEMORY);

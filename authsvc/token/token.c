@@ -2,9 +2,13 @@
 #include "authsvc/token/token.h"
 
 #include <sodium.h>
-#include <stdlib.h>
 
-enum { CLAIMS_MAX = 14 * 1024 }; /* the sidecar takes tokens of up to 16 KiB */
+#include "common/crypto/sha256.h"
+
+enum {
+    CLAIMS_MAX = 14 * 1024, /* the sidecar takes tokens of up to 16 KiB */
+    CLAIMS_USUAL = 1024,    /* bytes; more is no error */
+};
 
 bool token_scope_has(struct cw_str scope, const char *word)
 {
@@ -17,20 +21,29 @@ bool token_scope_has(struct cw_str scope, const char *word)
     return false;
 }
 
+/* `name` is one of ours: nothing in it needs an escape. */
+static void name_of(struct cw_buf *json, const char *name)
+{
+    cw_buf_add_cstr(json, json->n > 1 ? ",\"" : "\"");
+    cw_buf_add_cstr(json, name);
+    cw_buf_add_cstr(json, "\":");
+}
+
 static void member(struct cw_buf *json, const char *name, struct cw_str value)
 {
-    cw_buf_addf(json, "%s\"%s\":", json->n > 1 ? "," : "", name);
+    name_of(json, name);
     cw_buf_add_json(json, value);
 }
 
 static void number(struct cw_buf *json, const char *name, int64_t value)
 {
-    cw_buf_addf(json, ",\"%s\":%lld", name, (long long)value);
+    name_of(json, name);
+    cw_buf_add_int(json, value);
 }
 
 static void raw(struct cw_buf *json, const char *name, struct cw_str value)
 {
-    cw_buf_addf(json, ",\"%s\":", name);
+    name_of(json, name);
     cw_buf_add_str(json, value);
 }
 
@@ -70,11 +83,8 @@ static enum cw_err signed_claims(struct cw_buf *json, const struct mint_key *key
                                  char **ret_token)
 {
     cw_buf_add_char(json, '}');
-    char *claims = cw_buf_take(json);
-    ENSURE(claims != NULL, CW_NO_MEMORY);
-    enum cw_err err = mint_sign(key, typ, claims, ret_token);
-    free(claims);
-    return err;
+    TRY(cw_buf_check(json));
+    return mint_sign(key, typ, cw_buf_str(json), ret_token);
 }
 
 enum cw_err token_access(const struct mint_key *key, const struct token_facts *facts,
@@ -87,6 +97,7 @@ enum cw_err token_access(const struct mint_key *key, const struct token_facts *f
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 
     CW_CLEANUP(cw_buf_done) struct cw_buf json = CW_BUF_INIT(CLAIMS_MAX);
+    cw_buf_reserve(&json, CLAIMS_USUAL);
     cw_buf_add_char(&json, '{');
     member(&json, "iss", facts->issuer);
     member(&json, "sub", facts->subject);
@@ -103,12 +114,13 @@ enum cw_err token_access(const struct mint_key *key, const struct token_facts *f
 }
 
 /* OpenID Connect Core §3.1.3.6: the left half of the hash that the signature uses, base64url. */
-static void at_hash(const char *access_token, char ret_hash[32])
+static enum cw_err at_hash(const char *access_token, char ret_hash[32])
 {
-    uint8_t digest[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256(digest, (const unsigned char *)access_token, cw_str(access_token).n);
+    uint8_t digest[CW_SHA256_SIZE];
+    TRY(cw_sha256(cw_str(access_token), digest));
     sodium_bin2base64(ret_hash, 32, digest, sizeof(digest) / 2,
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    return CW_OK;
 }
 
 void token_user_claims(struct cw_buf *json, const struct token_facts *facts)
@@ -131,8 +143,9 @@ enum cw_err token_id(const struct mint_key *key, const struct token_facts *facts
                      const char *access_token, char **ret_token)
 {
     char hash[32];
-    at_hash(access_token, hash);
+    TRY(at_hash(access_token, hash));
     CW_CLEANUP(cw_buf_done) struct cw_buf json = CW_BUF_INIT(CLAIMS_MAX);
+    cw_buf_reserve(&json, CLAIMS_USUAL);
     cw_buf_add_char(&json, '{');
     member(&json, "iss", facts->issuer);
     member(&json, "sub", facts->subject);

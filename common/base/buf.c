@@ -20,11 +20,11 @@ void cw_buf_clear(struct cw_buf *buf)
     buf->failed = false;
 }
 
-char *cw_buf_extend(struct cw_buf *buf, size_t n)
+void cw_buf_reserve(struct cw_buf *buf, size_t n)
 {
     if (buf->failed || n > buf->max - buf->n) {
         buf->failed = true;
-        return NULL;
+        return;
     }
     if (n > buf->cap - buf->n) {
         size_t cap = buf->cap ? buf->cap : FIRST_CAPACITY;
@@ -34,10 +34,18 @@ char *cw_buf_extend(struct cw_buf *buf, size_t n)
         char *p = realloc(buf->p, cap);
         if (!p) {
             buf->failed = true;
-            return NULL;
+            return;
         }
         buf->p = p;
         buf->cap = cap;
+    }
+}
+
+char *cw_buf_extend(struct cw_buf *buf, size_t n)
+{
+    cw_buf_reserve(buf, n);
+    if (buf->failed) {
+        return NULL;
     }
     char *at = buf->p + buf->n;
     buf->n += n;
@@ -72,12 +80,16 @@ void cw_buf_addf(struct cw_buf *buf, const char *format, ...)
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    /* most fits into the room that is there, and is formatted once */
+    size_t room = buf->failed ? 0 : buf->cap - buf->n;
+    int n = vsnprintf(room > 0 ? buf->p + buf->n : NULL, room, format, args);
     va_end(args);
     /* vsnprintf ends with a NUL: room for it, which is then given back */
     char *at = n >= 0 ? cw_buf_extend(buf, (size_t)n + 1) : NULL;
     if (at) {
-        vsnprintf(at, (size_t)n + 1, format, again);
+        if ((size_t)n >= room) {
+            vsnprintf(at, (size_t)n + 1, format, again);
+        }
         buf->n--;
     } else {
         buf->failed = true;
@@ -85,20 +97,52 @@ void cw_buf_addf(struct cw_buf *buf, const char *format, ...)
     va_end(again);
 }
 
+void cw_buf_add_int(struct cw_buf *buf, int64_t i)
+{
+    char digits[20]; /* of INT64_MIN, with its sign */
+    size_t at = sizeof(digits);
+    uint64_t left = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+    do {
+        digits[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (i < 0) {
+        digits[--at] = '-';
+    }
+    cw_buf_add(buf, digits + at, sizeof(digits) - at);
+}
+
+/* Bytes that stand for themselves in a JSON string, from the first on. */
+static size_t plain_bytes(struct cw_str s)
+{
+    size_t n = 0;
+    while (n < s.n) {
+        unsigned char c = (unsigned char)s.p[n];
+        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\') {
+            break;
+        }
+        n++;
+    }
+    return n;
+}
+
 void cw_buf_add_json(struct cw_buf *buf, struct cw_str s)
 {
     static const char hex[] = "0123456789abcdef";
     cw_buf_add_char(buf, '"');
     for (size_t i = 0; i < s.n;) {
+        size_t plain = plain_bytes(cw_str_slice(s, i, s.n));
+        cw_buf_add(buf, s.p + i, plain);
+        i += plain;
+        if (i == s.n) {
+            break;
+        }
         unsigned char c = (unsigned char)s.p[i];
         if (c == '"' || c == '\\') {
             cw_buf_add(buf, (char[]){'\\', (char)c}, 2);
             i++;
         } else if (c < 0x20 || c == 0x7f) {
             cw_buf_add(buf, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
-            i++;
-        } else if (c < 0x80) {
-            cw_buf_add_char(buf, (char)c);
             i++;
         } else {
             size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;

@@ -25,7 +25,11 @@ void cw_buf_add(struct cw_buf *buf, const void *bytes, size_t n);
 void cw_buf_add_str(struct cw_buf *buf, struct cw_str s);
 void cw_buf_add_cstr(struct cw_buf *buf, const char *s);
 void cw_buf_add_char(struct cw_buf *buf, char c);
+/* In decimal. */
+void cw_buf_add_int(struct cw_buf *buf, int64_t i);
 void cw_buf_addf(struct cw_buf *buf, const char *format, ...) CW_PRINTF(2, 3);
+/* Room for n bytes more, so that appending so many moves nothing; fails past the bound. */
+void cw_buf_reserve(struct cw_buf *buf, size_t n);
 /* n uninitialised bytes at the end, NULL when failed. */
 char *cw_buf_extend(struct cw_buf *buf, size_t n);
 /* JSON string with its quotes (RFC 8259 §7); bytes that are not UTF-8 become U+FFFD. */

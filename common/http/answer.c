@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/secret.h"
 #include "common/http/internal.h"
 #include "common/http/problem.h"
 
@@ -62,6 +63,14 @@ static void default_header(struct cw_http_request *request, const char *name, co
     }
 }
 
+/* Neither copied nor looked at: both are ours. */
+static void constant_header(struct cw_http_request *request, const char *name, const char *value)
+{
+    if (!request->response && request->n_headers < HTTP_HEADERS_MAX && !has_header(request, name)) {
+        request->headers[request->n_headers++] = (struct http_pair){cw_str(name), cw_str(value)};
+    }
+}
+
 /* Takes `response`. The first answer counts. */
 static void keep(struct cw_http_request *request, int status, struct MHD_Response *response)
 {
@@ -84,7 +93,7 @@ void cw_http_reply(struct cw_http_request *request, int status, const char *medi
 {
     if (media_type) {
         default_header(request, "Content-Type", media_type);
-        default_header(request, "X-Content-Type-Options", "nosniff");
+        constant_header(request, "X-Content-Type-Options", "nosniff");
     }
     /* libmicrohttpd copies, but its signature says otherwise */
     void *bytes;
@@ -93,16 +102,38 @@ void cw_http_reply(struct cw_http_request *request, int status, const char *medi
     keep(request, status, MHD_create_response_from_buffer(body.n, bytes, MHD_RESPMEM_MUST_COPY));
 }
 
-void cw_http_reply_json(struct cw_http_request *request, int status, const json_t *value)
+static void wipe_text(void *text)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    cw_secret_wipe(text, strlen(text));
+    free(text);
+}
+
+/* Takes `text`. */
+static void reply_json(struct cw_http_request *request, int status, char *text)
+{
     if (!text) {
         cw_http_problem(request, CW_INTERNAL, NULL);
         return;
     }
-    default_header(request, "Cache-Control", "no-store");
-    cw_http_reply(request, status, "application/json", cw_str(text));
-    free(text);
+    constant_header(request, "Cache-Control", "no-store");
+    constant_header(request, "Content-Type", "application/json");
+    constant_header(request, "X-Content-Type-Options", "nosniff");
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(strlen(text), text, wipe_text);
+    if (!response) {
+        wipe_text(text);
+    }
+    keep(request, status, response);
+}
+
+void cw_http_reply_json(struct cw_http_request *request, int status, const json_t *value)
+{
+    reply_json(request, status, value ? json_dumps(value, JSON_COMPACT) : NULL);
+}
+
+void cw_http_reply_json_text(struct cw_http_request *request, int status, struct cw_buf *body)
+{
+    reply_json(request, status, cw_buf_take(body));
 }
 
 void cw_http_reply_fd(struct cw_http_request *request, int status, const char *media_type, int fd,

@@ -15,6 +15,7 @@ enum {
     HTTP_QUERY_MAX = 64,
     HTTP_HEADERS_MAX = 16, /* of an answer */
     HTTP_ARENA_MAX = 256 << 10,
+    HTTP_ARENA_BLOCK = 960, /* bytes: what malloc hands out without searching */
 };
 
 struct cw_http_request {
@@ -49,7 +50,7 @@ struct cw_http_request {
     struct MHD_Response *response;
     bool queued;
     bool deferred;
-    bool resumed; /* under the server's lock */
+    bool resumed; /* with a thread per connection; under the server's lock */
 };
 
 struct cw_http_server {

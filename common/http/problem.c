@@ -1,9 +1,10 @@
 /* problem+json out of the error table (RFC 9457). */
 #include "common/http/problem.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "common/crypto/hex.h"
 
 void cw_problem_write(struct cw_buf *out, enum cw_err err, struct cw_str detail,
                       struct cw_str trace_id)
@@ -59,7 +60,5 @@ void cw_problem_trace_id(struct cw_str traceparent, char ret_id[CW_TRACE_ID_SIZE
     if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
         memset(bytes, 0, sizeof(bytes));
     }
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        snprintf(ret_id + 2 * i, 3, "%02x", bytes[i]);
-    }
+    cw_hex_encode(bytes, sizeof(bytes), ret_id);
 }

@@ -37,6 +37,7 @@ static void *on_first_line(void *cls, const char *uri, struct MHD_Connection *co
     request->connection = connection;
     request->started_ns = http_now_ns();
     request->arena.max = HTTP_ARENA_MAX;
+    request->arena.block = HTTP_ARENA_BLOCK;
     request->uri = cw_arena_dup(&request->arena, cw_str(uri));
     pthread_mutex_lock(&server->lock);
     server->active++;
@@ -281,12 +282,14 @@ void cw_http_resume(struct cw_http_request *request)
 {
     struct cw_http_server *server = request->server;
     struct MHD_Connection *connection = request->connection;
-    bool suspended = !server->options.thread_per_connection;
-    /* under the lock: a server that stops must not be freed before the last line here */
+    if (!server->options.thread_per_connection) {
+        MHD_resume_connection(connection); /* from here on the request may be gone */
+        request = NULL;
+    }
+    /* a server that stops waits for the last one here, and is not freed before */
     pthread_mutex_lock(&server->lock);
-    request->resumed = true;
-    if (suspended) {
-        MHD_resume_connection(connection);
+    if (request) {
+        request->resumed = true;
     }
     server->deferred--;
     pthread_cond_broadcast(&server->changed);

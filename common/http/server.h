@@ -9,7 +9,7 @@
 #include <jansson.h>
 
 #include "common/base/arena.h"
-#include "common/base/str.h"
+#include "common/base/buf.h"
 
 struct cw_http_request;
 struct cw_http_server;
@@ -124,6 +124,9 @@ void cw_http_reply(struct cw_http_request *request, int status, const char *medi
                    struct cw_str body);
 /* Borrows `value`; application/json, Cache-Control: no-store. NULL is 500. */
 void cw_http_reply_json(struct cw_http_request *request, int status, const json_t *value);
+/* Takes what is in `body`, a JSON text, and wipes it when it has been sent: for tokens. Else as
+ * cw_http_reply_json; 500 where the buffer has failed. */
+void cw_http_reply_json_text(struct cw_http_request *request, int status, struct cw_buf *body);
 /* Takes fd; `size` bytes from its start. */
 void cw_http_reply_fd(struct cw_http_request *request, int status, const char *media_type, int fd,
                       uint64_t size);

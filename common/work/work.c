@@ -99,9 +99,11 @@ enum cw_err cw_work_submit(struct cw_work *work, void (*run)(void *arg), void *a
     } else {
         work->ring[(work->head + work->n) % work->max] = (struct item){run, arg};
         work->n++;
-        pthread_cond_signal(&work->more);
     }
     pthread_mutex_unlock(&work->lock);
+    if (err == CW_OK) {
+        pthread_cond_signal(&work->more); /* who wakes finds the lock free */
+    }
     return err;
 }
 

@@ -16,6 +16,7 @@
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <pthread.h>
 #include <sodium.h>
 
 #include "authsvc/keys/keyring.h"
@@ -187,7 +188,7 @@ static struct mint_key mint_key_of(const struct signing_key *key, enum signer si
         .algorithm = signing_key_algorithm(key),
         .kid = signing_key_kid(key),
         .pem = signer == BY_LIBJWT ? signing_key_pem(key) : (struct cw_str){0},
-        .parsed = signer == BY_OPENSSL ? signing_key_parsed(key) : NULL,
+        .signer = signer == BY_OPENSSL ? signing_key_signer(key) : NULL,
     };
 }
 
@@ -283,6 +284,50 @@ static void claims_that_were_not_asked_for_stay_away(void **state)
     signing_key_unref(key);
 }
 
+struct signer_thread {
+    pthread_t thread;
+    struct mint_key mint;
+    char *tokens[32];
+};
+
+static void *sign_some(void *arg)
+{
+    struct signer_thread *t = arg;
+    for (size_t i = 0; i < CW_ARRAY_SIZE(t->tokens); i++) {
+        char claims[32];
+        snprintf(claims, sizeof(claims), "{\"n\":%zu}", i);
+        if (mint_sign(&t->mint, "JWT", cw_str(claims), &t->tokens[i]) != CW_OK) {
+            t->tokens[i] = NULL;
+        }
+    }
+    return NULL;
+}
+
+static void threads_sign_with_one_key_at_once(void **state)
+{
+    (void)state;
+    struct signing_key *key = NULL;
+    assert_int_equal(signing_key_generate("ES256", 0, &key), CW_OK);
+    struct signer_thread threads[4];
+    for (size_t i = 0; i < CW_ARRAY_SIZE(threads); i++) {
+        threads[i] = (struct signer_thread){.mint = mint_key_of(key, BY_OPENSSL)};
+        assert_int_equal(pthread_create(&threads[i].thread, NULL, sign_some, &threads[i]), 0);
+    }
+    for (size_t i = 0; i < CW_ARRAY_SIZE(threads); i++) {
+        assert_int_equal(pthread_join(threads[i].thread, NULL), 0);
+        for (size_t k = 0; k < CW_ARRAY_SIZE(threads[i].tokens); k++) {
+            assert_non_null(threads[i].tokens[k]);
+            json_t *header = NULL;
+            json_t *claims = verified(key, threads[i].tokens[k], &header);
+            assert_int_equal(json_integer_value(json_object_get(claims, "n")), k);
+            json_decref(header);
+            json_decref(claims);
+            free(threads[i].tokens[k]);
+        }
+    }
+    signing_key_unref(key);
+}
+
 static void nothing_is_minted_unsigned_or_with_a_shared_secret(void **state)
 {
     (void)state;
@@ -290,7 +335,7 @@ static void nothing_is_minted_unsigned_or_with_a_shared_secret(void **state)
     for (size_t i = 0; i < CW_ARRAY_SIZE(algorithms); i++) {
         struct mint_key mint = {.algorithm = algorithms[i], .kid = "k", .pem = CW_STR("x")};
         char *token = NULL;
-        assert_int_equal(mint_sign(&mint, "at+jwt", "{}", &token), CW_INTERNAL);
+        assert_int_equal(mint_sign(&mint, "at+jwt", CW_STR("{}"), &token), CW_INTERNAL);
         assert_null(token);
     }
 }
@@ -306,8 +351,8 @@ static void a_key_of_another_kind_signs_nothing(void **state)
     for (size_t i = 0; i < 4; i++) {
         char *token = NULL;
         const struct mint_key mint = {
-            .algorithm = names[i / 2], .kid = "k", .parsed = signing_key_parsed(keys[i % 2])};
-        assert_int_equal(mint_sign(&mint, "at+jwt", "{}", &token),
+            .algorithm = names[i / 2], .kid = "k", .signer = signing_key_signer(keys[i % 2])};
+        assert_int_equal(mint_sign(&mint, "at+jwt", CW_STR("{}"), &token),
                          i / 2 == i % 2 ? CW_OK : CW_INTERNAL);
         free(token);
     }
@@ -481,6 +526,11 @@ static void a_kek_of_bytes_may_end_as_a_line_does(void **state)
     }
 }
 
+static const EVP_PKEY *key_in(const struct signing_key *key)
+{
+    return EVP_PKEY_CTX_get0_pkey(EVP_MD_CTX_get_pkey_ctx(signing_key_signer(key)));
+}
+
 static void a_stored_key_is_genuine_or_refused_before_it_is_opened(void **state)
 {
     struct world *w = *state;
@@ -498,11 +548,11 @@ static void a_stored_key_is_genuine_or_refused_before_it_is_opened(void **state)
     assert_int_equal(signing_key_stored(kek, TENANT, kid, alg, jwk, cw_buf_str(&sealed), &stored),
                      CW_OK);
     assert_int_equal(signing_key_pem(stored).n, 0);
-    assert_null(signing_key_parsed(stored));
+    assert_null(signing_key_signer(stored));
     assert_int_equal(signing_key_open(stored), CW_OK);
     assert_int_equal(signing_key_open(stored), CW_OK);
     assert_true(cw_str_eq(signing_key_pem(stored), signing_key_pem(key)));
-    assert_int_equal(EVP_PKEY_eq(signing_key_parsed(stored), signing_key_parsed(key)), 1);
+    assert_int_equal(EVP_PKEY_eq(key_in(stored), key_in(key)), 1);
     signing_key_unref(stored);
     /* Whoever writes the database could put a public key of his own beside the kid. */
     cw_buf_add_str(&other, jwk);
@@ -526,6 +576,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(es256_tokens_verify_and_say_what_the_contract_says, setup,
                                         teardown),
+        cmocka_unit_test(threads_sign_with_one_key_at_once),
         cmocka_unit_test_setup_teardown(claims_that_were_not_asked_for_stay_away, setup, teardown),
         cmocka_unit_test(nothing_is_minted_unsigned_or_with_a_shared_secret),
         cmocka_unit_test(a_key_of_another_kind_signs_nothing),

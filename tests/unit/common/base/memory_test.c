@@ -47,6 +47,53 @@ static void formatted_text_is_held_to_the_bound(void **state)
     cw_buf_done(&buf);
 }
 
+static void formatted_text_finds_its_room(void **state)
+{
+    (void)state;
+    /* around the first capacity, where it is formatted twice */
+    for (size_t before = 250; before < 260; before++) {
+        struct cw_buf buf = CW_BUF_INIT(1000);
+        for (size_t i = 0; i < before; i++) {
+            cw_buf_add_char(&buf, 'x');
+        }
+        cw_buf_addf(&buf, "%s-%d", "abc", 12);
+        assert_int_equal(cw_buf_check(&buf), CW_OK);
+        assert_int_equal(buf.n, before + 6);
+        assert_memory_equal(buf.p + before, "abc-12", 6);
+        cw_buf_done(&buf);
+    }
+}
+
+static void reserved_room_does_not_move(void **state)
+{
+    (void)state;
+    struct cw_buf buf = CW_BUF_INIT(1000);
+    cw_buf_reserve(&buf, 900);
+    const char *before = buf.p;
+    for (int i = 0; i < 900; i++) {
+        cw_buf_add_char(&buf, 'x');
+    }
+    assert_ptr_equal(buf.p, before);
+    assert_int_equal(buf.n, 900);
+    cw_buf_reserve(&buf, 101);
+    assert_int_not_equal(cw_buf_check(&buf), CW_OK);
+    cw_buf_done(&buf);
+}
+
+static void numbers_are_written_in_decimal(void **state)
+{
+    (void)state;
+    static const int64_t numbers[] = {0, 7, -1, 10, -10, 999, 1893456000, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(numbers); i++) {
+        struct cw_buf buf = CW_BUF_INIT(100);
+        char wanted[32];
+        snprintf(wanted, sizeof(wanted), "%lld", (long long)numbers[i]);
+        cw_buf_add_int(&buf, numbers[i]);
+        assert_true(cw_str_is(cw_buf_str(&buf), wanted));
+        cw_buf_done(&buf);
+    }
+}
+
 static void json_strings_are_escaped_and_repaired(void **state)
 {
     (void)state;
@@ -54,9 +101,15 @@ static void json_strings_are_escaped_and_repaired(void **state)
         struct cw_str text;
         const char *json;
     } cases[] = {
-        {CW_STR_INIT("plain"), "\"plain\""},       {CW_STR_INIT("a\"b\\c"), "\"a\\\"b\\\\c\""},
-        {CW_STR_INIT("\n"), "\"\\u000a\""},        {CW_STR_INIT("a\0b"), "\"a\\u0000b\""},
-        {CW_STR_INIT("\xc3\xa4"), "\"\xc3\xa4\""}, {CW_STR_INIT("\xff"), "\"\xef\xbf\xbd\""},
+        {CW_STR_INIT("plain"), "\"plain\""},
+        {CW_STR_INIT("a\"b\\c"), "\"a\\\"b\\\\c\""},
+        {CW_STR_INIT("\n"), "\"\\u000a\""},
+        {CW_STR_INIT("a\0b"), "\"a\\u0000b\""},
+        {CW_STR_INIT("\x7f"), "\"\\u007f\""},
+        {CW_STR_INIT(""), "\"\""},
+        {CW_STR_INIT("ab\tcd\xc3\xa4z\xc3"), "\"ab\\u0009cd\xc3\xa4z\xef\xbf\xbd\""},
+        {CW_STR_INIT("\xc3\xa4"), "\"\xc3\xa4\""},
+        {CW_STR_INIT("\xff"), "\"\xef\xbf\xbd\""},
     };
     for (size_t i = 0; i < CW_ARRAY_SIZE(cases); i++) {
         struct cw_buf buf = CW_BUF_INIT(100);
@@ -129,6 +182,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_buffer_grows_to_its_bound_and_fails_past_it),
         cmocka_unit_test(formatted_text_is_held_to_the_bound),
+        cmocka_unit_test(formatted_text_finds_its_room),
+        cmocka_unit_test(reserved_room_does_not_move),
+        cmocka_unit_test(numbers_are_written_in_decimal),
         cmocka_unit_test(json_strings_are_escaped_and_repaired),
         cmocka_unit_test(an_arena_hands_out_aligned_memory_up_to_its_bound),
         cmocka_unit_test(a_secret_is_read_without_its_line_break_and_compared),
