@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import ssl
 
 import pytest
 
@@ -34,7 +36,7 @@ def demo(directory, authority, judge, ending):
     config.write_text(text.replace("worker_processes auto", "worker_processes 1"))
     environment = {"LD_PRELOAD": os.environ["CW_PRELOAD"], "ASAN_OPTIONS": "detect_leaks=0"} if os.environ.get("CW_PRELOAD") else {}
     process = Program("nginx", ["/usr/sbin/nginx", "-p", directory, "-c", config, "-e", "stderr", "-g", "daemon off;"], directory, environment)
-    process.port, process.management = ports["PORT_HTTP"], ports["PORT_GATEWAY"]
+    process.port, process.https, process.management = ports["PORT_HTTP"], ports["PORT_HTTPS"], ports["PORT_GATEWAY"]
     return ending(process.start().until_ready(lambda: listening(process.port)))
 
 
@@ -66,6 +68,30 @@ def test_the_log_is_ecs_and_holds_no_token_and_no_query(demo, directory, judge):
     assert len(first["trace.id"]) == 32 and len(first["span.id"]) == 16 and first["http.request.id"]
     assert second["clinicwave.reason"] == "route_unknown" and second["url.domain"] == "clinicwave.localhost"
     assert second["trace.id"] != first["trace.id"]
+
+
+def frame(kind, flags, stream, payload):
+    """RFC 9113 §4.1."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def literal(name, value):
+    """A field without indexing and Huffman code (RFC 7541 §6.2.2)."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def test_a_client_that_is_cut_off_before_an_answer_is_a_line_of_json_too(demo, directory):
+    """nginx's status is 000 then, which is no number of JSON: who can write such lines hides them from what reads the log."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    fields = literal(b":method", b"GET") + literal(b":scheme", b"https") + literal(b":authority", b"clinicwave.localhost") + literal(b":path", b"/none")
+    with socket.create_connection(("127.0.0.1", demo.https), 10) as raw, context.wrap_socket(raw, server_hostname="clinicwave.localhost") as s:
+        s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 5, 1, fields + literal(b"Upper", b"case")))
+        [line] = logged(directory, 1)
+    assert (line["http.response.status_code"], line["http.version"]) == (0, "2.0")
+    assert get(demo, "/none").status == 404
+    assert [(l["http.response.status_code"], l["http.version"]) for l in logged(directory, 2)][1] == (404, "1.1")
 
 
 def test_an_allow_says_who(demo, directory, judge):
