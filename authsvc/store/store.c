@@ -25,6 +25,15 @@ static enum cw_err setting_put(struct db_tx *tx, const char *name, struct cw_str
     return db_run(tx, DB_SETTING_PUT, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL);
 }
 
+static void on_failure(void *ctx, const char *operation, const char *message)
+{
+    struct store *store = ctx;
+    atomic_store(&store->failed, true);
+    if (store->told != NULL) {
+        store->told(store->told_ctx, operation, message);
+    }
+}
+
 enum cw_err store_open(const struct store_options *options, struct cw_buf *ret_message,
                        struct store **ret_store)
 {
@@ -44,8 +53,10 @@ enum cw_err store_open(const struct store_options *options, struct cw_buf *ret_m
     };
     enum cw_err err = db_open(&db, ret_message, &store->db);
     if (err == CW_OK) {
-        store->db->on_error = options->on_error;
-        store->db->on_error_ctx = options->ctx;
+        store->told = options->on_error;
+        store->told_ctx = options->ctx;
+        store->db->on_error = on_failure;
+        store->db->on_error_ctx = store;
         store_redeemer_init(&store->redeemer, store->db->driver->run_all == NULL);
         err = db_migrate(store->db, cw_clock_wall_ms(store->clock), ret_message);
     }
@@ -135,9 +146,16 @@ enum cw_err store_do_all(struct store *store, enum db_durability durability,
     return err;
 }
 
+/* After a failure it must be written to: a full disk can still be read. */
 enum cw_err store_check(struct store *store)
 {
-    return store_do(store, DB_LAZY, DB_CHECK, NULL, 0, NULL, NULL, NULL);
+    if (!atomic_load(&store->failed)) {
+        return store_do(store, DB_LAZY, DB_CHECK, NULL, 0, NULL, NULL, NULL);
+    }
+    const struct db_value args[] = {db_text(CW_STR("checked")), db_text(CW_STR(""))};
+    TRY(store_do(store, DB_DURABLE, DB_SETTING_PUT, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL));
+    atomic_store(&store->failed, false);
+    return CW_OK;
 }
 
 static enum cw_err epoch_in(struct db_tx *tx, struct cw_buf *epoch)

@@ -32,7 +32,7 @@ void store_close(struct store *store);
 /* What is wrong with a store's URL, as a sentence without the URL itself (it may hold a password).
  */
 CW_MUST_USE enum cw_err store_check_url(struct cw_str url, struct cw_buf *ret_message);
-/* Whether the database answers. */
+/* Whether the database answers and, after something has failed, whether it can be written. */
 CW_MUST_USE enum cw_err store_check(struct store *store);
 /* The clock that the store was opened with. */
 const struct cw_clock *store_clock(const struct store *store);

@@ -3,6 +3,7 @@
 #define AUTHSVC_STORE_STORE_IMPL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "authsvc/store/db.h"
@@ -28,6 +29,9 @@ struct store {
     const struct cw_clock *clock;
     void (*changed)(void *ctx, enum store_topic topic);
     void *changed_ctx;
+    void (*told)(void *ctx, const char *operation, const char *message); /* may be NULL */
+    void *told_ctx;
+    atomic_bool failed; /* something did, and nothing was written by store_check since */
 };
 
 enum { STORE_TRIES = 4 }; /* of a transaction that the database ended to break a deadlock */

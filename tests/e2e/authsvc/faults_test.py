@@ -125,7 +125,10 @@ def test_a_full_disk_is_an_error_of_ours_and_passes(authsvc):
     for _ in range(20):  # our failure is not the user's: nobody is throttled for it
         assert door.login(password="wrong").reason in ("store_unavailable", "credentials_invalid")
     assert '"store-failed"' in authsvc.process.log()
+    health = lambda: httpx.get(f"http://127.0.0.1:{authsvc.management}/actuator/health").json()["components"]["database"]["status"]
+    assert health() == "DOWN", "what was written can still be read: that alone is not well"
     subprocess.run([*limit, "--fsize=unlimited:unlimited"], check=True)
+    assert health() == "UP"
     assert door.refresh(token).reason is None
     assert door.login(address="192.0.2.77").reason is None
 
