@@ -277,6 +277,38 @@ static void an_element_that_holds_its_separator_is_ambiguous(void **state)
     }
 }
 
+static void a_field_is_the_same_however_its_numbers_are_written(void **state)
+{
+    (void)state;
+    u_char bytes[512], joined[512];
+    for (size_t n = 0; n < 300; n++) {
+        for (size_t form = 0; form < 4; form++) {
+            u_char *p = bytes;
+            *p++ = form & 1 ? 0x92 : 0x12; /* subject; in two bytes, in one */
+            if (form & 1) {
+                *p++ = 0;
+            }
+            if (form & 2 || n > 0x7f) {
+                *p++ = (u_char)(n | 0x80);
+                *p++ = (u_char)(n >> 7);
+            } else {
+                *p++ = (u_char)n;
+            }
+            memset(p, 'x', n);
+            p += n;
+            ngx_str_t identity = {(size_t)(p - bytes), bytes};
+            ngx_http_cw_who_t who;
+            assert_int_equal(ngx_http_cw_who_read(&identity, joined, &who), NGX_OK);
+            assert_int_equal(who.subject.len, n);
+            assert_ptr_equal(who.subject.data, p - n);
+            if (identity.len) {
+                identity.len--; /* cut */
+                assert_int_equal(ngx_http_cw_who_read(&identity, joined, &who), NGX_ERROR);
+            }
+        }
+    }
+}
+
 static void lists_are_joined_wherever_their_elements_stand(void **state)
 {
     (void)state;
@@ -320,6 +352,7 @@ int main(void)
         cmocka_unit_test(fields_of_a_newer_sidecar_are_passed_over),
         cmocka_unit_test(what_is_no_result_is_refused),
         cmocka_unit_test(an_element_that_holds_its_separator_is_ambiguous),
+        cmocka_unit_test(a_field_is_the_same_however_its_numbers_are_written),
         cmocka_unit_test(lists_are_joined_wherever_their_elements_stand),
         cmocka_unit_test(a_list_s_element_that_is_a_number_is_refused),
     };
