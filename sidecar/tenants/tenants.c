@@ -245,49 +245,6 @@ static void free_list(struct tenant **list, size_t n)
 
 /* ---- the configuration's ---- */
 
-static bool domain_taken(const struct tenant_spec *specs, size_t before, struct cw_str domain)
-{
-    char name[CW_DOMAIN_MAX + 1];
-    char other[CW_DOMAIN_MAX + 1];
-
-    if (cw_domain_normalize(domain, name) != CW_OK) {
-        return false;
-    }
-    for (size_t i = 0; i < before; i++) {
-        for (size_t j = 0; j < specs[i].domains.n; j++) {
-            if (cw_domain_normalize(specs[i].domains.items[j], other) == CW_OK &&
-                strcmp(name, other) == 0) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-enum cw_err tenants_check(const struct tenant_spec *specs, size_t n, struct cw_buf *problems)
-{
-    size_t before = problems->n;
-
-    for (size_t i = 0; i < n; i++) {
-        char where[32];
-        snprintf(where, sizeof(where), "tenants[%zu]", i);
-        (void)tenant_spec_check(&specs[i], where, problems);
-        for (size_t j = 0; j < i; j++) {
-            if (cw_str_eq(specs[i].name, specs[j].name)) {
-                cw_buf_addf(problems, "%s.name: name of tenants[%zu]: \"%.*s\"\n", where, j,
-                            CW_STR_ARG(specs[i].name));
-            }
-        }
-        for (size_t j = 0; j < specs[i].domains.n; j++) {
-            if (domain_taken(specs, i, specs[i].domains.items[j])) {
-                cw_buf_addf(problems, "%s.domains: domain of another tenant: \"%.*s\"\n", where,
-                            CW_STR_ARG(specs[i].domains.items[j]));
-            }
-        }
-    }
-    return problems->n == before && !problems->failed ? CW_OK : CW_CONFIG_INVALID;
-}
-
 static enum cw_err configure(struct tenants *tenants, const struct tenant_spec *specs, size_t n)
 {
     struct tenant **list = calloc(n + 1, sizeof(struct tenant *));

@@ -500,11 +500,45 @@ static void garbage_from_the_feed_changes_nothing(void **state)
     assert_int_equal(tenants_feed_age_ms(f->tenants), -1);
 }
 
+/* It was a minute when each domain was compared with all before it. */
+static void ten_thousand_are_checked_in_no_time(void **state)
+{
+    enum { TENANTS = 10000, NAME = 48, DOMAINS = 2, BOUND_MS = 5000 };
+    struct fixture *f = *state;
+    char(*names)[NAME] = calloc((1 + DOMAINS) * TENANTS, sizeof(*names));
+    struct cw_str *domains = calloc(DOMAINS * TENANTS, sizeof(*domains));
+    struct tenant_spec *specs = calloc(TENANTS, sizeof(*specs));
+
+    assert_true(names && domains && specs);
+    for (size_t i = 0; i < TENANTS; i++) {
+        char *name = names[(1 + DOMAINS) * i];
+        snprintf(name, NAME, "tenant-%05zu", i);
+        for (size_t j = 0; j < DOMAINS; j++) {
+            char *domain = names[(1 + DOMAINS) * i + 1 + j];
+            snprintf(domain, NAME, "host-%zu.tenant-%05zu.example", j, i);
+            domains[DOMAINS * i + j] = cw_str(domain);
+        }
+        specs[i] = spec_of(name, &domains[DOMAINS * i], DOMAINS);
+    }
+    int64_t before = cw_clock_monotonic_ms(&cw_clock_system);
+    assert_int_equal(tenants_check(specs, TENANTS, &f->problems), CW_OK);
+    assert_true(cw_clock_monotonic_ms(&cw_clock_system) - before < BOUND_MS);
+    domains[DOMAINS * TENANTS - 1] = cw_str("HOST-0.tenant-00000.example.");
+    assert_int_equal(tenants_check(specs, TENANTS, &f->problems), CW_CONFIG_INVALID);
+    assert_true(cw_str_is(cw_buf_str(&f->problems),
+                          "tenants[9999].domains: domain of another tenant: "
+                          "\"HOST-0.tenant-00000.example.\"\n"));
+    free(names);
+    free(domains);
+    free(specs);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(ten_thousand_are_checked_in_no_time),
         T(domains_are_found_in_any_spelling),
         T(a_tenant_that_did_not_change_keeps_its_generation),
         T(other_origins_are_published_under_the_same_generation),
