@@ -10,6 +10,7 @@ import ssl
 import pytest
 
 from tests.support.gateway import Answer
+from tests.support.http2 import PREFACE, frame, literal
 from tests.support.programs import Program, free_port, listening, program, source, until
 
 
@@ -70,16 +71,6 @@ def test_the_log_is_ecs_and_holds_no_token_and_no_query(demo, directory, judge):
     assert second["trace.id"] != first["trace.id"]
 
 
-def frame(kind, flags, stream, payload):
-    """RFC 9113 §4.1."""
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-
-def literal(name, value):
-    """A field without indexing and Huffman code (RFC 7541 §6.2.2)."""
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
 def test_a_client_that_is_cut_off_before_an_answer_is_a_line_of_json_too(demo, directory):
     """nginx's status is 000 then, which is no number of JSON: who can write such lines hides them from what reads the log."""
     context = ssl.create_default_context()
@@ -87,7 +78,7 @@ def test_a_client_that_is_cut_off_before_an_answer_is_a_line_of_json_too(demo, d
     context.set_alpn_protocols(["h2"])
     fields = literal(b":method", b"GET") + literal(b":scheme", b"https") + literal(b":authority", b"clinicwave.localhost") + literal(b":path", b"/none")
     with socket.create_connection(("127.0.0.1", demo.https), 10) as raw, context.wrap_socket(raw, server_hostname="clinicwave.localhost") as s:
-        s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 5, 1, fields + literal(b"Upper", b"case")))
+        s.sendall(PREFACE + frame(1, 5, 1, fields + literal(b"Upper", b"case")))
         [line] = logged(directory, 1)
     assert (line["http.response.status_code"], line["http.version"]) == (0, "2.0")
     assert get(demo, "/none").status == 404

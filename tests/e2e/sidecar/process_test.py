@@ -1,5 +1,7 @@
 """The program: start, reload, second instance, callers of other users, end."""
+import json
 import signal
+import socket
 import subprocess
 import time
 
@@ -10,6 +12,7 @@ import yaml
 from tests.e2e.sidecar.streams import Batches
 from tests.support import rpc
 from tests.support.fixtures import tenant_of
+from tests.support.http2 import PREFACE, frame, literal
 from tests.support.programs import program, until
 from tests.support.stack import Sidecar
 
@@ -170,3 +173,19 @@ def test_health_reflection_and_figures(sidecar, issuer):
     admin = sidecar.stub("clinicwave.token.v1.TokenAdminService", sidecar.admin_socket)
     assert admin.GetHealth().status == 1 and admin.GetCacheStats().entries == 1
     assert sidecar.metrics()['cw_sidecar_answers_total{application="cw-sidecar",decision="allow",reason="ok"}'] == 1
+
+
+def test_what_a_peer_sends_writes_no_line_of_the_cores_own(sidecar, issuer):
+    """The log is one JSON object a line, whatever comes: gRPC's core repeats what it cannot read."""
+    fields = {":method": "POST", ":scheme": "http", ":authority": "localhost", ":path": "/clinicwave.token.v1.TokenService/Validate",
+              "content-type": "application/grpc", "te": "trailers", "grpc-timeout": "what-a-peer-sent"}
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(str(sidecar.socket))
+        s.sendall(PREFACE + frame(1, 4, 1, b"".join(literal(n.encode(), v.encode()) for n, v in fields.items())) + frame(0, 1, 1, b"\0" * 5))
+        heard = b""
+        while b"grpc-status" not in heard and (piece := s.recv(65536)):  # an answer, or the end: it has been read
+            heard += piece
+    assert sidecar.validate(issuer.token()).decision == 1
+    lines = sidecar.process.log().splitlines()
+    assert lines and all(json.loads(line)["ecs.version"] for line in lines)
