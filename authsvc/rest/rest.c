@@ -276,6 +276,7 @@ static void run_userinfo(void *arg)
     struct rest_job *job = arg;
     const struct login_bearer bearer = rest_bearer(job);
     CW_CLEANUP(cw_buf_done) struct cw_buf claims = CW_BUF_INIT(DOCUMENT_MAX);
+    cw_http_set_scope(job->request, "openid");
     enum cw_err err = login_userinfo(job->rest->options.login, &bearer, &claims);
     json_t *body = err == CW_OK ? json_loadb(claims.p, claims.n, 0, NULL) : NULL;
     rest_finish(job, err == CW_OK && body == NULL ? CW_INTERNAL : err, 0, 200, body);

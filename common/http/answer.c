@@ -183,6 +183,11 @@ void cw_http_set_realm(struct cw_http_request *request, struct cw_str realm)
         quotable && is_field_value(realm) ? cw_arena_dup(&request->arena, realm) : NULL;
 }
 
+void cw_http_set_scope(struct cw_http_request *request, const char *scope)
+{
+    request->scope = scope;
+}
+
 /* RFC 6750 §3: 401, and 403 where it is about a token or a login; as the gateway does. */
 static bool is_challenge(const struct cw_err_info *info)
 {
@@ -201,6 +206,9 @@ static void challenge(struct cw_http_request *request, const struct cw_err_info 
     if (*info->bearer) {
         cw_buf_addf(&value, "%s error=\"%s\", error_description=\"%s\"",
                     request->realm != NULL ? "," : "", info->bearer, info->title);
+    }
+    if (request->scope != NULL && strcmp(info->bearer, "insufficient_scope") == 0) {
+        cw_buf_addf(&value, ", scope=\"%s\"", request->scope);
     }
     cw_buf_add_char(&value, '\0');
     if (!value.failed) {

@@ -33,6 +33,7 @@ struct cw_http_request {
     char peer[64];
     char trace_id[33];
     const char *realm; /* NULL: none */
+    const char *scope; /* that the resource needs; NULL: none */
 
     const struct cw_http_route *route;
     void *ctx; /* the route table's */

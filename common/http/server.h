@@ -133,6 +133,8 @@ void cw_http_reply_fd(struct cw_http_request *request, int status, const char *m
 /* The realm that the problems of this request name in WWW-Authenticate (RFC 6750 §3), copied; one
  * that cannot stand between quotes is none. */
 void cw_http_set_realm(struct cw_http_request *request, struct cw_str realm);
+/* The scope that the resource needs, a literal: told where a token's is insufficient. */
+void cw_http_set_scope(struct cw_http_request *request, const char *scope);
 /* problem+json with the error's status, WWW-Authenticate for 401, for what is said of a token or a
  * login with 403, and where RFC 6750 has a word for it; Retry-After: 1 for 503 and 429 unless set
  * already. `detail` NULL: the table's meaning. */

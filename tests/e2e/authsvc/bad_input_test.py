@@ -142,7 +142,7 @@ def test_what_refuses_a_token_or_a_login_names_the_realm(rest):
     assert ask(Authorization="Bearer x") == f'{plain}, error="invalid_token", error_description="Access token malformed"'
     assert ask(Authorization="Bearer") == f'{plain}, error="invalid_request", error_description="Authorization header malformed"'
     narrow = rest.login(client="mobile", scopes=["email"]).tokens["access_token"]
-    assert ask(Authorization=f"Bearer {narrow}") == f'{plain}, error="insufficient_scope", error_description="Scope insufficient"'
+    assert ask(Authorization=f"Bearer {narrow}") == f'{plain}, error="insufficient_scope", error_description="Scope insufficient", scope="openid"'
     admin = Admin(rest.authsvc)
     admin.user("clinicwave", "blocked@clinicwave.com")
     admin.stub.DisableUser(tenant="clinicwave", username="blocked@clinicwave.com")
