@@ -103,8 +103,9 @@ def test_up_status_logs_and_down(checkout):
     assert re.findall(r"^  (\S+): unchanged, runs as process", again, re.M) == PARTS and "ready after" not in again
     assert checkout.pids() == before
 
-    health = subprocess.run([checkout.run / "bin/cwctl", "health"], capture_output=True, text=True)  # one of the commands that `up` says to try
-    assert health.returncode == 0 and health.stdout.startswith("UP\n"), health.stdout
+    def health():  # one of the commands that `up` says to try
+        return subprocess.run([checkout.run / "bin/cwctl", "health"], capture_output=True, text=True)
+    until("all is well", lambda: health().returncode == 0 and health().stdout.startswith("UP\n"))
 
     with open(checkout.root / "deploy/demo/storage-service.yaml", "a") as f:
         f.write("# changed\n")
