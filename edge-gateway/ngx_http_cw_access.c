@@ -111,6 +111,11 @@ ngx_http_cw_access_begin(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
         return ngx_http_cw_access_go(r, ctx, lcf);
     }
 
+    /* from here on another token may be shown: whoever comes back to the
+     * former rule is asked for again */
+
+    ctx->allowed = NULL;
+
     err = ngx_http_cw_extract_token(r, ctx, lcf);
 
     if (err == CW_OK && lcf->token_cookie.len) {

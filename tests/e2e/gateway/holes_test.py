@@ -108,6 +108,16 @@ def test_an_identity_does_not_follow_into_the_next_location(nginx, judge, servic
     assert len(r.reached("X-Request-Id")) == 1
 
 
+def test_an_identity_does_not_come_back_with_another_token(nginx, judge, service):
+    """Allowed under one rule, sent on to another that reads a cookie which is no token, and by its error page back under the first."""
+    g = nginx("location /a/ { cw_auth required; cw_authorization pass; proxy_pass http://@SERVICE@; }"
+              "location /b/ { cw_auth required; cw_role doctor; cw_token_from cookie __Host-token; error_page 400 401 = /a/again; proxy_pass http://@SERVICE@; }")
+    service.reply = lambda seen: (200, {"X-Accel-Redirect": "/b/x"}, b"") if seen["path"] == "/a/x" else (200, {}, None)
+    r = g.get("/a/x", "good", headers={"Cookie": "__Host-token=no%token"})
+    assert r.json["path"] == "/a/again"
+    assert r.reached("X-Auth-Subject") == ["anna"] and r.reached("Authorization") == ["Bearer good"]
+
+
 def test_a_rewrite_into_a_ruled_location_is_decided_there(nginx, judge, service):
     g = nginx(RULED + "location /open/ { cw_auth off; rewrite ^/open/(.*) /secret/$1 last; }")
     assert g.get("/open/x").status == 401
