@@ -208,6 +208,9 @@ describe('problems', () => {
       expect(sentence({ reason, status: 401 })).toMatch(/^[A-Z].*\.$/);
       expect(sentence({ reason, status: 401 })).not.toContain('_');
     }
+    for (const reason of ['conflict', 'mfa_not_offered', 'tenant_disabled']) {
+      expect(sentence({ reason, status: 409, title: 'Conflict' }), reason).not.toBe('Conflict');
+    }
     expect(sentence({ reason: 'never_heard_of', status: 502 })).toMatch(/not available/);
     expect(sentence({ reason: 'never_heard_of', status: 418, title: 'A title.' })).toBe('A title.');
   });
