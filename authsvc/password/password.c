@@ -29,7 +29,7 @@ struct password_hasher {
     pthread_mutex_t lock;
     struct argon2id_memory *kept[KEPT_MAX];
     unsigned n_kept;
-    bool used; /* since the last call of password_hasher_trim */
+    unsigned least; /* of n_kept since the last call of password_hasher_trim: nobody needed them */
 };
 
 /* --- memory ----------------------------------------------------------------------------- */
@@ -38,8 +38,8 @@ struct password_hasher {
 static struct argon2id_memory *take_memory(struct password_hasher *hasher, uint32_t kib)
 {
     pthread_mutex_lock(&hasher->lock);
-    hasher->used = true;
     struct argon2id_memory *memory = hasher->n_kept > 0 ? hasher->kept[--hasher->n_kept] : NULL;
+    hasher->least = CW_MIN(hasher->least, hasher->n_kept);
     pthread_mutex_unlock(&hasher->lock);
     if (memory != NULL && argon2id_memory_kib(memory) < kib) {
         argon2id_memory_free(memory);
@@ -64,11 +64,21 @@ static void give_memory(struct password_hasher *hasher, struct argon2id_memory *
 void password_hasher_trim(struct password_hasher *hasher)
 {
     pthread_mutex_lock(&hasher->lock);
-    while (!hasher->used && hasher->n_kept > 0) {
-        argon2id_memory_free(hasher->kept[--hasher->n_kept]);
+    for (unsigned i = 0; i < hasher->least; i++) { /* the lowest ones were used longest ago */
+        argon2id_memory_free(hasher->kept[i]);
     }
-    hasher->used = false;
+    hasher->n_kept -= hasher->least;
+    memmove(hasher->kept, hasher->kept + hasher->least, hasher->n_kept * sizeof(*hasher->kept));
+    hasher->least = hasher->n_kept;
     pthread_mutex_unlock(&hasher->lock);
+}
+
+unsigned password_hasher_kept(struct password_hasher *hasher)
+{
+    pthread_mutex_lock(&hasher->lock);
+    unsigned n = hasher->n_kept;
+    pthread_mutex_unlock(&hasher->lock);
+    return n;
 }
 
 /* --- one hash --------------------------------------------------------------------------- */

@@ -38,9 +38,12 @@ CW_MUST_USE enum cw_err password_prepare(struct cw_str password, struct cw_secre
  */
 CW_MUST_USE enum cw_err password_prepare_name(struct cw_str name, char **ret_prepared);
 
-/* Gives the memory back that hashes have kept, unless there was a hash since the last call: for
- * somebody who calls now and then. Any thread. */
+/* Gives back what hashes have kept and none has needed since the last call, so that a burst's
+ * memory goes although somebody logs in now and then: for somebody who calls now and then. Any
+ * thread. */
 void password_hasher_trim(struct password_hasher *hasher);
+/* Memories that are kept just now. Any thread. */
+unsigned password_hasher_kept(struct password_hasher *hasher);
 
 /* Hashes a prepared password. CW_NO_MEMORY where the memory that argon2id needs cannot be had. */
 CW_MUST_USE enum cw_err password_hash(struct password_hasher *hasher, struct cw_str prepared,

@@ -175,19 +175,53 @@ static void *hash_some(void *arg)
     return NULL;
 }
 
-/* That they wait is to be seen by their memory: tests/e2e/authsvc/password_test.py. */
-static void a_limit_makes_many_wait_and_lets_all_through(void **state)
+static void run_some(struct password_hasher *hasher)
 {
     pthread_t threads[4];
-    password_hasher_limit(*state, 1);
     for (size_t i = 0; i < CW_ARRAY_SIZE(threads); i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, hash_some, *state), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, hash_some, hasher), 0);
     }
     for (size_t i = 0; i < CW_ARRAY_SIZE(threads); i++) {
         void *failed = NULL;
         assert_int_equal(pthread_join(threads[i], &failed), 0);
         assert_null(failed);
     }
+}
+
+/* What one login now and then needs stays; what many at once have needed does not. */
+static void memory_of_a_burst_is_given_back_beside_single_logins(void **state)
+{
+    (void)state;
+    enum { BURSTS = 1000 };
+    const struct password_params few = {.memory_kib = 512, .iterations = 2};
+    struct password_hasher *hasher = NULL;
+    char hash[PASSWORD_HASH_MAX];
+    assert_int_equal(password_hasher_new(few, few, &hasher), CW_OK);
+    password_hasher_limit(hasher, 4);
+    for (int i = 0; i < BURSTS && password_hasher_kept(hasher) < 2; i++) {
+        run_some(hasher); /* until two were at it at once */
+    }
+    assert_true(password_hasher_kept(hasher) >= 2);
+    password_hasher_trim(hasher);
+    assert_true(password_hasher_kept(hasher) >= 2); /* they were needed since the last call */
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(password_hash(hasher, CW_STR("secret"), hash), CW_OK);
+        password_hasher_trim(hasher);
+        assert_int_equal(password_hasher_kept(hasher), 1);
+    }
+    assert_int_equal(verify(hasher, hash, "secret"), PASSWORD_RIGHT);
+    password_hasher_trim(hasher);
+    assert_int_equal(password_hasher_kept(hasher), 1);
+    password_hasher_trim(hasher);
+    assert_int_equal(password_hasher_kept(hasher), 0);
+    password_hasher_free(hasher);
+}
+
+/* That they wait is to be seen by their memory: tests/e2e/authsvc/password_test.py. */
+static void a_limit_makes_many_wait_and_lets_all_through(void **state)
+{
+    password_hasher_limit(*state, 1);
+    run_some(*state);
     char hash[PASSWORD_HASH_MAX];
     assert_int_equal(password_hash(*state, CW_STR("secret"), hash), CW_OK);
     assert_int_equal(verify(*state, hash, "secret"), PASSWORD_RIGHT);
@@ -302,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_spoilt_salt_or_tag_is_not_even_tried),
         cmocka_unit_test(hashes_are_libsodiums_in_both_directions),
         cmocka_unit_test(memory_that_nobody_uses_is_given_back),
+        cmocka_unit_test(memory_of_a_burst_is_given_back_beside_single_logins),
         cmocka_unit_test(a_stored_hash_out_of_bounds_is_not_even_tried),
         cmocka_unit_test(other_parameters_ask_for_a_rehash),
         cmocka_unit_test(a_limit_makes_many_wait_and_lets_all_through),
