@@ -17,6 +17,7 @@
 #include "authsvc/store/store_impl.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -237,7 +238,8 @@ struct store_redemption {
     struct rotation rotation;
     enum { WAITING = 0, UNDER_WAY, OVER } state;
     enum cw_err err;
-    pthread_cond_t changed;
+    sem_t woken;
+    unsigned posts; /* to `woken`, made or about to be made: all are taken before it goes */
     struct store_redemption *next; /* waiting behind it */
 };
 
@@ -274,8 +276,32 @@ static enum cw_err move_all(struct store *store, struct store_redemption *const 
     return store_do_all(store, DB_DURABLE, calls, n * MOVE_CALLS);
 }
 
+/* The state of all of them changes at once, under the lock; they are woken behind it, since each
+ * wants it first. */
+static void tell(struct store_redeemer *q, struct store_redemption *const *batch, size_t n,
+                 const struct store_redemption *own, enum cw_err err)
+{
+    pthread_mutex_lock(&q->lock);
+    q->leading--;
+    for (size_t i = 0; i < n; i++) {
+        batch[i]->err = err;
+        batch[i]->posts += batch[i] != own;
+        batch[i]->state = OVER;
+    }
+    if (q->first != NULL) { /* it leads the next ones */
+        q->first->posts++;
+        sem_post(&q->first->woken);
+    }
+    pthread_mutex_unlock(&q->lock);
+    for (size_t i = 0; i < n; i++) {
+        if (batch[i] != own) {
+            sem_post(&batch[i]->woken);
+        }
+    }
+}
+
 /* With the lock held, which is let go meanwhile. */
-static void lead(struct store *store)
+static void lead(struct store *store, const struct store_redemption *own)
 {
     struct store_redeemer *q = &store->redeemer;
     struct store_redemption *batch[BATCH_MAX];
@@ -283,17 +309,8 @@ static void lead(struct store *store)
     q->leading++;
     pthread_mutex_unlock(&q->lock);
     qsort(batch, n, sizeof(*batch), by_name);
-    enum cw_err err = move_all(store, batch, n);
+    tell(q, batch, n, own, move_all(store, batch, n));
     pthread_mutex_lock(&q->lock);
-    q->leading--;
-    for (size_t i = 0; i < n; i++) {
-        batch[i]->err = err;
-        batch[i]->state = OVER;
-        pthread_cond_signal(&batch[i]->changed);
-    }
-    if (q->first != NULL) {
-        pthread_cond_signal(&q->first->changed); /* it leads the next ones */
-    }
 }
 
 static struct timespec patience(void)
@@ -312,22 +329,30 @@ static enum cw_err redeem(struct store *store, struct store_redemption *own)
     struct store_redeemer *q = &store->redeemer;
     const struct timespec until = patience();
     bool impatient = false;
-    pthread_cond_init(&own->changed, NULL);
+    unsigned taken = 0;
+    sem_init(&own->woken, 0, 0);
     pthread_mutex_lock(&q->lock);
     *q->last = own;
     q->last = &own->next;
     while (own->state != OVER) {
         if (own->state == WAITING && (impatient || q->leading < q->leading_max)) {
-            lead(store);
-        } else if (own->state == WAITING) {
-            impatient = pthread_cond_clockwait(&own->changed, &q->lock, CLOCK_MONOTONIC, &until) ==
-                        ETIMEDOUT;
-        } else {
-            pthread_cond_wait(&own->changed, &q->lock);
+            lead(store, own);
+            continue;
         }
+        bool timed = own->state == WAITING;
+        pthread_mutex_unlock(&q->lock);
+        int rc =
+            timed ? sem_clockwait(&own->woken, CLOCK_MONOTONIC, &until) : sem_wait(&own->woken);
+        taken += rc == 0;
+        impatient = impatient || (timed && rc != 0 && errno == ETIMEDOUT);
+        pthread_mutex_lock(&q->lock);
     }
+    unsigned posts = own->posts;
     pthread_mutex_unlock(&q->lock);
-    pthread_cond_destroy(&own->changed);
+    while (taken < posts) {
+        taken += sem_wait(&own->woken) == 0;
+    }
+    sem_destroy(&own->woken);
     return own->err;
 }
 
