@@ -176,6 +176,7 @@ void cw_rpc_call_defer(struct cw_rpc_call *call)
         call->settled = NULL;
     }
     call->deferred = true;
+    cw_rpc_runtime_deferred();
     atomic_store(&call->events, 2);
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &call->closed_early;

@@ -16,10 +16,14 @@
 #include "common/rpc/tag.h"
 #include "common/rpc/tune.h"
 
-enum { MAX_POLLERS = 16 };
+enum {
+    MAX_POLLERS = 16,
+    LOOK_AFTER = 4, /* deferred calls */
+};
 
 struct cw_rpc_runtime {
     grpc_completion_queue *queue;
+    grpc_completion_queue *looks; /* nothing ever comes to it */
     int64_t spin_ns;
     unsigned n_pollers;
     pthread_t pollers[MAX_POLLERS];
@@ -27,6 +31,7 @@ struct cw_rpc_runtime {
 
 static _Thread_local const struct cw_rpc_runtime *polled_here;
 static _Thread_local struct cw_rpc_spin *spins_here; /* the poller's own */
+static _Thread_local unsigned deferred_here;         /* calls, since the last look */
 
 static void signals_block(sigset_t *ret_before)
 {
@@ -111,6 +116,17 @@ static grpc_event next_event(struct cw_rpc_runtime *runtime, struct cw_rpc_spin 
     return event;
 }
 
+/* The core looks at the sockets only when the queue is empty, and one connection with a hundred
+ * calls fills it: who asks on another would wait for all of them. All queues share the core's one
+ * set of sockets, so asking an empty one without waiting serves the next socket that is ready; what
+ * it brings goes to the queue that it is for. A look costs a system call and reads less at once:
+ * calls that are answered in their handler are not worth it. */
+static void look(struct cw_rpc_runtime *runtime)
+{
+    deferred_here = 0;
+    (void)grpc_completion_queue_next(runtime->looks, gpr_time_0(GPR_CLOCK_MONOTONIC), NULL);
+}
+
 static void *poll_loop(void *arg)
 {
     struct cw_rpc_runtime *runtime = arg;
@@ -131,6 +147,9 @@ static void *poll_loop(void *arg)
             abort(); /* memory is corrupt: nothing that follows can be trusted */
         }
         tag->fire(tag, event.success != 0);
+        if (deferred_here >= LOOK_AFTER) {
+            look(runtime);
+        }
     }
 }
 
@@ -149,6 +168,7 @@ enum cw_err cw_rpc_runtime_new_spinning(unsigned pollers, unsigned spin_us,
     cw_rpc_core_ref();
     runtime->spin_ns = pollers == 1 ? spin_us * INT64_C(1000) : 0;
     runtime->queue = grpc_completion_queue_create_for_next(NULL);
+    runtime->looks = grpc_completion_queue_create_for_next(NULL);
     sigset_t before;
     signals_block(&before);
     while (runtime->n_pollers < pollers) {
@@ -168,6 +188,13 @@ enum cw_err cw_rpc_runtime_new_spinning(unsigned pollers, unsigned spin_us,
     return CW_OK;
 }
 
+/* A queue wants to be drained before it goes. */
+static void queue_end(grpc_completion_queue *queue)
+{
+    grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_completion_queue_destroy(queue);
+}
+
 void cw_rpc_runtime_free(struct cw_rpc_runtime *runtime)
 {
     if (!runtime) {
@@ -177,10 +204,9 @@ void cw_rpc_runtime_free(struct cw_rpc_runtime *runtime)
     for (unsigned i = 0; i < runtime->n_pollers; i++) {
         pthread_join(runtime->pollers[i], NULL);
     }
-    if (runtime->n_pollers == 0) { /* the queue wants to be drained before it goes */
-        grpc_completion_queue_next(runtime->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-    }
-    grpc_completion_queue_destroy(runtime->queue);
+    queue_end(runtime->queue);
+    grpc_completion_queue_shutdown(runtime->looks);
+    queue_end(runtime->looks);
     free(runtime);
     cw_rpc_core_unref();
 }
@@ -190,6 +216,11 @@ void cw_rpc_runtime_several(void)
     if (spins_here) {
         cw_rpc_spin_several(spins_here);
     }
+}
+
+void cw_rpc_runtime_deferred(void)
+{
+    deferred_here++;
 }
 
 bool cw_rpc_runtime_on_poller(const struct cw_rpc_runtime *runtime)

@@ -37,6 +37,11 @@ void cw_rpc_runtime_free(struct cw_rpc_runtime *runtime);
  * had better sleep between them (common/rpc/spin.h). Nothing elsewhere than on a poller. */
 void cw_rpc_runtime_several(void);
 
+/* On a poller: a call was left to another thread, so that its client has not been answered yet and
+ * may have sent many more. After some of them the poller looks at the sockets although its queue is
+ * not empty yet: one connection's burst does not hide the others. */
+void cw_rpc_runtime_deferred(void);
+
 /* True on one of this runtime's pollers. */
 bool cw_rpc_runtime_on_poller(const struct cw_rpc_runtime *runtime);
 

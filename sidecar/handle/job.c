@@ -15,22 +15,14 @@
 
 enum {
     JOB_WAITS_MAX = 2,
-    OUTGOING_BYTES = 32 * 1024,
-    OUTGOING_RESULTS = 128,
-    OUTGOING_NS = 1000 * 1000,
 };
 
-/* Answers of one stream that a verifier has not sent yet. Sending costs a system call and wakes two
- * processes, about as much as verifying does: while more waits to be verified, answers leave
- * together, none later than OUTGOING_NS and one verification. */
-struct outgoing {
-    struct cw_rpc_stream *stream; /* a reference; NULL for none */
-    struct cw_buf buf;
-    unsigned results;
-    uint64_t since_ns;
-};
+_Static_assert(OUTGOING_ANSWER_MAX >= IDENTITY_MAX + 4096, "an answer of the largest identity");
 
-static _Thread_local struct outgoing outgoing;
+static void stream_hold(void *stream);
+static void stream_send(void *stream, const struct cw_buf *answers);
+
+static _Thread_local struct outgoing outgoing = {.ref = stream_hold, .send = stream_send};
 static _Thread_local bool on_verifier;
 
 struct job {
@@ -82,15 +74,30 @@ static void send(struct cw_rpc_stream *stream, const struct cw_buf *answers)
     }
 }
 
-static void outgoing_send(void)
+static void stream_hold(void *stream)
 {
-    if (outgoing.stream) {
-        send(outgoing.stream, &outgoing.buf);
-        cw_rpc_stream_unref(outgoing.stream);
-        outgoing.stream = NULL;
-        outgoing.results = 0;
-        cw_buf_clear(&outgoing.buf);
+    cw_rpc_stream_ref(stream);
+}
+
+static void stream_send(void *stream, const struct cw_buf *answers)
+{
+    send(stream, answers);
+    cw_rpc_stream_unref(stream);
+}
+
+static enum cw_err enqueue(struct job *job)
+{
+    struct handle *handle = job->handle;
+    struct cw_rpc_stream *stream = job->target.stream;
+
+    if (stream) {
+        outgoing_enter(&handle->queued, stream);
     }
+    enum cw_err err = pool_submit(handle->pool, job->target.source, &job->item);
+    if (stream && err != CW_OK) {
+        outgoing_leave(&handle->queued, stream);
+    }
+    return err;
 }
 
 static uint64_t now_ns(void)
@@ -101,31 +108,15 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void outgoing_add(struct cw_rpc_stream *stream, struct cw_str answer)
-{
-    if (outgoing.stream && (outgoing.stream != stream || outgoing.results >= OUTGOING_RESULTS ||
-                            outgoing.buf.n + answer.n > OUTGOING_BYTES)) {
-        outgoing_send();
-    }
-    if (!outgoing.stream) {
-        outgoing.stream = cw_rpc_stream_ref(stream);
-        outgoing.buf.max = OUTGOING_BYTES + IDENTITY_MAX + 4096;
-        outgoing.since_ns = now_ns();
-    }
-    cw_buf_add_str(&outgoing.buf, answer);
-    outgoing.results++;
-}
-
 void job_idle(void)
 {
-    outgoing_send();
     /* The thread may end after this; a verifier that sleeps needs no memory either. */
-    cw_buf_done(&outgoing.buf);
+    outgoing_idle(&outgoing);
 }
 
 static void answer_stream(struct job *job, const struct verify_result *result)
 {
-    struct cw_buf out CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(IDENTITY_MAX + 4096);
+    struct cw_buf out CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(OUTGOING_ANSWER_MAX);
     struct cw_buf scratch CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(IDENTITY_MAX);
     struct wire_verdict verdict;
     struct wire_undecided undecided;
@@ -140,7 +131,7 @@ static void answer_stream(struct job *job, const struct verify_result *result)
         wire_add_undecided(&out, job->target.id, &undecided);
     }
     if (on_verifier && !out.failed) {
-        outgoing_add(job->target.stream, cw_buf_str(&out));
+        outgoing_add(&outgoing, job->target.stream, cw_buf_str(&out), now_ns());
     } else {
         send(job->target.stream, &out);
     }
@@ -174,7 +165,7 @@ static void job_wake(struct cw_key_waiter *waiter, bool late)
         job_fail(job, CW_KEYS_UNAVAILABLE);
         return;
     }
-    enum cw_err err = pool_submit(job->handle->pool, job->target.source, &job->item);
+    enum cw_err err = enqueue(job);
     if (err != CW_OK) {
         job_fail(job, err);
     }
@@ -238,11 +229,15 @@ static void run(struct job *job)
 
 void job_run(struct pool_item *item)
 {
+    struct job *job = CW_CONTAINER_OF(item, struct job, item);
+    struct handle *handle = job->handle;
+
     on_verifier = true;
-    run(CW_CONTAINER_OF(item, struct job, item));
-    if (outgoing.stream && now_ns() - outgoing.since_ns > OUTGOING_NS) {
-        outgoing_send();
+    if (job->target.stream) {
+        outgoing_leave(&handle->queued, job->target.stream);
     }
+    run(job);
+    outgoing_check(&outgoing, &handle->queued, now_ns);
 }
 
 enum cw_err job_submit(struct handle *handle, struct tenants_set *set, const struct tenant *tenant,
@@ -275,7 +270,7 @@ enum cw_err job_submit(struct handle *handle, struct tenants_set *set, const str
     if (target->stream) {
         cw_rpc_stream_ref(target->stream);
     }
-    enum cw_err err = pool_submit(handle->pool, target->source, &job->item);
+    enum cw_err err = enqueue(job);
     if (err != CW_OK) {
         job_free(job);
     }

@@ -7,6 +7,7 @@
 #include "common/work/work.h"
 #include "sidecar/handle/ask.h"
 #include "sidecar/handle/handle.h"
+#include "sidecar/handle/outgoing.h"
 #include "sidecar/handle/pool.h"
 
 enum { JOB_TIMEOUT_MAX_MS = 30 * 1000, JOB_CHECKS_MAX = 32 * 1024 };
@@ -18,6 +19,7 @@ struct handle {
     int64_t started_ms;
     _Atomic unsigned jobs; /* live ones: queued, running, waiting for keys */
     unsigned jobs_max;
+    struct outgoing_queued queued; /* jobs of streams in the pool's queue */
 };
 
 /* Where the answer goes: one of the two. */
