@@ -9,11 +9,14 @@
  *     ValidateStream, all tokens warmed up, then by digest
  *   load once  SOCKET TOKENS DOMAIN PID
  *     every token of the file once, by ValidateStream
- *   load paced SOCKET TOKENS DOMAIN PER_SECOND MILLISECONDS PID
- *     ValidateStream, one token at a time, all in turn, at a fixed rate
+ *   load storm SOCKET TOKENS DOMAIN OUTSTANDING MILLISECONDS PID
+ *     the same by ValidateStream, as a gateway's worker asks
+ *   load paced SOCKET TOKENS DOMAIN PER_SECOND SLICE_MS SETTLE_MS PAIRS FLOOD_PID PID
+ *     ValidateStream, one token at a time, all in turn, at a fixed rate: slices.h says what it
+ *     prints. Every verdict must be ALLOW
  *
- * Prints: verdicts, of them ALLOW, seconds, CPU nanoseconds of the process PID (the server)
- * meanwhile; paced adds the 50th and the 99th percentile of an answer's delay in microseconds. */
+ * The others print: verdicts, of them ALLOW, seconds, CPU nanoseconds of the process PID (the
+ * server) meanwhile. */
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
@@ -24,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/slices.h"
 #include "tests/bench/wire.h"
 
 enum {
@@ -32,7 +36,7 @@ enum {
     ONCE_ENTRIES = 32,
     ONCE_WAITING = 96, /* entries that the server may hold at once: below the bound of its queue */
     MAX_OUTSTANDING = 1024,
-    MAX_PACED = 100000,
+    STORM_ENTRIES = 8,
 };
 
 #define MUST(cond)                                                                                 \
@@ -392,43 +396,46 @@ static void run_batch(unsigned entries, unsigned in_flight, uint64_t ms, pid_t p
     print_result(start, server_ns(pid) - cpu);
 }
 
-static int by_size(const void *a, const void *b)
+/* Whole tokens, whatever comes back, a few to a message. */
+static void run_storm(unsigned outstanding, uint64_t ms, pid_t pid)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static void sleep_until(uint64_t ns)
-{
-    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0) {
+    static uint8_t message[STORM_ENTRIES * (TOKEN_MAX + 400)];
+    MUST(outstanding >= STORM_ENTRIES);
+    stream_open();
+    uint64_t start = clock_ns(CLOCK_MONOTONIC), cpu = server_ns(pid);
+    size_t next = 0;
+    while (clock_ns(CLOCK_MONOTONIC) < start + ms * 1000000) {
+        if (!sending && waiting + STORM_ENTRIES <= outstanding) {
+            size_t n = 0;
+            for (unsigned i = 0; i < STORM_ENTRIES; i++) {
+                n += entry_write(message + n, &tokens[next++ % n_tokens], false);
+            }
+            stream_send(message, n, STORM_ENTRIES);
+        }
+        stream_event();
     }
+    print_result(start, server_ns(pid) - cpu);
 }
 
-/* A delay begins when the question was due, so that a late answer delays those behind it, too. */
-static void run_paced(unsigned per_second, uint64_t ms, pid_t pid)
+/* One question, and its answer. */
+static void ask_one(size_t i)
 {
-    static uint64_t delays[MAX_PACED];
     static uint8_t message[TOKEN_MAX + 400];
-    size_t n = 0;
+    stream_send(message, entry_write(message, &tokens[i % n_tokens], false), 1);
+    while (waiting > 0 || sending) {
+        stream_event();
+    }
+    MUST(allowed == verdicts);
+}
+
+static void run_paced(struct slices *slices)
+{
     stream_open();
     while (sending) {
         stream_event();
     }
-    uint64_t start = clock_ns(CLOCK_MONOTONIC), cpu = server_ns(pid);
-    uint64_t step = 1000000000u / per_second, end = start + ms * 1000000;
-    for (uint64_t due = start; due < end && n < MAX_PACED; due += step) {
-        sleep_until(due);
-        stream_send(message, entry_write(message, &tokens[n % n_tokens], false), 1);
-        while (waiting > 0 || sending) {
-            stream_event();
-        }
-        delays[n++] = clock_ns(CLOCK_MONOTONIC) - due;
-    }
-    MUST(n > 0);
-    qsort(delays, n, sizeof delays[0], by_size);
-    print_result(start, server_ns(pid) - cpu);
-    printf("%.1f %.1f\n", (double)delays[n / 2] / 1e3, (double)delays[n * 99 / 100] / 1e3);
+    slices->ask = ask_one;
+    slices_run(slices);
 }
 
 static unsigned number(const char *text)
@@ -444,11 +451,12 @@ int main(int argc, char **argv)
     const char *mode = argc > 4 ? argv[1] : "";
     any_status = strcmp(mode, "flood") == 0;
     bool unary = (any_status || strcmp(mode, "unary") == 0) && argc == 8;
-    bool paced = strcmp(mode, "paced") == 0 && argc == 8;
+    bool storm = strcmp(mode, "storm") == 0 && argc == 8;
+    bool paced = strcmp(mode, "paced") == 0 && argc == 11;
     bool batch = strcmp(mode, "batch") == 0 && argc == 9;
     bool once = strcmp(mode, "once") == 0 && argc == 6;
-    if (!unary && !batch && !once && !paced) {
-        fputs("usage: load unary|flood|batch|once|paced SOCKET TOKENS DOMAIN …\n", stderr);
+    if (!unary && !storm && !batch && !once && !paced) {
+        fputs("usage: load unary|flood|storm|batch|once|paced SOCKET TOKENS DOMAIN …\n", stderr);
         return 64;
     }
     domain = argv[4];
@@ -457,8 +465,15 @@ int main(int argc, char **argv)
     pid_t pid = (pid_t)number(argv[argc - 1]);
     if (unary) {
         run_unary(number(argv[5]), number(argv[6]), pid);
+    } else if (storm) {
+        run_storm(number(argv[5]), number(argv[6]), pid);
     } else if (paced) {
-        run_paced(number(argv[5]), number(argv[6]), pid);
+        run_paced(&(struct slices){.per_second = number(argv[5]),
+                                   .slice_ms = number(argv[6]),
+                                   .settle_ms = number(argv[7]),
+                                   .pairs = number(argv[8]),
+                                   .flood = (pid_t)number(argv[9]),
+                                   .server = pid});
     } else if (batch) {
         run_batch(number(argv[5]), number(argv[6]), number(argv[7]), pid);
     } else {

@@ -10,8 +10,11 @@ import sys
 import tempfile
 import time
 
+from tests.bench import bars
+
 BIN = pathlib.Path(os.environ["CW_BIN"]).resolve()
 AS_JSON, QUICK = "--json" in sys.argv, "--quick" in sys.argv
+ROWS = os.environ.get("CW_BENCH_ROWS")  # a file that gathers what became of each bar: scripts/bench.py sums it up
 AUDIENCE, ISSUER, DOMAIN = "https://api.clinicwave.com", "https://bench.example/", "clinicwave.localhost"
 
 # An nginx of one worker that writes no log of requests; %(main)s before, what follows in http.
@@ -57,14 +60,20 @@ class Median(float):
         return statistics.median(a / b for a, b in zip(self.rounds, other.rounds, strict=True))
 
 
-def report(bench, case, ours, peer, theirs, unit, n, ratio=None):
-    """One line: OURS and THEIRS are medians of the same rounds; their ratio, above 1 where ours does better, unless the caller gives another."""
+def report(bench, case, ours, peer, theirs, unit, n, ratio=None, proven=True):
+    """One line: OURS and THEIRS are medians of the same rounds; their ratio, above 1 where ours does better, unless the caller gives another. Where bars.py has a bar
+    for the row it says whether it is kept; not PROVEN: the numbers are printed, and tell nothing."""
     ratio = ours.over(theirs) if ratio is None else ratio
+    bar = bars.find(bench, case, peer)
+    state, words = bars.judge(bar, ours, ratio, proven) if bar else (None, "")
     if AS_JSON:
         print(json.dumps({"bench": bench, "case": case, "ours": round(ours, 2), "peer": peer, "theirs": round(theirs, 2),
-                          "ratio": round(ratio, 3), "unit": unit, "runs": n}), flush=True)
+                          "ratio": round(ratio, 3), "unit": unit, "runs": n, **({"bar": bar.bar, "state": state} if state else {})}), flush=True)
     else:
-        print(f"  {case:22} {ours:12,.1f}   {peer:22} {theirs:12,.1f}   {unit:26} ratio {ratio:6.3f}   ({n} runs)", flush=True)
+        print(f"  {case:22} {ours:12,.1f}   {peer:22} {theirs:12,.1f}   {unit:26} ratio {ratio:6.3f}   ({n} runs)" + (f"   {words}" if words else ""), flush=True)
+    if state and ROWS:
+        with open(ROWS, "a") as rows:
+            rows.write(json.dumps([f"{bench} {case}, {peer}: {ours if bar.of == 'ours' else ratio:,.3g} {words}", state]) + "\n")
 
 
 def alternate(n, *measurements):
