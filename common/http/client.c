@@ -26,6 +26,7 @@ enum {
     CONNECTIONS_MAX = 64,
     LOW_SPEED_SECONDS = 10, /* without a byte */
     POLL_MS = 1000,
+    LATE_MS = 50, /* libcurl's own bound goes first */
 };
 
 struct transfer {
@@ -43,6 +44,7 @@ struct transfer {
     _Atomic bool cancelled;
     bool added; /* to the multi handle; loop thread only */
     struct timespec started;
+    int64_t total_ms;
     char error[CURL_ERROR_SIZE];
     cw_http_fetched *done;
     void *ctx;
@@ -241,10 +243,12 @@ static bool set_trust(CURL *easy, const struct cw_http_fetch *fetch)
     return ok;
 }
 
-static bool set_bounds(CURL *easy, const struct cw_http_fetch *fetch, size_t max_body, bool plain)
+static bool set_bounds(const struct transfer *transfer, const struct cw_http_fetch *fetch,
+                       size_t max_body)
 {
+    CURL *easy = transfer->easy;
+    bool plain = transfer->plain;
     long connect_ms = fetch->connect_ms ? (long)fetch->connect_ms : DEFAULT_CONNECT_MS;
-    long total_ms = fetch->total_ms ? (long)fetch->total_ms : DEFAULT_TOTAL_MS;
     return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
@@ -254,7 +258,7 @@ static bool set_bounds(CURL *easy, const struct cw_http_fetch *fetch, size_t max
             * takes; with it the thread is left behind and cleans up after itself */
            curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, total_ms) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)transfer->total_ms) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_SECONDS) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)max_body) == CURLE_OK;
@@ -286,10 +290,11 @@ static enum cw_err transfer_new(struct cw_http_client *client, const struct cw_h
     transfer->plain = plain;
     transfer->allowed = fetch->plain;
     transfer->body.max = max_body + 1;
+    transfer->total_ms = fetch->total_ms ? fetch->total_ms : DEFAULT_TOTAL_MS;
     transfer->easy = curl_easy_init();
     clock_gettime(CLOCK_MONOTONIC, &transfer->started);
     if (!transfer->easy || !set_callbacks(transfer) || !set_request(transfer, fetch) ||
-        !set_trust(transfer->easy, fetch) || !set_bounds(transfer->easy, fetch, max_body, plain)) {
+        !set_trust(transfer->easy, fetch) || !set_bounds(transfer, fetch, max_body)) {
         transfer_free(transfer);
         return CW_FORBIDDEN;
     }
@@ -382,18 +387,24 @@ static const char *answer_header(const struct transfer *transfer, const char *na
                : "";
 }
 
+/* Milliseconds since the caller has asked. */
+static int64_t age_of(const struct transfer *transfer)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - transfer->started.tv_sec) * 1000 +
+           (now.tv_nsec - transfer->started.tv_nsec) / 1000000;
+}
+
 /* Tells the caller and frees. Not in the multi handle any more. */
 static void finish(struct transfer *transfer, CURLcode code)
 {
     struct cw_http_client *client = transfer->client;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
     long status = 0;
     struct cw_http_result result = {.err = error_of(transfer, code)};
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     result.status = (int)status;
-    result.duration_ms = (now.tv_sec - transfer->started.tv_sec) * 1000 +
-                         (now.tv_nsec - transfer->started.tv_nsec) / 1000000;
+    result.duration_ms = age_of(transfer);
     result.content_type = answer_header(transfer, "Content-Type");
     result.cache_control = answer_header(transfer, "Cache-Control");
     result.etag = answer_header(transfer, "ETag");
@@ -448,21 +459,31 @@ static void take_pending(struct cw_http_client *client, bool *ret_stopping)
     pthread_mutex_unlock(&client->lock);
 }
 
-/* Starts what is new, ends what was cancelled. The callbacks may only add to `pending`. */
-static void update_running(struct cw_http_client *client)
+/* Starts what is new, ends what was cancelled and what is too late: libcurl counts no time while a
+ * transfer waits for a connection, of which there are CONNECTIONS_MAX. The callbacks may only add
+ * to `pending`. Returns the milliseconds until it wants to look again. */
+static int update_running(struct cw_http_client *client)
 {
+    int64_t soon = POLL_MS;
     struct transfer *next;
     for (struct transfer *transfer = client->running; transfer; transfer = next) {
         next = transfer->next;
+        int64_t left = transfer->total_ms + LATE_MS - age_of(transfer);
         if (transfer->cancelled) {
             end_running(transfer, CURLE_ABORTED_BY_CALLBACK);
+        } else if (left <= 0) {
+            end_running(transfer, CURLE_OPERATION_TIMEDOUT);
         } else if (!transfer->added) {
+            soon = CW_MIN(soon, left);
             transfer->added = curl_multi_add_handle(client->multi, transfer->easy) == CURLM_OK;
             if (!transfer->added) {
                 end_running(transfer, CURLE_OUT_OF_MEMORY);
             }
+        } else {
+            soon = CW_MIN(soon, left);
         }
     }
+    return (int)soon;
 }
 
 static void finish_done(struct cw_http_client *client)
@@ -492,10 +513,10 @@ static void *loop(void *arg)
         if (stopping) {
             break;
         }
-        update_running(client);
+        int soon = update_running(client);
         curl_multi_perform(client->multi, &running);
         finish_done(client);
-        curl_multi_poll(client->multi, NULL, 0, POLL_MS, NULL);
+        curl_multi_poll(client->multi, NULL, 0, soon, NULL);
     }
     while (client->running) {
         client->running->cancelled = true;

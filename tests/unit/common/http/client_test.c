@@ -568,6 +568,49 @@ static void a_server_must_prove_its_name_by_a_trusted_authority(void **state)
     }
 }
 
+/* Of the 64 connections that there are at once none is free. */
+static void who_waits_for_a_connection_waits_no_longer_than_it_said(void **state)
+{
+    (void)state;
+    enum { CONNECTIONS = 64, PATIENCE_MS = 20000 };
+    struct cw_http_server *server = start_server();
+    struct cw_http_client *client = new_client(CONNECTIONS + 1);
+    struct answer *hanging = calloc(CONNECTIONS, sizeof(*hanging)), waiting;
+    struct cw_http_fetch get = {
+        .url = url_of(server, "/slow"), .plain = CW_HTTP_PLAIN_LOOPBACK, .total_ms = 60000};
+    assert_non_null(hanging);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        answer_init(&hanging[i]);
+        assert_int_equal(cw_http_client_start(client, &get, on_answer, &hanging[i], NULL), CW_OK);
+    }
+    get.total_ms = 200;
+    answer_init(&waiting);
+    assert_int_equal(cw_http_client_start(client, &get, on_answer, &waiting, NULL), CW_OK);
+    int times = 0;
+    for (int ms = 0; ms < PATIENCE_MS && times == 0 && !release; ms += 10) {
+        usleep(10000);
+        pthread_mutex_lock(&waiting.lock);
+        times = waiting.times;
+        pthread_mutex_unlock(&waiting.lock);
+    }
+    int ended = 0;
+    for (int i = 0; i < CONNECTIONS; i++) {
+        pthread_mutex_lock(&hanging[i].lock);
+        ended += hanging[i].times;
+        pthread_mutex_unlock(&hanging[i].lock);
+    }
+    release = true;
+    for (int i = 0; i < CONNECTIONS; i++) {
+        wait_answer(&hanging[i]);
+    }
+    cw_http_client_free(client);
+    cw_http_server_stop(server, 1000);
+    free(hanging);
+    assert_int_equal(times, 1);
+    assert_int_equal(ended, 0); /* it did not wait for one of them */
+    assert_int_equal(waiting.err, CW_TIMEOUT);
+}
+
 /* ---- names ---- */
 
 #define HANGING "hanging.test"
@@ -642,6 +685,7 @@ int main(void)
         cmocka_unit_test(cancel_and_the_end_of_the_client_run_every_callback_once),
         cmocka_unit_test(what_never_ends_is_ended_here),
         cmocka_unit_test(a_server_must_prove_its_name_by_a_trusted_authority),
+        cmocka_unit_test(who_waits_for_a_connection_waits_no_longer_than_it_said),
         cmocka_unit_test(a_name_server_that_hangs_holds_nobody_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
