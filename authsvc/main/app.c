@@ -423,6 +423,7 @@ static enum cw_err start_management(struct app *app, struct cw_buf *message)
         .port = (uint16_t)cw_config_int(&root, "authsvc.management.port"),
         .tables = tables,
         .n_tables = CW_ARRAY_SIZE(tables),
+        .thread_per_connection = true, /* who asks for liveness does not wait for the database */
         .connections = 64,
     };
     return start_http(&options, message, &app->management);

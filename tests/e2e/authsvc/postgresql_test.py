@@ -138,6 +138,25 @@ def test_a_refresh_that_is_done_late_can_be_repeated(directory, ending, server):
     refreshed(door, token)
 
 
+def test_a_database_that_stands_still_holds_up_its_own_check_only(directory, ending, server):
+    """A probe of liveness that waited behind a probe of readiness would have the process restarted."""
+    authsvc = start(directory, ending, server.fresh(), **PATIENT)
+    server.pause()
+    try:
+        with socket.create_connection(("127.0.0.1", authsvc.management)) as waiting:
+            waiting.sendall(b"GET /actuator/health HTTP/1.1\r\nHost: authsvc\r\nConnection: close\r\n\r\n")
+            for path in ("/actuator/health/liveness", "/actuator/info", "/actuator/prometheus"):
+                assert httpx.get(f"http://127.0.0.1:{authsvc.management}{path}", timeout=30).status_code == 200
+            waiting.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                waiting.recv(1)
+            waiting.setblocking(True)
+            server.go_on()
+            assert waiting.makefile("rb").readline().split()[1] in (b"200", b"503")
+    finally:
+        server.go_on()
+
+
 @contextlib.contextmanager
 def beside(server, schema, change):
     """A change that is not committed yet. What is yielded commits it."""
