@@ -42,6 +42,7 @@ static const struct ask flush = {
     .request = &clinicwave__token__v1__flush_cache_request__descriptor,
     .response = &clinicwave__token__v1__flush_cache_response__descriptor,
     .arguments = {{"tenant", "--tenant", "NAME", "only this tenant's tokens", false}},
+    .change = true,
     .print = print_flushed,
 };
 
