@@ -9,7 +9,8 @@
  *   outbox: add ──▶ [ … waiting … ] ──take──▶ in flight (sending) ──sent──▶ take again, or the
  * status, or rest
  *
- * `holds` counts what still needs the core's call: 1 until on_close has returned, 1 while sending.
+ * `holds` counts what still needs the core's call: 1 until on_close has returned, 1 while sending,
+ * 1 while a stream that lost a message is cancelled.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -157,10 +158,13 @@ static void stream_flush(struct cw_rpc_stream *stream)
     }
 }
 
+static void stream_settle(struct cw_rpc_stream *stream);
+
 static enum cw_rpc_sent stream_send(struct cw_rpc_stream *stream, grpc_slice slice, bool latest)
 {
     pthread_mutex_lock(&stream->lock);
     enum cw_rpc_sent result = CW_RPC_SENT;
+    bool lost = false;
     if (latest) {
         cw_rpc_outbox_clear(&stream->outbox);
     }
@@ -173,13 +177,21 @@ static enum cw_rpc_sent stream_send(struct cw_rpc_stream *stream, grpc_slice sli
         result = CW_RPC_FULL;
         grpc_slice_unref(slice);
     } else if (!cw_rpc_outbox_add(&stream->outbox, slice)) {
+        /* One message less is another story: who hears the rest of it must hear that it ended. */
         result = CW_RPC_CLOSED;
+        lost = stream->broken = true;
+        stream->holds++;
     }
     struct outgoing out;
     bool send = result == CW_RPC_SENT && outgoing_take(stream, &out);
     pthread_mutex_unlock(&stream->lock);
     if (send) {
         outgoing_send(stream, &out);
+    }
+    if (lost) {
+        grpc_call_cancel_with_status(stream->in.call, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                                     "out of memory", NULL);
+        stream_settle(stream);
     }
     return result;
 }

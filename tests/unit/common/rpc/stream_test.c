@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +23,26 @@ static struct {
     _Atomic(struct cw_rpc_stream *) held;
     atomic_bool hold; /* keep a reference for another thread */
 } seen;
+
+/* ---- memory that is not there ---- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_OWN_CALLOC 0 /* theirs has to stay */
+#else
+#define HAS_OWN_CALLOC 1
+void *__libc_calloc(size_t n, size_t size);
+static _Thread_local bool no_memory; /* for the next one */
+
+/* The libraries', too: the program's own symbol goes before theirs. */
+__attribute__((visibility("default"))) void *calloc(size_t n, size_t size)
+{
+    bool fails = no_memory;
+    no_memory = false;
+    return fails ? NULL : __libc_calloc(n, size);
+}
+#endif
+
+enum { FORGOTTEN = 777 }; /* the id whose answer there is no memory for */
 
 /* A response whose results carry the ids first .. first+n-1. */
 static enum cw_rpc_sent send_ids(struct cw_rpc_stream *stream, uint64_t first, size_t n)
@@ -53,6 +74,9 @@ static void on_message(struct cw_rpc_stream *stream, const ProtobufCMessage *mes
     const request_message *request = (const void *)message;
     atomic_fetch_add(&seen.messages, 1);
     for (size_t i = 0; i < request->n_entries; i++) {
+#if HAS_OWN_CALLOC
+        no_memory = request->entries[i]->id == FORGOTTEN;
+#endif
         send_ids(stream, request->entries[i]->id, 1);
     }
 }
@@ -474,6 +498,24 @@ static void several_threads_may_send_at_once(void **state)
     cw_rpc_stream_unref(atomic_load(&seen.held));
 }
 
+/* Who watches would go on with what comes after it. */
+static void a_stream_that_lost_a_message_ends(void **state)
+{
+    if (!HAS_OWN_CALLOC) {
+        skip();
+    }
+    struct kit *kit = *state;
+    static struct watch w;
+    w = (struct watch){0};
+    subscribe(kit, &echo, &w);
+    UNTIL(atomic_load(&seen.opened) == 1);
+    assert_int_equal(send_entries(w.subscription, FORGOTTEN, 1), CW_OK);
+    UNTIL(atomic_load(&w.ends) == 1 && atomic_load(&w.starts) == 2);
+    UNTIL(atomic_load(&seen.closed) == 1);
+    assert_int_equal(atomic_load(&w.messages), 0);
+    unsubscribe(&w, 0);
+}
+
 static void stopping_lets_a_stream_say_its_last(void **state)
 {
     struct kit *kit = *state;
@@ -617,6 +659,7 @@ int main(int argc, char **argv)
         CASE(a_full_outbox_says_so_and_stops_reading),
         CASE(a_free_during_the_start_refuses_what_is_sent),
         CASE(several_threads_may_send_at_once),
+        CASE(a_stream_that_lost_a_message_ends),
         CASE(stopping_lets_a_stream_say_its_last),
         CASE(a_stream_that_ends_while_others_are_told_of_the_stop_is_not_told),
         CASE(the_last_words_reach_every_client),
