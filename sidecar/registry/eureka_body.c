@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "sidecar/registry/eureka_internal.h"
+#include "sidecar/registry/pages.h"
 
-enum { HTTPS_PORT = 443, HTTP_PORT = 80, URL_SIZE = 1024 };
+enum { HTTPS_PORT = 443, HTTP_PORT = 80 };
 
 /* One path segment (RFC 3986 §3.3); `:` stays as it is, as Eureka's clients write it. */
 static void add_segment(struct cw_buf *out, const char *text)
@@ -74,26 +75,6 @@ static void collect_metadata(const struct eureka *eureka, const struct cw_eureka
     }
 }
 
-static const char *url(char out[URL_SIZE], bool secure, const char *host, unsigned port,
-                       const char *path)
-{
-    bool bracket = strchr(host, ':') != NULL;
-    snprintf(out, URL_SIZE, "%s://%s%s%s:%u%s", secure ? "https" : "http", bracket ? "[" : "", host,
-             bracket ? "]" : "", port, path);
-    return out;
-}
-
-/* Where management is, if the service says so: Spring's readers look there. */
-static unsigned management_port(const struct pairs *metadata, unsigned fallback)
-{
-    struct cw_eureka_pairs pairs = {metadata->p, metadata->n};
-    const char *text = cw_eureka_pairs_find(pairs, "management.port");
-    uint64_t port = 0;
-    return text != NULL && cw_str_to_u64(cw_str(text), UINT16_MAX, &port) == CW_OK && port > 0
-               ? (unsigned)port
-               : fallback;
-}
-
 static uint32_t seconds(int64_t ms)
 {
     return (uint32_t)CW_MAX((ms + 999) / 1000, 1);
@@ -105,7 +86,7 @@ void eureka_body(const struct eureka *eureka, const struct eureka_published *pub
     const struct eureka_config *config = eureka->config;
     const struct registry_instance *wanted = published->wanted;
     struct cw_eureka_instance told = wanted->eureka;
-    char home[URL_SIZE], info[URL_SIZE], health[URL_SIZE];
+    struct registry_pages pages;
     struct pairs metadata;
     bool secure = false;
     unsigned port = registry_instance_port(wanted, &secure);
@@ -126,16 +107,7 @@ void eureka_body(const struct eureka *eureka, const struct eureka_published *pub
                                           .duration_s = seconds(config->lease_ms)};
     collect_metadata(eureka, &wanted->eureka.metadata, &metadata);
     told.metadata = (struct cw_eureka_pairs){metadata.p, metadata.n};
-    unsigned management = management_port(&metadata, port);
-    told.home_page_url = url(home, secure, told.host_name, port, "/");
-    told.status_page_url =
-        url(info, secure && management == port, told.host_name, management, "/actuator/info");
-    const char *checked = wanted->health_path != NULL
-                              ? url(health, secure, told.host_name, port, wanted->health_path)
-                              : url(health, secure && management == port, told.host_name,
-                                    management, "/actuator/health");
-    told.health_check_url = checked;
-    told.secure_health_check_url = cw_str_starts(cw_str(checked), CW_STR("https")) ? checked : NULL;
+    registry_pages_tell(&told, wanted->health_path, &pages);
     told.last_dirty_ms = published->dirty_ms;
     told.last_updated_ms = published->dirty_ms;
     struct cw_eureka_entry entry = {&told, 0, CW_EUREKA_ADDED};

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/eureka/encode.h"
+#include "sidecar/registry/pages.h"
 
 enum { ARENA_BLOCK = 512 };
 
@@ -59,9 +60,24 @@ static enum cw_err dup_text(struct cw_arena *arena, const char *from, const char
     return CW_OK;
 }
 
+/* A service that came by other ways than Eureka's says nothing of its pages. */
+static bool lacks_pages(const struct registry_spec *spec)
+{
+    enum registry_source origin = spec->source == REGISTRY_RESTORED ? spec->origin : spec->source;
+    const struct cw_eureka_instance *e = &spec->eureka;
+    return (origin == REGISTRY_LOCAL || origin == REGISTRY_STATIC) && spec->socket_path == NULL &&
+           e->host_name != NULL && e->home_page_url == NULL && e->status_page_url == NULL &&
+           e->health_check_url == NULL;
+}
+
 static enum cw_err fill(struct registry_instance *instance, const struct registry_spec *spec)
 {
-    TRY(cw_eureka_instance_copy(&instance->arena, &spec->eureka, &instance->eureka));
+    struct cw_eureka_instance told = spec->eureka;
+    struct registry_pages pages;
+    if (lacks_pages(spec)) {
+        registry_pages_tell(&told, spec->health_path, &pages);
+    }
+    TRY(cw_eureka_instance_copy(&instance->arena, &told, &instance->eureka));
     TRY(dup_text(&instance->arena, spec->socket_path, &instance->socket_path));
     TRY(dup_text(&instance->arena, spec->health_path, &instance->health_path));
     TRY(dup_text(&instance->arena, spec->check_url, &instance->check_url));

@@ -85,6 +85,24 @@ def test_eureka_clients_find_it_by_its_lower_case_name(start):
     assert (instance["hostName"], instance["ipAddr"]) == ("127.0.0.1", "127.0.0.1")  # clients prefer the name: it has to lead there
 
 
+def test_eureka_clients_are_told_where_its_pages_are(start):
+    sidecar = start()
+
+    def told(id, **instance):
+        Registration(sidecar, instance_id=id, **instance)
+        url = f"http://127.0.0.1:{sidecar.registry_port}/eureka/apps/X/{id}"
+        return json.load(urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "application/json"}), timeout=5))["instance"]
+    plain = told("a")
+    assert (plain["homePageUrl"], plain["statusPageUrl"]) == ("http://127.0.0.1:9000/", "http://127.0.0.1:9000/actuator/info")
+    assert plain["healthCheckUrl"] == "http://127.0.0.1:9000/actuator/health" and "secureHealthCheckUrl" not in plain
+    managed = told("b", port=9010, health_path="/health", metadata={"management.port": "9011"})
+    assert (managed["homePageUrl"], managed["statusPageUrl"]) == ("http://127.0.0.1:9010/", "http://127.0.0.1:9011/actuator/info")
+    assert managed["healthCheckUrl"] == "http://127.0.0.1:9010/health"
+    secure = told("c", port=9443, secure=True, address="::1")
+    assert secure["homePageUrl"] == "https://localhost:9443/"
+    assert secure["secureHealthCheckUrl"] == secure["healthCheckUrl"] == "https://localhost:9443/actuator/health"
+
+
 def test_who_is_not_granted_does_not_register(start):
     sidecar = start()
     with pytest.raises(grpc.RpcError) as refused:

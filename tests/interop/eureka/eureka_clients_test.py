@@ -1,5 +1,7 @@
 """Stock Eureka clients, and ours, at the embedded registry and at the real server: a service that knows nothing of ours is reached through
 our gateway, and ours are seen by everybody else's."""
+import contextlib
+import http.client
 import os
 import re
 import sys
@@ -117,6 +119,22 @@ def test_a_stock_service_and_our_gateway_find_each_other(hosts, directory, endin
     assert service.stop(30) in (0, 143)  # a JVM that SIGTERM ends says 143
     assert host.statuses(application) == []
     until("it has left", lambda: gateway.get("/g/hello").reason == "no_instance", 60)
+
+
+@pytest.mark.parametrize("registry, client", [("embedded", "node"), ("embedded", "python"), ("real", "node"), ("real", "python")])
+def test_stock_clients_see_where_the_pages_of_ours_are(hosts, directory, ending, registry, client):
+    host = hosts(registry)
+    host.register("ours", "o", 7777, metadata={"management.port": "7778"})
+    port = free_port()
+    application, command, _, _ = CLIENTS[client]
+    service = ending(Program(application.lower(), command(port, host.server.port), directory).start())
+    want = f"http://{host.name}:7777/ http://{host.name}:7778/actuator/info http://{host.name}:7778/actuator/health"
+
+    def seen():
+        assert service.running, service.log()[-3000:]
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/?pages=OURS", timeout=5).read().decode()
+    until("it sees them", lambda: seen() == want, 60)
 
 
 @pytest.mark.parametrize("registry", ["embedded", "real"])

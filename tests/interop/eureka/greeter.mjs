@@ -19,8 +19,10 @@ const client = new Eureka({
 });
 
 http.createServer((request, response) => {
-  const application = new URL(request.url, "http://localhost").searchParams.get("application");
-  const found = application ? client.getInstancesByAppId(application).map((i) => `${i.hostName}:${i.port.$}`).sort().join() : "hello from Node.js";
+  const asked = new URL(request.url, "http://localhost").searchParams;
+  const application = asked.get("application");
+  const pages = (i) => [i.homePageUrl, i.statusPageUrl, i.healthCheckUrl].join(" ");
+  const found = asked.has("pages") ? client.getInstancesByAppId(asked.get("pages")).map(pages).sort().join() : application ? client.getInstancesByAppId(application).map((i) => `${i.hostName}:${i.port.$}`).sort().join() : "hello from Node.js";
   response.setHeader("Content-Type", "text/plain");
   response.end(found);
 }).listen(Number(port), "127.0.0.1", () => client.start((error) => console.log(error ?? "registered")));

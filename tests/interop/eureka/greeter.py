@@ -15,11 +15,14 @@ client = None
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        application = self.path.partition("application=")[2]
+        application, pages = self.path.partition("application=")[2], self.path.partition("pages=")[2]
         body = "hello from Python"
         if application:
             found = client.applications.get_application(application)
             body = ",".join(sorted(f"{i.hostName}:{i.port.port}" for i in found.up_instances))
+        if pages:
+            found = client.applications.get_application(pages)
+            body = ",".join(sorted(f"{i.homePageUrl} {i.statusPageUrl} {i.healthCheckUrl}" for i in found.up_instances))
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
