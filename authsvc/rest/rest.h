@@ -3,6 +3,7 @@
 #ifndef AUTHSVC_REST_REST_H
 #define AUTHSVC_REST_REST_H
 
+#include "authsvc/login/address.h"
 #include "authsvc/login/login.h"
 #include "common/http/server.h"
 #include "common/work/work.h"
@@ -55,7 +56,7 @@ struct rest_body {
 
 /* --- for tests: who asks, behind a trusted proxy or not ---------------------------------- */
 
-enum { REST_ADDRESS_SIZE = 46 };
+enum { REST_ADDRESS_SIZE = LOGIN_ADDRESS_SIZE };
 
 /* The client's address: the peer's, or behind a trusted proxy the last address of X-Forwarded-For
  * that is not a trusted proxy's. Canonical text; empty where it is no address. */

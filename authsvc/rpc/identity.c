@@ -1,7 +1,6 @@
 /* Login and Refresh by gRPC: the same use cases as behind the REST door. */
 #include "authsvc/rpc/identity.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,19 +46,7 @@ static void client_address(const struct identity *identity, struct cw_rpc_call *
             break;
         }
     }
-    text = cw_str_trim(text);
-    uint8_t address[16];
-    char copy[ADDRESS_SIZE];
-    if (text.n == 0 || text.n >= sizeof(copy)) {
-        return;
-    }
-    memcpy(copy, text.p, text.n);
-    copy[text.n] = '\0';
-    if (inet_pton(AF_INET, copy, address) == 1) {
-        (void)inet_ntop(AF_INET, address, ret_address, ADDRESS_SIZE);
-    } else if (inet_pton(AF_INET6, copy, address) == 1) {
-        (void)inet_ntop(AF_INET6, address, ret_address, ADDRESS_SIZE);
-    }
+    (void)login_address_canonical(text, ret_address);
 }
 
 /* Points into the answer. */

@@ -2,11 +2,12 @@
 #ifndef AUTHSVC_RPC_RPC_IMPL_H
 #define AUTHSVC_RPC_RPC_IMPL_H
 
+#include "authsvc/login/address.h"
 #include "authsvc/rpc/identity.h"
 #include "clinicwave/identity/v1/identity.pb-c.h"
 
 enum {
-    RPC_ADDRESS_SIZE = 46,
+    RPC_ADDRESS_SIZE = LOGIN_ADDRESS_SIZE,
     RPC_FIELD_MAX = 4096,
     RPC_CODE_MAX = 64 /* codes that people type */
 };

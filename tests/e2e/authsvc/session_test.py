@@ -55,11 +55,13 @@ def test_sessions_are_listed_newest_first_and_only_ones_own(door, authsvc):
 def test_a_session_tells_its_device_its_address_and_when_it_was_used(door):
     t = door.login(device="Mozilla/5.0 (Häuser)", address="198.51.100.7").tokens
     long = door.login(device="é" * 200, address="2001:db8::7").tokens
+    mapped = door.login(address="::ffff:198.51.100.8").tokens
 
     def session(of):
         return next(s for s in door.sessions(t["access_token"]).tokens if s["session_id"] == of["session_id"])
     first = session(t)
     assert (first["device"], first["address"]) == ("Mozilla/5.0 (Häuser)", "198.51.100.7")
+    assert session(mapped)["address"] == "198.51.100.8"  # one spelling, as in throttling and in the log
     assert (session(long)["device"], session(long)["address"]) == ("é" * 128, "2001:db8::7")  # 256 bytes, whole characters
     assert first["started_at"] <= first["used_at"] <= time.time()
     token = [t["refresh_token"]]

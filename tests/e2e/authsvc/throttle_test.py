@@ -43,6 +43,13 @@ def test_one_address_cannot_try_many_users(door):
     assert door.login("user1@clinicwave.com", "wrong", address="198.51.100.2").reason == "credentials_invalid"
 
 
+def test_an_ipv4_mapped_address_is_the_ipv4_one(door):
+    mapped = ["::ffff:198.51.100.1", "::FFFF:c633:6401", "0:0:0:0:0:ffff:198.51.100.1"]
+    assert [door.login(password="wrong", address=a).reason for a in (*mapped, "198.51.100.1", *mapped)] == ["credentials_invalid"] * 5 + ["throttled"] * 2
+    assert door.login(address="198.51.100.1").reason == "throttled"
+    assert door.login(address="::ffff:198.51.100.2").reason is None  # a neighbour, not the same network of ::/64
+
+
 def test_an_ipv6_network_counts_as_one_address(door):
     reasons = [door.login(f"user{i}@clinicwave.com", "wrong", address=f"2001:db8:0:1::{i:x}").reason for i in range(1, 14)]
     assert reasons[-1] == "throttled"
