@@ -94,6 +94,15 @@ inside "./dev up" > "$base/again.log" || { cat "$base/again.log"; fail "a second
 step "./dev test --quick ($(minute))"
 inside "./dev test --quick" || fail "./dev test --quick in a bare Debian" "read above"
 
+step "./dev compile-commands, ./dev coverage of one test ($(minute))"
+inside "./dev compile-commands" || fail "./dev compile-commands in a bare Debian" "read above"
+inside "python3 -c 'import json, os; f = [e[\"file\"] for e in json.load(open(\"compile_commands.json\"))]; assert len(f) > 100 and all(map(os.path.exists, f))'" ||
+    fail "./dev compile-commands names files that do not exist" "look into compile_commands.json"
+inside "./dev coverage //tests/unit/common/base:str_test" > "$base/coverage.log" 2>&1 && grep -qE '^ +common/base +[1-9][0-9]* of ' "$base/coverage.log" || {
+    cat "$base/coverage.log"
+    fail "./dev coverage in a bare Debian" "read above"
+}
+
 step "./dev down ($(minute))"
 inside "./dev down"
 ! inside "./dev status" || fail "./dev status is content after ./dev down" "read above"
