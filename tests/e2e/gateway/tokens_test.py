@@ -4,6 +4,8 @@ import pytest
 ROUTES = """
     location /a/ { cw_auth required; proxy_pass http://@SERVICE@; }
     location /maybe/ { cw_auth optional; proxy_pass http://@SERVICE@; }
+    location /open/ { cw_auth off; proxy_pass http://@SERVICE@; }
+    location /passed/ { cw_auth off; cw_authorization pass; proxy_pass http://@SERVICE@; }
     location /own/ { cw_auth required; cw_token_from header X-Token; proxy_pass http://@SERVICE@; }
     location /cookie/ { cw_auth required; cw_token_from cookie __Host-token; cw_cors clinicwave.localhost https://portal.example; proxy_pass http://@SERVICE@; }
 """
@@ -49,6 +51,20 @@ def test_two_authorization_headers_are_400(gateway, judge):
     r = gateway.get("/a/x", headers={"Authorization": ["Bearer good", "Bearer good"]})
     assert r.status == 400 and r.headers["content-type"] == "application/problem+json"
     assert not judge.judged
+
+
+@pytest.mark.parametrize("joined", ["Bearer good, Negotiate", "Bearer good,Negotiate", "Bearer good,", "Negotiate, Bearer good", "Basic eDp5, Bearer good"])
+def test_several_schemes_in_one_header_are_not_believed(gateway, judge, joined):
+    headers = {"Authorization": joined}
+    first = joined.startswith("Bearer")
+    assert gateway.get("/a/x", headers=headers).reason == ("authorization_malformed" if first else "token_missing")
+    assert gateway.get("/maybe/x", headers=headers).status == (400 if first else 200)
+    r = gateway.get("/open/x", headers=headers)  # nobody looks for a token here
+    assert r.status == 200 and r.reached("Authorization") == [] and r.reached("X-Auth-Subject") == []
+    r = gateway.get("/passed/x", headers=headers)
+    assert r.status == 200 and r.reached("Authorization") == [joined] and r.reached("X-Auth-Subject") == []
+    assert not judge.judged
+    assert gateway.get("/a/x", "good").status == 200
 
 
 def test_a_token_of_16_kib_is_judged_and_one_byte_more_is_not(gateway, judge):

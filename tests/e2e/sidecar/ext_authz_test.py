@@ -91,6 +91,18 @@ def test_another_scheme_in_front_of_a_token_does_not_make_it_anonymous(door, tok
     assert (r.status, r.reason) == (400, "token_multiple")
 
 
+@pytest.mark.parametrize("joined", ["Bearer {}, Negotiate", "Bearer {},Negotiate", "Bearer {},", "Bearer {}, Negotiate, NTLM"])
+def test_a_token_with_another_scheme_behind_it_is_not_believed(door, token, joined):
+    headers = [("Authorization", joined.format(token))]
+    for path in ("/a/x", "/maybe/x", "/pass/x"):
+        r = door.get(path, headers=headers)
+        assert (r.status, r.reason) == (400, "authorization_malformed")
+    r = door.get("/open/x", headers=headers)  # nobody looks for a token here
+    assert r.status == 200 and not r.identity and "authorization" not in r.seen
+    assert door.get("/open/x", headers=headers, rule={"cw_auth": "off", "cw_authorization": "pass"}).seen["authorization"] == [joined.format(token)]
+    assert door.get("/a/x", token).status == 200  # and whoever asks next is judged as ever
+
+
 def test_the_token_passes_only_where_the_route_says_so(door, token):
     assert door.get("/pass/x", token).seen["authorization"] == [f"Bearer {token}"]
     assert "authorization" not in door.get("/a/x", token).seen
