@@ -2,7 +2,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cwctl/admin.h"
 #include "cwctl/remote.h"
+#include "proto/clinicwave/identity/v1/admin.pb-c.h"
 #include "proto/clinicwave/token/v1/admin.pb-c.h"
 #include "proto/grpc/health/v1/health.pb-c.h"
 
@@ -67,6 +69,39 @@ static enum state ask_sidecar(const char *run_dir, json_t *components)
     return state;
 }
 
+/* The keys that authsvc signs with; only who may administer it is told. */
+static enum state ask_signing_keys(const char *run_dir, json_t *components)
+{
+    static const char name[] = "signing-keys";
+    Clinicwave__Identity__V1__GetKeyHealthRequest request;
+    clinicwave__identity__v1__get_key_health_request__init(&request);
+    struct cw_rpc_answer answer;
+    enum state state = UP;
+    if (remote_call(run_dir, ADMIN_SOCKET, ADMIN("GetKeyHealth"), &request.base,
+                    &clinicwave__identity__v1__get_key_health_response__descriptor,
+                    &answer) != CW_OK) {
+        add(components, name, UNKNOWN, cw_err_code(answer.err), -1,
+            "ask as root or as the user of cw-authsvc");
+    } else {
+        const Clinicwave__Identity__V1__GetKeyHealthResponse *h =
+            (const Clinicwave__Identity__V1__GetKeyHealthResponse *)answer.response;
+        char detail[512], remedy[512];
+        state = h->overdue > 0 ? DEGRADED : UP;
+        snprintf(detail, sizeof detail,
+                 "of %lld tenants%s%s; %lld wait, %lld retired; %lld overdue",
+                 (long long)h->tenants, h->age_seconds >= 0 ? ", the oldest is " : "",
+                 h->age_seconds >= 0 ? REMOTE_CLEAN(h->oldest_tenant) : "", (long long)h->pending,
+                 (long long)h->retired, (long long)h->overdue);
+        snprintf(remedy, sizeof remedy,
+                 "cwctl signing-keys rotate --tenant %s; read why in the "
+                 "log of cw-authsvc",
+                 REMOTE_CLEAN(h->oldest_tenant));
+        add(components, name, state, detail, h->age_seconds, state == UP ? "" : remedy);
+    }
+    cw_rpc_answer_done(&answer);
+    return state;
+}
+
 /* authsvc counts where it is installed on this host: where its socket is. */
 static enum state ask_authsvc(const char *run_dir, json_t *components)
 {
@@ -98,7 +133,7 @@ static enum state ask_authsvc(const char *run_dir, json_t *components)
                     : "read its log (./dev logs authsvc)");
     cw_rpc_answer_done(&answer);
     /* the sidecar judges on without it */
-    return state == UP ? UP : DEGRADED;
+    return state == UP ? ask_signing_keys(run_dir, components) : DEGRADED;
 }
 
 static void print_component(const json_t *c)

@@ -195,6 +195,10 @@ enum cw_err admin_key_rotate(struct admin *admin, const struct admin_caller *cal
                              struct cw_str tenant, bool emergency, int64_t *ret_withdrawn,
                              struct cw_buf *detail);
 
+/* Local callers only. See keyring_look_over. */
+enum cw_err admin_key_health(struct admin *admin, const struct admin_caller *caller,
+                             struct keyring_survey *ret_survey);
+
 /* --- key-encryption keys; local callers only -------------------------------------------- */
 
 /* The list is freed by the caller. */

@@ -45,3 +45,10 @@ enum cw_err admin_key_rotate(struct admin *admin, const struct admin_caller *cal
     admin_act_done(&act);
     return err;
 }
+
+enum cw_err admin_key_health(struct admin *admin, const struct admin_caller *caller,
+                             struct keyring_survey *ret_survey)
+{
+    ENSURE(caller->local, CW_SUBJECT_FORBIDDEN);
+    return keyring_look_over(admin->deps.keys, ret_survey);
+}

@@ -79,6 +79,19 @@ CW_MUST_USE enum cw_err keyring_advance(struct keyring *ring, struct cw_str tena
                                         const struct keyring_want *want, bool remove,
                                         bool *ret_changed, struct cw_buf *ret_message);
 
+/* How old keys are, over all tenants. Ages are milliseconds. */
+struct keyring_survey {
+    size_t tenants;
+    int64_t age_ms;       /* of the key that has signed for longest; -1: there is none */
+    struct cw_buf tenant; /* whose it is; the caller's */
+    size_t pending;
+    size_t retired;
+    size_t overdue; /* tenants whose key should have a successor by now */
+    int64_t rotate_after_ms;
+};
+/* Looks at memory only. ret_survey->tenant is initialised by the caller. */
+CW_MUST_USE enum cw_err keyring_look_over(struct keyring *ring, struct keyring_survey *ret_survey);
+
 /* --- use -------------------------------------------------------------------------------- */
 
 /* The key that signs; one reference to the caller. CW_KEYS_UNAVAILABLE: the tenant has none. */

@@ -1,6 +1,8 @@
 /* AdminService: signing keys. */
 #include "authsvc/rpc/admin_impl.h"
 
+enum { TENANT_MAX = 1024 };
+
 typedef ADMIN_PB(SigningKey) key_message;
 
 struct key_listing {
@@ -61,4 +63,22 @@ void rpc_admin_rotate_signing_key(struct admin_job *job)
     response.keys = l.keys;
     response.n_keys = l.n;
     admin_finish(job, err, &response.base);
+}
+
+void rpc_admin_get_key_health(struct admin_job *job)
+{
+    ADMIN_PB(GetKeyHealthResponse)
+    response = CLINICWAVE__IDENTITY__V1__GET_KEY_HEALTH_RESPONSE__INIT;
+    struct keyring_survey survey = {.age_ms = -1, .tenant = CW_BUF_INIT(TENANT_MAX)};
+    enum cw_err err = admin_key_health(job->door->admin, &job->caller, &survey);
+    char *tenant = admin_text(job, cw_buf_str(&survey.tenant));
+    cw_buf_done(&survey.tenant);
+    response.tenants = (int64_t)survey.tenants;
+    response.age_seconds = survey.age_ms < 0 ? -1 : survey.age_ms / 1000;
+    response.oldest_tenant = tenant;
+    response.pending = (int64_t)survey.pending;
+    response.retired = (int64_t)survey.retired;
+    response.rotate_after_seconds = survey.rotate_after_ms / 1000;
+    response.overdue = (int64_t)survey.overdue;
+    admin_finish(job, err == CW_OK && tenant == NULL ? CW_NO_MEMORY : err, &response.base);
 }

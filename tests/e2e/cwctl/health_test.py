@@ -44,3 +44,16 @@ def test_authsvc_was_never_heard(directory, sidecar):
     assert "cw-authsvc" in found["feed:tenants"]["remedy"]
     text = Cwctl(directory)("health")
     assert text.returncode == 1 and "feed:tenants" in text.stdout and "is cw-authsvc running?" in text.stdout
+
+
+def test_the_age_of_the_keys_that_authsvc_signs_with(directory, authsvc, sidecar):
+    cwctl = Cwctl(directory)
+    until("it grows", lambda: components(directory)["signing-keys"]["age_seconds"] >= 1)
+    found = components(directory)["signing-keys"]
+    assert found["status"] == "UP" and found["age_seconds"] < 600 and "of 2 tenants" in found["detail"] and "0 wait, 0 retired; 0 overdue" in found["detail"]
+    assert cwctl("signing-keys", "rotate", "--tenant", "other").returncode == 0
+    assert "1 wait" in components(directory)["signing-keys"]["detail"]
+    assert ", the oldest is " in cwctl("health").stdout
+    until("all is well", lambda: cwctl("health").returncode == 0)
+    authsvc.stop()
+    assert "signing-keys" not in components(directory)  # its socket is gone: it is not on this host

@@ -326,6 +326,44 @@ static void so_many_keys_and_no_more(void **state)
     assert_states(ring, "active");
 }
 
+static struct keyring_survey look_over(struct keyring *ring, const char *want_oldest)
+{
+    struct keyring_survey s = {.tenant = CW_BUF_INIT(256)};
+    assert_int_equal(keyring_look_over(ring, &s), CW_OK);
+    assert_true(cw_str_is(cw_buf_str(&s.tenant), want_oldest));
+    cw_buf_done(&s.tenant);
+    return s;
+}
+
+static void the_age_of_what_signs_is_known_and_what_should_have_been_replaced(void **state)
+{
+    struct world *w = *state;
+    struct keyring *ring = w->rings[0];
+    CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
+    enum { HOUR_MS = 3600 * 1000 };
+    fake_now_ms += 5000;
+    assert_int_equal(keyring_load(ring, OTHER, &es256, &message), CW_OK);
+    struct keyring_survey s = look_over(ring, "clinicwave");
+    assert_int_equal(s.tenants, 2);
+    assert_int_equal(s.age_ms, 5000);
+    assert_int_equal(s.pending + s.retired + s.overdue, 0);
+    assert_int_equal(s.rotate_after_ms, ROTATE);
+    /* Nobody rotates: a while after its time that is a fault. */
+    fake_now_ms += ROTATE + AHEAD + HOUR_MS - 5000;
+    assert_int_equal(look_over(ring, "clinicwave").overdue, 0);
+    fake_now_ms++;
+    assert_int_equal(look_over(ring, "clinicwave").overdue, 1);
+    assert_int_equal(keyring_rotate(ring, TENANT, &es256, &message), CW_OK);
+    s = look_over(ring, "clinicwave");
+    assert_int_equal(s.pending, 1);
+    assert_int_equal(s.overdue, 0); /* it waits for its turn */
+    fake_now_ms += AHEAD;
+    s = look_over(ring, "other");
+    assert_int_equal(s.pending, 0);
+    assert_int_equal(s.retired, 1);
+    assert_int_equal(s.overdue, 1); /* the other one's */
+}
+
 static void one_tenant_that_cannot_be_read_does_not_stop_the_others(void **state)
 {
     struct world *w = *state;
@@ -521,6 +559,7 @@ int main(void)
         CASE(of_another_tenant_nothing_changes),
         CASE(another_algorithm_waits_for_room_and_stops_nobody),
         CASE(so_many_keys_and_no_more),
+        CASE(the_age_of_what_signs_is_known_and_what_should_have_been_replaced),
         CASE(one_tenant_that_cannot_be_read_does_not_stop_the_others),
         CASE(a_clock_that_is_set_back_signs_with_a_key_that_is_published),
         CASE(a_clock_that_has_jumped_deletes_nothing_for_a_while),
