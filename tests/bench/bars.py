@@ -52,13 +52,17 @@ def find(bench, case, peer):
     return next((b for b in BARS if b.bench == bench and fnmatch.fnmatchcase(case, b.case) and fnmatch.fnmatchcase(peer, b.peer)), None)
 
 
+def number(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+
+
 def judge(bar, ours, ratio, proven=True):
     """(KEPT, MISSED, UNPROVEN, or None where there is only a target; the same in words)"""
     value = ours if bar.of == "ours" else ratio
-    target = "" if bar.target is None else f"target {bar.target:,g}" + (" reached" if bar.reached(value, bar.target) else "")
+    target = "" if bar.target is None else f"target {number(bar.target)}" + (" reached" if bar.reached(value, bar.target) else "")
     if bar.bar is None:
         return None, target
     state = KEPT if bar.reached(value, bar.bar) else MISSED
     state = state if proven else UNPROVEN
-    return state, f"{bar.sign} {bar.bar:,g} {state}" + (f", {target}" if target and state != MISSED else "")
+    return state, f"{bar.sign} {number(bar.bar)} {state}" + (f", {target}" if target and state == KEPT else "")
 

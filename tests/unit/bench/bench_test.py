@@ -92,6 +92,7 @@ def test_a_slice_too_many_is_refused():
     (("gateway", "warm-128", "nginx-auth_request"), 1.0, 1.2, bars.MISSED, ">= 1.25 MISSED"),
     (("gateway", "warm-32", "envoy-ext_authz"), 1.0, 4.6, bars.KEPT, ">= 4 kept, target 4.5 reached"),
     (("sidecar", "batch-256", "c-core echo"), 499_999, 9.0, bars.MISSED, ">= 500,000 MISSED"),
+    (("sidecar", "batch-32", "c-core echo"), 1_600_000, 0.5, bars.KEPT, ">= 500,000 kept, target 1,000,000 reached"),
     (("sidecar", "cold-EdDSA", "bare EVP verify"), 130.0, 1.16, bars.MISSED, "<= 1.15 MISSED"),
     (("sidecar", "memory-100k", "acceptance"), 63.0, 0.98, bars.KEPT, "<= 64 kept, target 48"),
     (("authsvc", "refresh ES256 PostgreSQL", "statements + signatures"), 1.0, 0.79, bars.MISSED, ">= 0.8 MISSED"),
@@ -109,7 +110,7 @@ def test_other_rows_have_none(row):
 
 @pytest.mark.parametrize("ratio", [1.0, 9.0])
 def test_numbers_that_prove_nothing_keep_and_miss_nothing(ratio):
-    assert bars.judge(bars.find("flood", "unknown-kid-new-p99", "without flood"), 1.0, ratio, proven=False)[0] == bars.UNPROVEN
+    assert bars.judge(bars.find("flood", "unknown-kid-new-p99", "without flood"), 1.0, ratio, proven=False) == (bars.UNPROVEN, "<= 3 unproven")
 
 
 ROWS = [["a", bars.KEPT], ["b", bars.MISSED], ["c", bars.UNPROVEN], ["d", bars.KEPT]]
