@@ -388,23 +388,23 @@ static const char *answer_header(const struct transfer *transfer, const char *na
 }
 
 /* Milliseconds since the caller has asked. */
-static int64_t age_of(const struct transfer *transfer)
+static int64_t age_at(const struct transfer *transfer, const struct timespec *now)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (now.tv_sec - transfer->started.tv_sec) * 1000 +
-           (now.tv_nsec - transfer->started.tv_nsec) / 1000000;
+    return (now->tv_sec - transfer->started.tv_sec) * 1000 +
+           (now->tv_nsec - transfer->started.tv_nsec) / 1000000;
 }
 
 /* Tells the caller and frees. Not in the multi handle any more. */
 static void finish(struct transfer *transfer, CURLcode code)
 {
     struct cw_http_client *client = transfer->client;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
     long status = 0;
     struct cw_http_result result = {.err = error_of(transfer, code)};
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     result.status = (int)status;
-    result.duration_ms = age_of(transfer);
+    result.duration_ms = age_at(transfer, &now);
     result.content_type = answer_header(transfer, "Content-Type");
     result.cache_control = answer_header(transfer, "Cache-Control");
     result.etag = answer_header(transfer, "ETag");
@@ -465,10 +465,12 @@ static void take_pending(struct cw_http_client *client, bool *ret_stopping)
 static int update_running(struct cw_http_client *client)
 {
     int64_t soon = POLL_MS;
+    struct timespec now; /* once for all: there may be thousands */
+    clock_gettime(CLOCK_MONOTONIC, &now);
     struct transfer *next;
     for (struct transfer *transfer = client->running; transfer; transfer = next) {
         next = transfer->next;
-        int64_t left = transfer->total_ms + LATE_MS - age_of(transfer);
+        int64_t left = transfer->total_ms + LATE_MS - age_at(transfer, &now);
         if (transfer->cancelled) {
             end_running(transfer, CURLE_ABORTED_BY_CALLBACK);
         } else if (left <= 0) {
