@@ -26,7 +26,10 @@ enum {
     ADMIN_THREADS = 2,
     ADMIN_QUEUE = 256,
     UIDS_MAX = 64,
-    MESSAGE_MAX = 512 * 1024,       /* a tenant's document */
+    MESSAGE_MAX = 512 * 1024, /* a tenant's document */
+    /* Bytes for a request's header: what nginx takes and sends on (4 buffers of 8k) with what it
+     * adds. libmicrohttpd clears all of it after each request. */
+    REST_HEADER_MAX = 36 * 1024,
     FEED_OUTBOX = 16 * 1024 * 1024, /* bytes: a snapshot of very many tenants */
     KEEP_MS = 7 * 24 * 3600 * 1000, /* ended sessions stay for the audit of a week */
 };
@@ -266,6 +269,7 @@ static enum cw_err start_rest(struct app *app, struct cw_buf *message)
         .tables = tables,
         .n_tables = CW_ARRAY_SIZE(tables),
         .connections = 1024,
+        .max_header = REST_HEADER_MAX,
         .done = events_on_http,
         .done_ctx = app->metrics,
     };

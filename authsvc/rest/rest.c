@@ -13,11 +13,11 @@ enum {
     ANSWER_REST = 1024, /* bytes of an answer beside its signed tokens; more is no error */
 };
 
+/* The rest is the request's. */
 static void job_free(struct rest_job *job)
 {
     if (job != NULL) {
         json_decref(job->body);
-        free(job);
     }
 }
 
@@ -348,7 +348,7 @@ static enum cw_err read_request(struct rest_job *job, enum rest_needs needs)
 void rest_hand_over(struct cw_http_request *request, struct rest *rest, enum rest_needs needs,
                     struct cw_work *work, void (*run)(void *arg))
 {
-    struct rest_job *job = calloc(1, sizeof(*job));
+    struct rest_job *job = cw_arena_zalloc(cw_http_arena(request), sizeof(*job));
     if (job == NULL) {
         problem(request, CW_NO_MEMORY, 0);
         return;

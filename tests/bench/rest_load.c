@@ -42,6 +42,7 @@ struct connection {
     char token[8192]; /* Keycloak's are JWTs */
     char after[4096];
     bool chain;
+    char request[REQUEST_MAX];
     char answer[ANSWER_MAX];
     uint32_t *latencies; /* microseconds */
     size_t n;
@@ -73,20 +74,19 @@ static int dial(uint16_t port)
     return fd;
 }
 
-static void send_request(const struct connection *c)
+static void send_request(struct connection *c)
 {
     const struct target *t = c->target;
-    char request[REQUEST_MAX];
     size_t body = strlen(c->before) + strlen(c->token) + strlen(c->after);
-    int n = snprintf(request, sizeof(request),
+    int n = snprintf(c->request, sizeof(c->request),
                      "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: "
                      "%zu\r\n\r\n%s%s%s",
                      t->path, t->host, t->media_type, body, c->before, c->token, c->after);
-    if (n < 0 || (size_t)n >= sizeof(request)) {
+    if (n < 0 || (size_t)n >= sizeof(c->request)) {
         die("request", "too long");
     }
     for (size_t sent = 0; sent < (size_t)n;) {
-        ssize_t m = write(c->fd, request + sent, (size_t)n - sent);
+        ssize_t m = write(c->fd, c->request + sent, (size_t)n - sent);
         if (m <= 0) {
             die("write", "the connection ended");
         }
@@ -101,10 +101,11 @@ static bool complete(const char *answer, size_t n)
     if (body == NULL) {
         return false;
     }
-    body += 4;
-    const char *length = strcasestr(answer, "\r\ncontent-length:");
-    if (length != NULL && length < body) {
-        return (size_t)(answer + n - body) >= strtoul(length + 17, NULL, 10);
+    static const char name[] = "\r\ncontent-length:";
+    for (const char *line = strchr(answer, '\r'); line != body; line = strchr(line + 1, '\r')) {
+        if (strncasecmp(line, name, sizeof(name) - 1) == 0) {
+            return (size_t)(answer + n - (body + 4)) >= strtoul(line + sizeof(name) - 1, NULL, 10);
+        }
     }
     return n >= 5 && memcmp(answer + n - 5, "0\r\n\r\n", 5) == 0;
 }
