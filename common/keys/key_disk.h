@@ -15,8 +15,4 @@ CW_MUST_USE enum cw_err cw_key_disk_write(const char *path, struct cw_str text, 
 CW_MUST_USE enum cw_err cw_key_disk_read(const char *path, struct cw_buf *buf,
                                          struct cw_str *ret_text, int64_t *ret_fetched_at);
 
-/* A whole file, and a whole file replaced: also for the tenants' snapshot. */
-CW_MUST_USE enum cw_err cw_key_disk_load(const char *path, struct cw_buf *buf);
-CW_MUST_USE enum cw_err cw_key_disk_save(const char *path, struct cw_str bytes);
-
 #endif

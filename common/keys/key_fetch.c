@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
@@ -152,15 +153,20 @@ static void discovery_replied(void *arg, const struct cw_key_reply *reply)
     json_decref(document);
 }
 
+/* A link is followed: mounted secrets are links. O_NONBLOCK: nobody waits for a pipe's other end.
+ */
 static void read_file(struct cw_key_fetch *fetch)
 {
-    int fd = open(fetch->spec->location, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(fetch->spec->location, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat seen;
     size_t n = 0;
     ssize_t got = 0;
     char *text = malloc(CW_JWKS_TEXT_MAX + 1);
 
     if (fd < 0 || !text) {
         fail(fetch, "cannot read file", strerror(errno));
+    } else if (fstat(fd, &seen) != 0 || !S_ISREG(seen.st_mode)) {
+        fail(fetch, "is no file", "");
     } else {
         while (n <= CW_JWKS_TEXT_MAX && (got = read(fd, text + n, CW_JWKS_TEXT_MAX + 1 - n)) > 0) {
             n += (size_t)got;

@@ -10,6 +10,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/keys/key_disk.h"
 #include "common/work/work.h"
 #include "proto/clinicwave/identity/v1/revocation.pb-c.h"
@@ -204,7 +205,7 @@ static bool save_now(struct revocation_feed *feed)
         uint8_t *bytes = malloc(n + 1);
         if (bytes) {
             clinicwave__identity__v1__revocation_service_watch_response__pack(&p.message, bytes);
-            ok = cw_key_disk_save(feed->path, (struct cw_str){(char *)bytes, n}) == CW_OK;
+            ok = cw_file_replace(feed->path, (struct cw_str){(char *)bytes, n}) == CW_OK;
         }
         free(bytes);
     }
@@ -248,7 +249,7 @@ static enum cw_err read_file(const char *path, struct cw_buf *bytes, int64_t *re
 {
     struct stat st;
 
-    TRY(cw_key_disk_load(path, bytes));
+    TRY(cw_file_read(path, bytes));
     ENSURE(stat(path, &st) == 0, CW_IO);
     *ret_age_ms = CW_MAX(cw_clock_wall_ms(&cw_clock_system) - (int64_t)st.st_mtime * 1000, 0);
     return CW_OK;

@@ -1,15 +1,11 @@
 /* Writes and reads the registry's state file. */
 #include "sidecar/registry/state.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/eureka/parse.h"
 
 static void text_member(struct cw_buf *out, const char *name, const char *value)
@@ -124,66 +120,20 @@ enum cw_err registry_state_decode(struct registry_store *store, struct cw_str js
     return CW_OK;
 }
 
-static bool write_all(int fd, struct cw_str bytes)
-{
-    while (bytes.n > 0) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
-        if (n < 0 && errno != EINTR) {
-            return false;
-        }
-        bytes = cw_str_slice(bytes, n > 0 ? (size_t)n : 0, bytes.n);
-    }
-    return true;
-}
-
 enum cw_err registry_state_save(const char *path, const struct registry_snapshot *snapshot,
                                 enum registry_part part)
 {
-    char temporary[4096];
-    int length = snprintf(temporary, sizeof(temporary), "%s.new", path);
-    ENSURE(length > 0 && (size_t)length < sizeof(temporary), CW_IO);
-    struct cw_buf out = CW_BUF_INIT(REGISTRY_STATE_MAX);
+    struct cw_buf out CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(REGISTRY_STATE_MAX);
     registry_state_encode(snapshot, part, &out);
-    int fd = -1;
-    bool saved =
-        cw_buf_check(&out) == CW_OK &&
-        (fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)) >= 0 &&
-        write_all(fd, cw_buf_str(&out));
-    saved = (fd < 0 || close(fd) == 0) && saved && rename(temporary, path) == 0;
-    if (!saved && fd >= 0) {
-        unlink(temporary);
-    }
-    cw_buf_done(&out);
-    return saved ? CW_OK : CW_IO;
-}
-
-static enum cw_err read_file(int fd, struct cw_buf *out)
-{
-    for (;;) {
-        char chunk[16384];
-        ssize_t n = read(fd, chunk, sizeof(chunk));
-        if (n == 0) {
-            return cw_buf_check(out);
-        }
-        ENSURE(n > 0 || errno == EINTR, CW_IO);
-        cw_buf_add(out, chunk, n > 0 ? (size_t)n : 0);
-        ENSURE(!out->failed, CW_NO_MEMORY);
-    }
+    ENSURE(cw_buf_check(&out) == CW_OK, CW_IO);
+    return cw_file_replace(path, cw_buf_str(&out));
 }
 
 enum cw_err registry_state_load(const char *path, struct registry_store *store,
                                 size_t *ret_restored, size_t *ret_skipped)
 {
     *ret_restored = *ret_skipped = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ENSURE(fd >= 0 || errno != ENOENT, CW_NOT_FOUND);
-    ENSURE(fd >= 0, CW_IO);
-    struct cw_buf text = CW_BUF_INIT(REGISTRY_STATE_MAX);
-    enum cw_err err = read_file(fd, &text);
-    close(fd);
-    if (err == CW_OK) {
-        err = registry_state_decode(store, cw_buf_str(&text), ret_restored, ret_skipped);
-    }
-    cw_buf_done(&text);
-    return err;
+    struct cw_buf text CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(REGISTRY_STATE_MAX);
+    TRY(cw_file_read(path, &text));
+    return registry_state_decode(store, cw_buf_str(&text), ret_restored, ret_skipped);
 }

@@ -1,5 +1,6 @@
 """The issuer's keys, and everything that can be wrong with fetching them: never "allow", never a 401 for "could not decide"."""
 import concurrent.futures
+import os
 import time
 
 import grpc
@@ -65,6 +66,18 @@ def test_a_restart_while_the_issuer_is_ill_serves_the_last_good_keys(what, issue
     until("the fetch failed", lambda: keys_of(second).error)
     assert second.validate(issuer.token()).decision == 1
     assert second.validate(tokens.tampered(issuer.token(), sub="root")).reason == "signature_invalid"
+
+
+def test_a_pipe_in_the_place_of_a_key_file_holds_nobody_up(directory, authority, issuer, ending):
+    """Nobody writes into it: who waited for that would never fetch another issuer's keys again."""
+    (directory / "keys").mkdir()
+    os.mkfifo(directory / "keys/pipe")
+    piped = {"name": "abott", "domains": ["abott.com"], "audiences": ["api"],
+             "issuers": [{"issuer": "https://piped.invalid/", "jwks-file": str(directory / "keys/pipe")}]}
+    sidecar = ending(Sidecar(directory, [piped, tenant_of(issuer, authority)]).start())
+    assert sidecar.validate(issuer.token()).decision == 1
+    told = until("the pipe is refused", lambda: [i.error for i in admin(sidecar).ListKeys().issuers if "piped" in i.issuer and i.error])
+    assert told == ["is no file"]
 
 
 def test_a_fetch_that_hangs_holds_a_token_to_its_bound_only(issuer, started):
