@@ -1,6 +1,7 @@
 /* `cwctl encryption-key …`: the keys under which cw-authsvc seals what lies in its database, and
  * the way from former ones to the current one. */
 #include <string.h>
+#include <time.h>
 
 #include "cwctl/admin.h"
 #include "proto/clinicwave/identity/v1/admin.pb-c.h"
@@ -9,7 +10,7 @@ typedef Clinicwave__Identity__V1__EncryptionKey key_message;
 typedef Clinicwave__Identity__V1__ListEncryptionKeysResponse list_message;
 typedef Clinicwave__Identity__V1__ResealValuesResponse resealed_message;
 
-enum { BATCH = 200, BATCH_MAX = 1000, PASSES_MAX = 5 };
+enum { BATCH = 200, BATCH_MAX = 1000, PASSES_MAX = 5, PAUSE_MS = 200 };
 
 /* --- status ----------------------------------------------------------------------------- */
 
@@ -141,7 +142,7 @@ static int ask_status(const struct reseal *r, struct cw_rpc_answer *ret_answer)
     return err == CW_OK ? COMMAND_OK : call_failed(r, ret_answer);
 }
 
-/* Values that others had in hand were passed over: a few passes, while each brings something. */
+/* Values that others had in hand were passed over: a few passes, the last ones with pauses. */
 static int reseal(struct reseal *r, bool json)
 {
     for (int i = 0; i < PASSES_MAX; i++) {
@@ -154,7 +155,7 @@ static int reseal(struct reseal *r, bool json)
             return code;
         }
         int64_t values = left((const list_message *)answer.response);
-        bool over = values <= r->failed || r->resealed == before || i + 1 == PASSES_MAX;
+        bool over = values <= r->failed || i + 1 == PASSES_MAX;
         if (over && json) {
             remote_print_json(answer.response);
         } else if (over) {
@@ -165,6 +166,10 @@ static int reseal(struct reseal *r, bool json)
         if (over && r->failed > 0) {
             fprintf(stderr, "%lld values could not be opened (damaged rows) and stay as they are\n",
                     (long long)r->failed);
+        }
+        if (!over && r->resealed == before) {
+            const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
+            (void)nanosleep(&pause, NULL);
         }
         if (over) {
             return values > 0 ? COMMAND_REFUSED : COMMAND_OK;
