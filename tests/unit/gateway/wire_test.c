@@ -329,10 +329,7 @@ static void lists_are_joined_wherever_their_elements_stand(void **state)
 static void a_list_s_element_that_is_a_number_is_refused(void **state)
 {
     (void)state;
-    static const char *const bytes[] = {"\x30\x01",
-                                        "\x32\x01"
-                                        "a\x30\x01",
-                                        "\x38\x01"};
+    static const char *const bytes[] = {"\x30\x01", "\x32\x01\x61\x30\x01", "\x38\x01"};
     static const size_t sizes[] = {2, 5, 2};
     u_char joined[16];
     for (size_t i = 0; i < 3; i++) {
