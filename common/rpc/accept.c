@@ -91,8 +91,8 @@ static void accept_one(struct cw_rpc_accept *accept, unsigned listener, int fd)
         if (w) {
             connection_forget(accept, w);
         }
+        accept->ops->on_turned_away(accept->ctx); /* first: who sees the end finds it counted */
         close(fd);
-        accept->ops->on_turned_away(accept->ctx);
     } else if (what == CW_RPC_ACCEPT_STRANGER) {
         w->stranger = true;
         accept->strangers[listener]++;

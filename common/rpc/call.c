@@ -98,6 +98,7 @@ static void call_end(struct cw_rpc_call *call)
         return;
     }
     struct cw_rpc_server *server = call->in.server;
+    struct cw_rpc_listening *place = call->in.place;
     grpc_metadata_array_destroy(&call->in.metadata);
     if (call->has_request) {
         grpc_slice_unref(call->request);
@@ -110,7 +111,7 @@ static void call_end(struct cw_rpc_call *call)
     }
     grpc_call_unref(call->in.call);
     call_give_back(server, call);
-    cw_rpc_server_leave(server);
+    cw_rpc_server_leave(server, place);
 }
 
 static void call_closed(struct cw_rpc_tag *tag, bool ok)

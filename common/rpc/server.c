@@ -16,6 +16,10 @@ enum {
     DEFAULT_STREAMS = 1000,
     DEFAULT_CONNECTIONS = 1024,
     DEFAULT_IN_FLIGHT = 4096,
+    /* For all listeners there are the places of one and, beside them, one for each 3 of these: who
+     * fills the socket that every local user may open leaves a quarter of the whole to the
+     * gateway's and the administrator's. */
+    PLACES_PER_KEPT = 3,
     DEFAULT_CALL_MEMORY = 1 << 20,
     DEFAULT_OUTBOX = 1 << 20,
     RECEIVE_MEMORY = 64 << 20, /* of one core server: read buffers under attack */
@@ -52,14 +56,26 @@ void cw_rpc_server_arm(const struct cw_rpc_offer *offer)
     }
 }
 
+/* Under the lock. */
+static bool has_place(const struct cw_rpc_server *server, const struct cw_rpc_listening *listening)
+{
+    uint32_t max = server->config.max_in_flight;
+    uint64_t whole = (uint64_t)max + CW_MAX(max / PLACES_PER_KEPT, 1u);
+    return listening->placed < max && server->placed < whole;
+}
+
 bool cw_rpc_arrival_enter(struct cw_rpc_arrival *arrival)
 {
     struct cw_rpc_server *server = arrival->server;
+    struct cw_rpc_listening *listening = arrival->offer->listening;
     cw_rpc_server_arm(
         arrival->offer); /* first: the next caller must not wait for this one's work */
     pthread_mutex_lock(&server->lock);
     server->armed--;
-    bool welcome = server->live < server->config.max_in_flight;
+    bool welcome = has_place(server, listening);
+    arrival->place = welcome ? listening : NULL;
+    listening->placed += welcome;
+    server->placed += welcome;
     server->live++;
     pthread_mutex_unlock(&server->lock);
     atomic_fetch_add_explicit(&server->calls, 1, memory_order_relaxed);
@@ -78,9 +94,13 @@ void cw_rpc_arrival_unused(struct cw_rpc_server *server)
     pthread_mutex_unlock(&server->lock);
 }
 
-void cw_rpc_server_leave(struct cw_rpc_server *server)
+void cw_rpc_server_leave(struct cw_rpc_server *server, struct cw_rpc_listening *place)
 {
     pthread_mutex_lock(&server->lock);
+    if (place) {
+        place->placed--;
+        server->placed--;
+    }
     if (--server->live == 0) {
         pthread_cond_broadcast(&server->changed);
     }

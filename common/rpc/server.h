@@ -58,8 +58,9 @@ struct cw_rpc_server_config {
     uint32_t max_streams;     /* HTTP/2 streams of one connection [1000] */
     uint32_t max_connections; /* of one listener [1024], a quarter of them for callers that are not
                                  allowed; above: closed */
-    uint32_t max_in_flight;   /* unary calls and streams of all listeners [4096]; above:
-                                 RESOURCE_EXHAUSTED */
+    uint32_t max_in_flight;   /* unary calls and streams of one listener [4096], of all listeners a
+                                 third more, so that none is filled by the callers of another;
+                                 above: RESOURCE_EXHAUSTED */
     size_t
         call_memory; /* bytes that one request may unpack into [1 MiB]; above: INVALID_ARGUMENT */
     uint32_t linger_ms;  /* milliseconds that clients get at a stop to read what ended their calls,

@@ -18,6 +18,7 @@ struct cw_rpc_listening {
     struct cw_rpc_socket socket;
     grpc_server *core;
     struct cw_rpc_tag shut;
+    unsigned placed; /* under the server's lock: of its `placed`, those that came in here */
 };
 
 /* A method on a listener. */
@@ -56,6 +57,7 @@ struct cw_rpc_server {
     /* under lock */
     unsigned armed;   /* requests that wait in the core */
     unsigned live;    /* calls and streams whose core call is held */
+    unsigned placed;  /* of these, those that were let in: what max_in_flight bounds */
     unsigned closing; /* core servers whose shutdown is under way */
     bool started, stopping;
     struct cw_rpc_stream *streams;
@@ -70,6 +72,7 @@ struct cw_rpc_arrival {
     struct cw_rpc_tag tag;
     struct cw_rpc_server *server;
     const struct cw_rpc_offer *offer;
+    struct cw_rpc_listening *place; /* where it is counted as placed; NULL: it was turned away */
     grpc_call *call;
     gpr_timespec deadline; /* GPR_CLOCK_MONOTONIC */
     grpc_metadata_array metadata;
@@ -81,13 +84,14 @@ void cw_rpc_listeners_close(struct cw_rpc_server *server);
 void cw_rpc_server_arm(const struct cw_rpc_offer *offer);
 /* Asks the core for the next call of the offer. */
 void cw_rpc_arrival_request(struct cw_rpc_arrival *arrival, bool with_payload);
-/* Counts the arrived call and arms the next. False: too many are in flight; it is counted all the
- * same. */
+/* Counts the arrived call, sets its place and arms the next. False: too many are in flight; it is
+ * live all the same, but takes no place. */
 bool cw_rpc_arrival_enter(struct cw_rpc_arrival *arrival);
 /* The armed request came back without a call. */
 void cw_rpc_arrival_unused(struct cw_rpc_server *server);
-/* The core's call has been let go. The server may be gone afterwards. */
-void cw_rpc_server_leave(struct cw_rpc_server *server);
+/* The core's call has been let go, and with it its place (NULL: it had none). The server may be
+ * gone afterwards. */
+void cw_rpc_server_leave(struct cw_rpc_server *server, struct cw_rpc_listening *place);
 int64_t cw_rpc_arrival_remaining_ms(const struct cw_rpc_arrival *arrival);
 struct cw_str cw_rpc_arrival_metadata(const struct cw_rpc_arrival *arrival, const char *key);
 

@@ -72,7 +72,7 @@ static void stray_refused(struct cw_rpc_tag *tag, bool ok)
     cw_rpc_status_done(&stray->status);
     grpc_call_unref(stray->call);
     stray_free(stray);
-    cw_rpc_server_leave(server);
+    cw_rpc_server_leave(server, NULL);
 }
 
 static void stray_arrived(struct cw_rpc_tag *tag, bool ok)

@@ -242,9 +242,10 @@ static void stream_settle(struct cw_rpc_stream *stream)
     pthread_mutex_unlock(&stream->lock);
     if (last) {
         struct cw_rpc_server *server = stream->in.server;
+        struct cw_rpc_listening *place = stream->in.place;
         grpc_call_unref(stream->in.call);
         cw_rpc_stream_unref(stream);
-        cw_rpc_server_leave(server);
+        cw_rpc_server_leave(server, place);
     }
 }
 
