@@ -1,5 +1,6 @@
 /* The host's registry agent: one store, one thread that ends leases, tells watchers and keeps the
- * state file, and the two doors to it, DiscoveryService (gRPC) and Eureka's REST API.
+ * state file, one that answers lookups, and the two doors to it, DiscoveryService (gRPC) and
+ * Eureka's REST API.
  *
  *   registry_new → registry_start → … → registry_stop (servers first) → registry_free
  */
@@ -30,7 +31,7 @@ CW_MUST_USE enum cw_err registry_start(struct registry *registry, char ret_detai
 /* The new grants, networks and static instances. What cannot be read changes nothing. Main thread.
  */
 CW_MUST_USE enum cw_err registry_reload(struct registry *registry, const struct cw_config *config);
-/* After the gRPC servers have stopped. Idempotent. */
+/* After the gRPC servers have stopped; answers the lookups that they left. Idempotent. */
 void registry_stop(struct registry *registry);
 /* NULL is fine. */
 void registry_free(struct registry *registry);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "common/http/server.h"
+#include "common/work/work.h"
 #include "sidecar/registry/checks.h"
 #include "sidecar/registry/config.h"
 #include "sidecar/registry/eureka_http.h"
@@ -22,6 +23,7 @@ struct registry {
     struct eureka *eureka;       /* NULL: no Eureka server */
     struct eureka_http network;  /* its own: its documents are large */
     struct registry_checks *checks;
+    struct cw_work *lookups; /* answers Lookup: the pollers have verdicts to answer */
     struct registry_file {
         char *path;               /* NULL: nothing is kept */
         uint64_t saved;           /* what of its part it has */

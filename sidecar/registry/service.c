@@ -246,24 +246,49 @@ static enum cw_err lookup(struct registry_snapshot *snapshot, struct cw_arena *a
     return CW_OK;
 }
 
-static void lookup_handle(struct cw_rpc_call *call, const ProtobufCMessage *base, void *ctx)
+struct lookup_task {
+    struct registry *registry;
+    struct cw_rpc_call *call;
+    const char *application; /* the call's */
+};
+
+static void lookup_run(void *arg)
 {
     enum { LOOKUP_ARENA_MAX = 64 << 20 };
-    struct registry *registry = ctx;
-    const Clinicwave__Discovery__V1__LookupRequest *request = (const void *)base;
+    struct lookup_task *task = arg;
     Clinicwave__Discovery__V1__LookupResponse answer;
     clinicwave__discovery__v1__lookup_response__init(&answer);
     struct cw_arena arena = CW_ARENA_INIT(LOOKUP_ARENA_MAX);
-    struct registry_snapshot *snapshot = registry_store_snapshot(registry->store);
+    struct registry_snapshot *snapshot = registry_store_snapshot(task->registry->store);
     enum cw_err err =
-        snapshot != NULL ? lookup(snapshot, &arena, request->application, &answer) : CW_NO_MEMORY;
+        snapshot != NULL ? lookup(snapshot, &arena, task->application, &answer) : CW_NO_MEMORY;
     if (err == CW_OK) {
-        cw_rpc_reply(call, &answer.base);
+        cw_rpc_reply(task->call, &answer.base);
     } else {
-        cw_rpc_fail(call, err, NULL);
+        cw_rpc_fail(task->call, err, NULL);
     }
     registry_snapshot_unref(snapshot);
     cw_arena_done(&arena);
+    free(task);
+}
+
+/* The whole registry takes longer to pack than the poller may be away from verdicts. */
+static void lookup_handle(struct cw_rpc_call *call, const ProtobufCMessage *base, void *ctx)
+{
+    struct registry *registry = ctx;
+    const Clinicwave__Discovery__V1__LookupRequest *request = (const void *)base;
+    struct lookup_task *task = calloc(1, sizeof(*task));
+    if (task == NULL) {
+        cw_rpc_fail(call, CW_NO_MEMORY, NULL);
+        return;
+    }
+    *task = (struct lookup_task){registry, call, request->application};
+    cw_rpc_call_defer(call);
+    enum cw_err err = cw_work_submit(registry->lookups, lookup_run, task);
+    if (err != CW_OK) {
+        free(task);
+        cw_rpc_fail(call, err, NULL);
+    }
 }
 
 /* ---- the table ---- */
