@@ -188,6 +188,7 @@ enum cw_err tenants_learned_revise(struct tenants *tenants)
     struct cw_arena arena CW_CLEANUP(cw_arena_done) = CW_ARENA_INIT(SPEC_ARENA);
     struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANTS_PROBLEMS_MAX);
 
+    tenants->unrevised = true;
     for (size_t i = 0; i < tenants->learned.n; i++) {
         struct tenants_entry *entry = &tenants->learned.entries[i];
         bool local = tenants_is_local(tenants, cw_str(entry->name));
@@ -198,6 +199,7 @@ enum cw_err tenants_learned_revise(struct tenants *tenants)
             TRY(make_again(tenants, entry, &arena, &problems));
         }
     }
+    tenants->unrevised = tenants->pieces.n > 0; /* made by another configuration */
     return CW_OK;
 }
 
@@ -210,8 +212,15 @@ static bool is_at(const struct tenants *tenants, const response_message *message
            generation == atomic_load(&tenants->feed_generation);
 }
 
-static void confirm(struct tenants *tenants)
+/* The feed says, or said so long ago, what is learned: all of it. */
+static void said(struct tenants *tenants, int64_t age_ms)
 {
+    tenants->said_ms = cw_clock_wall_ms(tenants->config.clock) - age_ms;
+}
+
+static void confirm(struct tenants *tenants, int64_t age_ms)
+{
+    said(tenants, age_ms);
     for (size_t i = 0; i < tenants->learned.n; i++) {
         struct tenant *tenant = tenants->learned.entries[i].tenant;
         for (size_t j = 0; tenant && j < tenant->n_issuers; j++) {
@@ -220,11 +229,14 @@ static void confirm(struct tenants *tenants)
     }
 }
 
-/* What is learned is whole now. */
-static enum cw_err finish(struct tenants *tenants, const response_message *message)
+/* What is learned is whole now. Between its pieces the configuration may have changed. */
+static enum cw_err finish(struct tenants *tenants, const response_message *message, int64_t age_ms)
 {
+    said(tenants, age_ms);
+    if (tenants->unrevised) {
+        TRY(tenants_learned_revise(tenants));
+    }
     char *epoch = strdup(message->epoch);
-
     ENSURE(epoch, CW_NO_MEMORY);
     free(tenants->epoch);
     tenants->epoch = epoch;
@@ -252,7 +264,7 @@ static enum cw_err take_snapshot(struct tenants *tenants, const response_message
     tenants_learned_done(&tenants->learned);
     tenants->learned = tenants->pieces;
     tenants->pieces = (struct tenants_learned){0};
-    return finish(tenants, message);
+    return finish(tenants, message, age_ms);
 }
 
 static enum cw_err take_increment(struct tenants *tenants, const response_message *message,
@@ -263,7 +275,7 @@ static enum cw_err take_increment(struct tenants *tenants, const response_messag
     for (size_t i = 0; i < message->n_removed; i++) {
         entry_remove(&tenants->learned, message->removed[i]);
     }
-    return err == CW_OK ? finish(tenants, message) : err;
+    return err == CW_OK ? finish(tenants, message, 0) : err;
 }
 
 /* A message from the feed (age 0) or from disk. */
@@ -273,7 +285,7 @@ static enum cw_err take(struct tenants *tenants, const response_message *message
     enum cw_err err;
 
     if (is_at(tenants, message, message->generation)) {
-        confirm(tenants);
+        confirm(tenants, age_ms);
         return CW_OK;
     }
     if (message->heartbeat) {
@@ -301,9 +313,6 @@ static enum cw_err unpack_and_take(struct tenants *tenants, struct cw_str packed
     ENSURE(message, CW_REQUEST_MALFORMED);
     pthread_mutex_lock(&tenants->build);
     enum cw_err err = take(tenants, message, age_ms, problems);
-    if (err == CW_OK) {
-        tenants->said_ms = cw_clock_wall_ms(tenants->config.clock) - age_ms;
-    }
     pthread_mutex_unlock(&tenants->build);
     clinicwave__identity__v1__watch_response__free_unpacked(message, NULL);
     return err;

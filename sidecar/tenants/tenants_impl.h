@@ -33,7 +33,8 @@ struct tenants {
     struct tenants_learned pieces; /* of a snapshot that has not come as a whole yet */
     uint64_t pieces_generation;
     char *epoch;
-    int64_t said_ms;      /* when the feed last said what is learned; wall clock */
+    bool unrevised;       /* learned or pieces, of another configuration than `local` */
+    int64_t said_ms;      /* when the feed last said all that is learned; wall clock */
     int64_t kept_ms;      /* when the file was written; monotonic, 0: never */
     bool unkept;          /* there is something newer */
     bool whole;           /* a snapshot was learned to its end */

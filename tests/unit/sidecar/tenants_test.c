@@ -1,6 +1,7 @@
 /* Tenants by domain: checked, merged, swapped. */
 #include "sidecar/tenants/tenants.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -410,29 +411,42 @@ static void types_are_compared_without_case_and_prefix(void **state)
     tenant_unref(tenant);
 }
 
-/* The feed tells of tenant "a" alone, at a.example, with an issuer whose keys are discovered. */
-static void learn_a(struct fixture *f, uint64_t generation)
+/* What the feed tells: one tenant at <name>.example, and whether more of this snapshot will come.
+ * The issuer's keys are discovered, unless they come with it. */
+struct word {
+    const char *name;
+    uint64_t generation;
+    bool more;
+    char *jwks;
+};
+
+static void learn(struct fixture *f, const struct word *word)
 {
     Clinicwave__Identity__V1__WatchResponse response;
     Clinicwave__Identity__V1__Tenant tenant;
     Clinicwave__Identity__V1__Issuer trusted;
     Clinicwave__Identity__V1__Tenant *tenants[] = {&tenant};
     Clinicwave__Identity__V1__Issuer *issuers[] = {&trusted};
-    char name[] = "a", domain[] = "a.example", audience[] = "api", url[] = "https://i.example/";
+    char name[16], domain[32], audience[] = "api", url[] = "https://i.example/";
     char epoch[] = "one";
     char *domains[] = {domain}, *audiences[] = {audience};
-    uint8_t packed[1024];
+    uint8_t packed[4096];
 
+    snprintf(name, sizeof(name), "%s", word->name);
+    snprintf(domain, sizeof(domain), "%s.example", word->name);
     clinicwave__identity__v1__watch_response__init(&response);
     clinicwave__identity__v1__tenant__init(&tenant);
     clinicwave__identity__v1__issuer__init(&trusted);
     trusted.issuer = url;
+    trusted.jwks.data = (uint8_t *)word->jwks;
+    trusted.jwks.len = word->jwks ? strlen(word->jwks) : 0;
     tenant.name = name;
     tenant.domains = domains;
     tenant.audiences = audiences;
     tenant.issuers = issuers;
     tenant.n_domains = tenant.n_audiences = tenant.n_issuers = 1;
-    response.generation = generation;
+    response.generation = word->generation;
+    response.more = word->more;
     response.epoch = epoch;
     response.tenants = tenants;
     response.n_tenants = 1;
@@ -441,6 +455,11 @@ static void learn_a(struct fixture *f, uint64_t generation)
     clinicwave__identity__v1__watch_response__pack(&response, packed);
     assert_int_equal(
         tenants_learn(f->tenants, (struct cw_str){(const char *)packed, n}, &f->problems), CW_OK);
+}
+
+static void learn_a(struct fixture *f, uint64_t generation)
+{
+    learn(f, &(struct word){.name = "a", .generation = generation});
 }
 
 static void count_source(void *ctx, struct cw_key_source *source,
@@ -488,6 +507,66 @@ static void a_learned_tenant_that_the_configuration_has_too_fetches_no_keys(void
     assert_string_equal(who(f, "a.example", NULL), "a");
     assert_string_equal(who(f, "local.example", NULL), "");
     assert_int_equal(sources(f), 1);
+}
+
+/* A snapshot comes in pieces, and SIGHUP between two of them. */
+static void a_configuration_between_two_pieces_counts_for_both(void **state)
+{
+    struct fixture *f = *state;
+    struct cw_str domain[] = {S("local.example")};
+    struct tenant_spec local = spec_of("a", domain, 1);
+
+    learn(f, &(struct word){.name = "a", .generation = 1, .more = true});
+    assert_int_equal(tenants_configure(f->tenants, &local, 1, &f->problems), CW_OK);
+    learn(f, &(struct word){.name = "b", .generation = 1});
+    assert_string_equal(who(f, "local.example", NULL), "a");
+    assert_string_equal(who(f, "a.example", NULL), ""); /* what only the feed gives it */
+    assert_string_equal(who(f, "b.example", NULL), "b");
+
+    learn(f, &(struct word){.name = "a", .generation = 2, .more = true});
+    assert_int_equal(tenants_configure(f->tenants, NULL, 0, &f->problems), CW_OK);
+    learn(f, &(struct word){.name = "b", .generation = 2});
+    assert_string_equal(who(f, "local.example", NULL), "");
+    assert_string_equal(who(f, "a.example", NULL), "a");
+    assert_string_equal(who(f, "b.example", NULL), "b");
+    assert_int_equal(sources(f), 2);
+}
+
+static bool has_keys(struct fixture *f, const char *domain)
+{
+    struct tenants_set *set = tenants_get(f->tenants);
+    const struct tenant *tenant = tenants_set_find(set, cw_str(domain));
+
+    assert_non_null(tenant);
+    cw_key_store_tick(f->keys); /* which looks at their age */
+    struct cw_jwks *keys = cw_key_source_get(tenant->issuers[0].keys);
+    cw_jwks_unref(keys);
+    tenants_set_unref(set);
+    return keys != NULL;
+}
+
+/* Half a snapshot says nothing of the tenants that were learned before it. */
+static void a_piece_makes_keys_of_before_no_fresher(void **state)
+{
+    static const char *const kids[] = {"one"};
+    struct fixture *f = *state;
+    struct cw_str domain[] = {S("local.example")};
+    struct tenant_spec local = spec_of("a", domain, 1);
+    char *jwks = world_jwks(kids, 1);
+
+    issuer.jwks = cw_str(jwks); /* so that nothing is fetched */
+    learn(f, &(struct word){.name = "a", .generation = 1, .jwks = jwks});
+    assert_true(has_keys(f, "a.example"));
+    assert_int_equal(tenants_configure(f->tenants, &local, 1, &f->problems), CW_OK);
+    world_pass(&f->world, CW_KEY_STORE_STALE_MS);
+    learn(f, &(struct word){.name = "b", .generation = 2, .more = true, .jwks = jwks});
+    assert_int_equal(tenants_configure(f->tenants, NULL, 0, &f->problems), CW_OK);
+    assert_false(has_keys(f, "a.example"));
+    learn(f, &(struct word){.name = "a", .generation = 2, .jwks = jwks}); /* now it is said anew */
+    assert_true(has_keys(f, "a.example"));
+    assert_true(has_keys(f, "b.example"));
+    issuer.jwks = (struct cw_str){0};
+    free(jwks);
 }
 
 static void garbage_from_the_feed_changes_nothing(void **state)
@@ -549,8 +628,12 @@ int main(void)
         T(a_tenant_of_any_size_keeps_what_it_was_given),
         T(types_are_compared_without_case_and_prefix),
         T(a_learned_tenant_that_the_configuration_has_too_fetches_no_keys),
+        T(a_configuration_between_two_pieces_counts_for_both),
+        T(a_piece_makes_keys_of_before_no_fresher),
         T(garbage_from_the_feed_changes_nothing),
     };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    world_done();
+    return failed;
 }
