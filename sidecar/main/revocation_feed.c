@@ -15,6 +15,7 @@
 #include "common/work/work.h"
 #include "proto/clinicwave/identity/v1/revocation.pb-c.h"
 #include "sidecar/main/events.h"
+#include "sidecar/main/restarts.h"
 
 typedef Clinicwave__Identity__V1__RevocationServiceWatchRequest request_message;
 typedef Clinicwave__Identity__V1__RevocationServiceWatchResponse response_message;
@@ -32,11 +33,12 @@ struct revocation_feed {
     struct cw_rpc_subscription *subscription;
     struct cw_work *work;
     char path[PATH_SIZE];
-    bool missed;          /* an answer that could not be applied; the poller's */
-    pthread_mutex_t lock; /* below */
-    bool scheduled;       /* a save waits or runs */
-    bool changed;         /* since the save began */
-    int64_t saved_ms;     /* monotonic */
+    bool missed;              /* an answer that could not be applied; the poller's */
+    struct restarts restarts; /* of the call, since then; the poller's */
+    pthread_mutex_t lock;     /* below */
+    bool scheduled;           /* a save waits or runs */
+    bool changed;             /* since the save began */
+    int64_t saved_ms;         /* monotonic */
 };
 
 /* ---- applying ---- */
@@ -314,7 +316,9 @@ static void on_message(struct cw_rpc_subscription *subscription, const ProtobufC
     int64_t now_ms = cw_clock_monotonic_ms(&cw_clock_system);
 
     if (feed->missed && !m->snapshot) {
-        cw_rpc_subscription_restart(subscription);
+        if (restarts_due(&feed->restarts, now_ms)) {
+            cw_rpc_subscription_restart(subscription);
+        }
         return;
     }
     enum cw_err err = apply(feed->revocations, m);
@@ -325,6 +329,7 @@ static void on_message(struct cw_rpc_subscription *subscription, const ProtobufC
         CW_LOG(&events[EVENT_REVOCATIONS_LOST], cw_log_err(err));
         return;
     }
+    restarts_applied(&feed->restarts);
     revocations_heard(feed->revocations, now_ms);
     acknowledge(subscription, m->number);
     schedule(feed, m->snapshot || m->n_revocations > 0, now_ms);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/clinicwave/identity/v1/revocation.pb-c.h"
+#include "sidecar/main/restarts.h"
 #include "sidecar/main/revocation_feed.h"
 #include "tests/unit/common/rpc/kit.h"
 
@@ -210,6 +211,62 @@ static void what_is_not_understood_is_not_passed_over(void **state)
     end();
 }
 
+/* A newer authsvc's snapshot is as strange as its news: it is not asked for with each heartbeat. */
+static void a_snapshot_that_is_not_understood_either_is_not_asked_for_again_at_once(void **state)
+{
+    enum { HEARTBEATS = 5 };
+    char issuer[] = ISSUER;
+    revocation_message unknown;
+    revocation_message *strange[] = {&unknown};
+
+    (void)state;
+    begin();
+    revocation_init(&unknown, issuer);
+    wait_for(1, 1);
+    say_list(true, 3, strange, 1);
+    say_list(false, 3, NULL, 0);
+    wait_for(2, 1); /* the first time it is, at once */
+    say_list(true, 4, strange, 1);
+    for (int i = 0; i < HEARTBEATS; i++) {
+        say_list(false, 4, NULL, 0);
+    }
+    say_list(true, 5, NULL, 0); /* all before it has been taken when this is acknowledged */
+    wait_for(2, 2);
+    assert_int_equal(authsvc.number, 5);
+    assert_int_equal(authsvc.streams, 2);
+    say_list(false, 6, strange, 1); /* what was good between does not make it sooner */
+    say_list(false, 6, NULL, 0);
+    say_list(true, 7, NULL, 0);
+    wait_for(2, 3);
+    assert_int_equal(authsvc.number, 7);
+    assert_int_equal(authsvc.streams, 2);
+    end();
+}
+
+static void restarts_become_rarer_up_to_a_bound(void **state)
+{
+    static const int64_t pauses_s[] = {60, 120, 240, 480, 480, 480};
+    struct restarts restarts = {0};
+    int64_t now_ms = 5000;
+
+    (void)state;
+    assert_true(restarts_due(&restarts, now_ms));
+    for (size_t i = 0; i < CW_ARRAY_SIZE(pauses_s); i++) {
+        now_ms += pauses_s[i] * 1000 - 1;
+        assert_false(restarts_due(&restarts, now_ms));
+        now_ms += 1;
+        assert_true(restarts_due(&restarts, now_ms));
+    }
+    restarts_applied(&restarts);
+    for (size_t i = 0; i < 2; i++) { /* once in a minute all the same */
+        assert_false(restarts_due(&restarts, now_ms + 60 * 1000 - 1));
+        now_ms += 60 * 1000;
+        assert_true(restarts_due(&restarts, now_ms));
+    }
+    assert_false(restarts_due(&restarts, now_ms + 120 * 1000 - 1));
+    assert_true(restarts_due(&restarts, now_ms + 120 * 1000));
+}
+
 /* ---- the file ---- */
 
 static enum cw_err restored(const char *sid)
@@ -287,6 +344,8 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(what_is_not_understood_is_not_passed_over),
+        CASE(a_snapshot_that_is_not_understood_either_is_not_asked_for_again_at_once),
+        CASE(restarts_become_rarer_up_to_a_bound),
         CASE(a_restart_forgets_nothing),
         CASE(the_first_start_has_missed_nothing),
         CASE(a_file_that_cannot_be_read_is_no_first_start),
