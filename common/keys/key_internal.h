@@ -63,6 +63,10 @@ struct cw_key_store {
     _Atomic unsigned waiting;
     _Atomic bool closing;
 
+    /* Who was the first to be refused a place is the first to be looked at by the next tick. Its
+     * index in the list, roughly, since the list changes; the tick's own. */
+    size_t turn;
+
     pthread_t thread;
     bool started;
     pthread_mutex_t wake_lock;

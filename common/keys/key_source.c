@@ -319,8 +319,11 @@ static void fetch_done(void *arg, const struct cw_key_fetched *fetched)
 }
 
 /* Under the lock: whether a fetch may begin now; if so it is marked as begun and the caller must
- * call run_fetch after unlocking. A provider that hangs, with a thousand tenants, takes half of the
- * places; the other half is for those who answer. */
+ * call run_fetch after unlocking. Sources whose last fetch failed share half of the places, which
+ * they get in turn (cw_key_store_tick); the other half is for those who answer. A provider that
+ * hangs, with a thousand tenants, takes all places once, since each of them is then like one that
+ * answers: 32 at a time for a fetch's bound each, some three minutes. After that it has one half.
+ */
 bool cw_key_begin_fetch(struct cw_key_source *source, int64_t now)
 {
     struct cw_key_store *store = source->store;

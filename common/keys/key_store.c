@@ -174,14 +174,16 @@ static struct cw_key_waiter *take_late(struct cw_key_source *source, int64_t now
     return late;
 }
 
-static void tick_source(struct cw_key_source *source, int64_t now)
+/* false: it is due, and there was no place for it. */
+static bool tick_source(struct cw_key_source *source, int64_t now)
 {
     struct cw_key_store *store = source->store;
     bool stale = false;
 
     pthread_mutex_lock(&source->lock);
     struct cw_key_waiter *late = take_late(source, now);
-    bool begin = now >= source->next_ms && cw_key_begin_fetch(source, now);
+    bool due = now >= source->next_ms && !source->fetching;
+    bool begin = due && cw_key_begin_fetch(source, now);
     /* A file is this host's own; its set has no age. */
     if (source->set && !source->stale && source->spec.kind != CW_KEY_FILE &&
         now - source->good_began_ms >= CW_KEY_STORE_STALE_MS) {
@@ -195,6 +197,7 @@ static void tick_source(struct cw_key_source *source, int64_t now)
     if (begin) {
         cw_key_run_fetch(source);
     }
+    return begin || !due;
 }
 
 int64_t cw_key_store_tick(struct cw_key_store *store)
@@ -202,8 +205,14 @@ int64_t cw_key_store_tick(struct cw_key_store *store)
     size_t n = 0;
     struct cw_key_source **list = list_sources(store, &n);
 
+    size_t first = n ? store->turn % n : 0;
+    bool refused = false;
     for (size_t i = 0; i < n; i++) {
-        tick_source(list[i], cw_key_now_ms(store));
+        size_t at = (first + i) % n;
+        if (!tick_source(list[at], cw_key_now_ms(store)) && !refused) {
+            refused = true;
+            store->turn = at;
+        }
     }
     free_sources(list, n);
     return atomic_load(&store->waiting) ? TICK_WAITING_MS : TICK_MS;

@@ -609,6 +609,58 @@ static void issuers_that_hang_leave_room_for_those_that_answer(void **state)
     }
 }
 
+/* Each 5 s, which is as long as a fetch may take: what was asked for at the last turn is answered,
+ * by the fixture's own issuer, and not by the others, of whom it counts each. */
+static void turns(struct fixture *f, unsigned n, unsigned *counts)
+{
+    enum { TURN_MS = 5000 };
+
+    for (; n > 0; n--) {
+        world_pass(&f->world, TURN_MS);
+        while (world_open(&f->world)) {
+            const char *url = f->world.urls[f->world.n_answered];
+            if (strcmp(url, URI) == 0) {
+                world_answer(&f->world, 200, f->one, "max-age=60");
+            } else {
+                counts[strtoul(strrchr(url, '/') + 1, NULL, 10)]++;
+                world_break(&f->world, CW_TIMEOUT);
+            }
+        }
+        f->world.n_urls = f->world.n_answered = 0;
+        cw_key_store_tick(f->store);
+    }
+}
+
+/* There are more of them than half of the places can serve in the minute that they back off. */
+static void of_issuers_that_failed_each_has_its_turn(void **state)
+{
+    enum { HANGING = 300, FIVE_MINUTES = 60 };
+    struct fixture *f = *state;
+    struct cw_key_source *hanging[HANGING];
+    unsigned counts[HANGING] = {0};
+
+    cw_key_store_tick(f->store);
+    world_break(&f->world, CW_UNAVAILABLE); /* once, and from now on it answers */
+    for (unsigned i = 0; i < HANGING; i++) {
+        char url[64];
+        snprintf(url, sizeof(url), "https://hangs.example/%u", i);
+        struct cw_key_source_spec spec = spec_of(CW_KEY_URI, url);
+        hanging[i] = cw_key_store_open(f->store, &spec);
+        assert_non_null(hanging[i]);
+    }
+    cw_key_store_tick(f->store);
+    turns(f, FIVE_MINUTES, counts);
+    assert_int_equal(count(f->source), 1);
+    memset(counts, 0, sizeof(counts));
+    turns(f, FIVE_MINUTES, counts);
+    for (unsigned i = 0; i < HANGING; i++) {
+        if (counts[i] < 2 || counts[i] > 5) {
+            fail_msg("%u was asked %u times", i, counts[i]);
+        }
+        cw_key_source_unref(hanging[i]);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -634,6 +686,7 @@ int main(void)
         T(the_last_good_set_survives_a_restart_with_its_age),
         T(the_same_specification_is_the_same_source),
         T(issuers_that_hang_leave_room_for_those_that_answer),
+        T(of_issuers_that_failed_each_has_its_turn),
         T(an_operator_cannot_fetch_more_often_than_the_cooldown),
         cmocka_unit_test(addresses_that_keys_may_come_from),
     };
