@@ -5,8 +5,9 @@ enum {
     DRAIN_MAX = 16 << 20, /* bytes of a refused body that are read, for the answer to arrive */
 };
 
-/* A refusal waits for the end of a small body: a client that is still sending (a proxy, most) would
- * see a reset instead of the answer. */
+/* A refusal waits for the end of a body of no more than DRAIN_MAX: a client that is still sending
+ * (a proxy, most) would see a reset instead of the answer. One that announces a body and sends none
+ * gets none, and is closed when it has been idle. */
 bool http_body_drains(const struct cw_http_request *request)
 {
     struct cw_str length;
@@ -20,24 +21,35 @@ bool http_body_drains(const struct cw_http_request *request)
     return cw_http_header_count(request, "Transfer-Encoding") > 0;
 }
 
-/* Milliseconds since the first line. A streamed body may take its time. */
+/* Milliseconds since the first line. A streamed body may take its time while it is taken. */
 static bool took_longer(const struct cw_http_request *request, unsigned ms)
 {
     return (request->route == NULL || request->route->chunk == NULL) &&
            http_now_ns() - request->started_ns > ms * 1000000LL;
 }
 
+/* What comes after the refusal is counted from there, streamed or not: nobody has a claim to it. */
+static bool drain(struct cw_http_request *request, size_t n)
+{
+    int64_t now = http_now_ns();
+    if (request->drain_since_ns == 0) {
+        request->drain_since_ns = now;
+        request->drain_from = request->n_body;
+    }
+    request->n_body += n;
+    return request->n_body - request->drain_from <= DRAIN_MAX &&
+           now - request->drain_since_ns <= request->server->options.receive_ms * 1000000LL;
+}
+
 bool http_body_take(struct cw_http_request *request, struct cw_str bytes)
 {
+    if (request->response) {
+        return drain(request, bytes.n);
+    }
     size_t max = request->route ? request->route->max_body : 0;
     request->n_body += bytes.n;
-    unsigned receive_ms = request->server->options.receive_ms;
-    if (request->response) {
-        return request->n_body <= request->drain_from + DRAIN_MAX &&
-               !took_longer(request, 2 * receive_ms);
-    }
     enum cw_err err = CW_OK;
-    if (took_longer(request, receive_ms)) {
+    if (took_longer(request, request->server->options.receive_ms)) {
         err = CW_REQUEST_TIMEOUT;
     } else if (request->n_body > max) {
         err = CW_REQUEST_TOO_LARGE;
@@ -49,7 +61,6 @@ bool http_body_take(struct cw_http_request *request, struct cw_str bytes)
     }
     if (err != CW_OK) {
         cw_http_problem(request, err, NULL);
-        request->drain_from = request->n_body;
     }
     return true;
 }

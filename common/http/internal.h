@@ -38,10 +38,11 @@ struct cw_http_request {
     const struct cw_http_route *route;
     void *ctx; /* the route table's */
     void *state;
-    bool begun;        /* headers have been looked at */
-    bool handled;      /* `handle` was called */
-    size_t n_body;     /* bytes received */
-    size_t drain_from; /* of them, when the body was refused */
+    bool begun;             /* headers have been looked at */
+    bool handled;           /* `handle` was called */
+    size_t n_body;          /* bytes received */
+    size_t drain_from;      /* of them, when the first came after the refusal */
+    int64_t drain_since_ns; /* when that was; 0: not yet */
     struct cw_buf body;
 
     /* the answer, kept until libmicrohttpd can take it */

@@ -56,8 +56,11 @@ struct cw_http_server_options {
     unsigned connections;        /* default 256 */
     unsigned connections_per_ip; /* default 0: no bound (a gateway is one address) */
     unsigned idle_ms;            /* default 10000; a connection on which nothing moves is closed */
-    /* default 30000; a body that is kept and not there by then is 408, and twice that closes: bytes
-     * that trickle in keep a connection from being idle. Streamed bodies take their time. */
+    /* default 30000; a body that is kept and not there by then is 408: bytes that trickle in keep a
+     * connection from being idle. Streamed bodies take their time. What is refused, streamed or
+     * not, is read on for as long again and for 16 MiB, so that the answer is read and not lost in
+     * a reset; past that the connection is closed. A length beyond 16 MiB and Expect:
+     * 100-continue (RFC 9110 §10.1.1) are answered at once. */
     unsigned receive_ms;
     size_t max_header; /* bytes of memory of a connection, for its header; default 64 KiB */
     void (*done)(void *ctx, const struct cw_http_done *done); /* may be NULL */

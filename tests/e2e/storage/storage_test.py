@@ -20,7 +20,7 @@ def storage(directory, sidecar, ending):
 
 def by_hand(storage, token, path, length, body):
     """A PUT as it stands here; clients would tidy it up."""
-    with socket.create_connection(("127.0.0.1", storage.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", storage.port), timeout=30) as s:
         s.sendall(f"PUT {path} HTTP/1.1\r\nHost: clinicwave.localhost\r\nAuthorization: Bearer {token}\r\n"
                   f"Content-Length: {length}\r\nConnection: close\r\n\r\n".encode() + body)
         answer = b""
@@ -113,8 +113,10 @@ def test_large_bodies_pass_and_too_large_ones_do_not(directory, sidecar, ending,
     body = bytes(range(256)) * 4 * 1024 * 10
     assert storage.ask("PUT", "/files/big", issuer.token(), content=body).status_code == 201
     assert storage.ask("GET", "/files/big", issuer.token()).content == body
-    # refused by its length, before it is sent
-    assert b'"reason":"request_too_large"' in by_hand(storage, issuer.token(), "/files/bigger", len(body) + 1, b"")
+    # refused by its length: at once where it is long, else when the client has sent what nobody keeps, and reads
+    assert b'"reason":"request_too_large"' in by_hand(storage, issuer.token(), "/files/bigger", 2 * len(body), b"")
+    answer = storage.ask("PUT", "/files/bigger", issuer.token(), content=body + b"x")
+    assert (answer.status_code, reason(answer)) == (413, "request_too_large")
 
     def chunks():
         yield body

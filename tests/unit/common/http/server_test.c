@@ -610,6 +610,19 @@ static void a_body_that_comes_too_late_is_408(void **state)
     stop(&world);
 }
 
+/* A byte every 50 ms, so that the connection is never idle; for 45 s at most. */
+static bool is_closed_while_it_trickles(int fd)
+{
+    char byte;
+    for (int i = 0; i < 900; i++) {
+        if (send(fd, " ", 1, MSG_NOSIGNAL) != 1 || recv(fd, &byte, 1, MSG_DONTWAIT) == 0) {
+            return true;
+        }
+        usleep(50000);
+    }
+    return false;
+}
+
 /* No answer can be given in the middle of a body. */
 static void a_body_that_trickles_in_for_ever_ends_the_connection(void **state)
 {
@@ -619,20 +632,31 @@ static void a_body_that_trickles_in_for_ever_ends_the_connection(void **state)
     int fd = wire_connect(world.port);
     send_text(fd, "POST /json HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                   "Content-Length: 1000\r\n\r\n");
-    char byte;
-    ssize_t got = -1;
-    for (int i = 0; i < 900 && got != 0; i++) {
-        if (send(fd, " ", 1, MSG_NOSIGNAL) != 1) {
-            got = 0;
-        } else if (recv(fd, &byte, 1, MSG_DONTWAIT) == 0) {
-            got = 0;
-        }
-        usleep(50000);
-    }
-    assert_int_equal(got, 0);
+    assert_true(is_closed_while_it_trickles(fd));
     close(fd);
     stop(&world);
     assert_int_equal(world.last_status, 0);
+}
+
+/* Whoever was refused, by the header or by a chunk, has no claim to a thread. */
+static void a_refused_upload_that_trickles_in_ends_the_connection(void **state)
+{
+    (void)state;
+    const char *const requests[] = {
+        "PUT /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n",
+        "PUT /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n!",
+    };
+    for (size_t i = 0; i < CW_ARRAY_SIZE(requests); i++) {
+        struct world world;
+        start_with(&world, (struct cw_http_server_options){.receive_ms = 200,
+                                                           .thread_per_connection = true});
+        int fd = wire_connect(world.port);
+        send_text(fd, requests[i]);
+        assert_true(is_closed_while_it_trickles(fd));
+        close(fd);
+        stop(&world);
+        assert_int_equal(world.last_status, 0);
+    }
 }
 
 static void a_streamed_body_may_take_its_time(void **state)
@@ -705,6 +729,7 @@ int main(void)
         cmocka_unit_test(a_body_that_is_written_apart_is_not_waited_for),
         cmocka_unit_test(a_body_that_comes_too_late_is_408),
         cmocka_unit_test(a_body_that_trickles_in_for_ever_ends_the_connection),
+        cmocka_unit_test(a_refused_upload_that_trickles_in_ends_the_connection),
         cmocka_unit_test(a_streamed_body_may_take_its_time),
         cmocka_unit_test(a_request_that_is_deferred_while_the_server_stops_is_waited_for),
         cmocka_unit_test(stop_ends_idle_connections_and_leaves_the_port),
