@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/config/config.h"
 #include "cwctl/command.h"
 #include "cwctl/input.h"
 
@@ -105,14 +106,19 @@ static int run(const struct command *command, int argc, char **argv)
     }
     const char *file = operands.items[0];
     char path[4096], copy[32];
-    struct cw_buf text = CW_BUF_INIT(INPUT_DOCUMENT_MAX);
-    bool read = input_file(file, &text) == CW_OK;
+    struct cw_buf text = CW_BUF_INIT(CW_CONFIG_FILE_MAX); /* what the programs take */
+    enum cw_err err = input_file(file, &text);
+    bool read = err == CW_OK;
     const char *name = read ? owner_of(cw_buf_str(&text)) : NULL;
     if (read && is_stream(file)) {
         read = keep_stream(cw_buf_str(&text), copy);
         file = copy;
     }
     cw_buf_done(&text);
+    if (err == CW_REQUEST_TOO_LARGE) {
+        return command_failed(command, COMMAND_UNDECIDED, "%s: larger than %d MiB",
+                              operands.items[0], CW_CONFIG_FILE_MAX >> 20);
+    }
     if (!read) {
         return command_failed(command, COMMAND_UNDECIDED, "%s: cannot be read", operands.items[0]);
     }

@@ -208,6 +208,15 @@ def test_a_configuration_is_checked_by_its_program(cwctl, sidecar, directory):
     assert cwctl("config", "check").returncode == 64
 
 
+def test_a_configuration_of_many_tenants_is_checked_as_its_program_does(cwctl, sidecar, directory):
+    """Up to 8 MiB, which is what the programs take."""
+    side, large = program("sidecar/cw-sidecar"), directory / "large.yaml"
+    for size, code, word in [(2 << 20, 0, "valid"), (8 << 20, 2, "large.yaml: larger than 8 MiB")]:
+        large.write_text("# many tenants\n" * (size // 15) + sidecar.config.read_text())
+        done = cwctl("config", "check", "--program", side, large)
+        assert (done.returncode, word in done.stdout + done.stderr) == (code, True), done
+
+
 def test_the_program_for_a_file_is_found_by_its_keys(directory):
     """As installed: the three programs in one folder."""
     folder = directory / "bin"
@@ -219,7 +228,8 @@ def test_the_program_for_a_file_is_found_by_its_keys(directory):
         path.chmod(0o755)
     for text, name in [("sidecar:\n  x: 1\ntenants: []\n", "cw-sidecar"), ("tenants: []\nauthsvc:\n  x: 1\n", "cw-authsvc"),
                        ("storage:\n  port: 1\n", "storage-service"), ("sidecar.cache.ttl: 5s\n", "cw-sidecar"), ('"authsvc":\n  x: 1\n', "cw-authsvc"),
-                       ("\ufeffsidecar: {}\n", "cw-sidecar"), ("registry.allow: []\r\n", "cw-sidecar")]:
+                       ("\ufeffsidecar: {}\n", "cw-sidecar"), ("registry.allow: []\r\n", "cw-sidecar"),
+                       ("# many tenants\n" * 150_000 + "authsvc.x: 1\n", "cw-authsvc")]:
         (directory / "x.yaml").write_text(text)
         done = subprocess.run([folder / "cwctl", "config", "check", directory / "x.yaml"], capture_output=True, text=True)
         assert done.stdout == f"{name} --config {directory}/x.yaml --check-config\n", done.stderr
