@@ -131,6 +131,28 @@ def test_http2_requests_are_decided_one_by_one(nginx, judge, certificate, author
     assert len(judge.messages) < len(judge.seen)
 
 
+def test_users_on_one_http2_connection_are_told_apart(nginx, judge, certificate, authority):
+    hosts = {f"good-{k}": ("clinicwave.localhost", "abott.localhost")[k % 2] for k in range(4)}
+    tokens = {hashlib.sha256(token.encode()).digest(): token for token in hosts}
+    for token in hosts:
+        judge.allow(token, subject=f"user of {token}")
+    g = nginx("location / { cw_auth required; proxy_pass http://@SERVICE@; }", certificate=certificate)
+
+    async def many():
+        async with httpx.AsyncClient(http2=True, verify=ssl.create_default_context(cafile=str(authority.ca)), trust_env=False, timeout=60,
+                                     limits=httpx.Limits(max_connections=1)) as c:
+            url = f"https://clinicwave.localhost:{g.tls_port}/x"
+            return await asyncio.gather(*[c.get(url, headers={"Authorization": f"Bearer good-{i % 4}", "Host": hosts[f"good-{i % 4}"]})
+                                          for i in range(100)])
+    answers = asyncio.run(many())
+    assert [r.status_code for r in answers] == 100 * [200]
+    assert answers[0].http_version == "HTTP/2"
+    assert [v for r in answers for k, v in r.json()["headers"] if k == "X-Auth-Subject"] == [f"user of good-{i % 4}" for i in range(100)]
+    # each by its own token and its own domain, and several of them in one message
+    assert {(tokens[e.digest] if e.WhichOneof("subject") == "digest" else e.token.decode(), e.domain) for e in judge.seen} == set(hosts.items())
+    assert len(judge.messages) < len(judge.seen)
+
+
 def test_the_largest_token_fits_in_http2_and_a_longer_header_ends_the_connection(nginx, judge, certificate, authority):
     judge.allow("g" * 16384)
     g = nginx("location / { cw_auth required; proxy_pass http://@SERVICE@; }", certificate=certificate)
