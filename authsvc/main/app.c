@@ -490,6 +490,14 @@ void app_trim(struct app *app)
     password_hasher_trim(app->hasher);
 }
 
+static void each_work(const struct app *app, void (*each)(struct cw_work *work))
+{
+    each(app->logins);
+    each(app->refreshes);
+    each(app->idp_work);
+    each(app->admin_work);
+}
+
 void app_stop(struct app *app)
 {
     if (app == NULL) {
@@ -509,12 +517,10 @@ void app_stop(struct app *app)
     }
     cw_http_server_stop(app->management, 0);
     registration_free(app->registration);
-    cw_work_free(app->logins);
-    cw_work_free(app->refreshes);
-    cw_work_free(app->idp_work);
-    cw_work_free(app->admin_work);
+    each_work(app, cw_work_stop);
     cw_rpc_server_free(app->rpc_server);
     cw_rpc_runtime_free(app->runtime);
+    each_work(app, cw_work_free); /* no poller is within a submit any more */
     free(app->socket);
     free(app->admin_socket);
     cw_actuator_free(app->actuator);

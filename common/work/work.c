@@ -117,6 +117,9 @@ size_t cw_work_depth(struct cw_work *work)
 
 void cw_work_stop(struct cw_work *work)
 {
+    if (!work) {
+        return;
+    }
     pthread_mutex_lock(&work->lock);
     bool joined = work->joined;
     work->stopping = true;

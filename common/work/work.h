@@ -17,9 +17,11 @@ CW_MUST_USE enum cw_err cw_work_new(const char *name, unsigned threads, size_t q
 CW_MUST_USE enum cw_err cw_work_submit(struct cw_work *work, void (*run)(void *arg), void *arg);
 /* Items that wait. */
 size_t cw_work_depth(struct cw_work *work);
-/* Takes nothing new, runs what waits, joins the threads. Not from a worker. Idempotent. */
+/* Takes nothing new, runs what waits, joins the threads. Not from a worker. Idempotent; NULL is
+ * fine. */
 void cw_work_stop(struct cw_work *work);
-/* Stops first; NULL is fine. */
+/* Stops first; NULL is fine. Every cw_work_submit must have returned: what it handed over may have
+ * run before that. */
 void cw_work_free(struct cw_work *work);
 
 #endif

@@ -123,6 +123,7 @@ static void after_the_stop_nothing_is_taken(void **state)
     assert_int_equal(cw_work_submit(work, count, &n), CW_SHUTTING_DOWN);
     cw_work_stop(work);
     cw_work_free(work);
+    cw_work_stop(NULL);
     cw_work_free(NULL);
     assert_int_equal(n, 0);
 }
