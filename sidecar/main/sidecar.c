@@ -165,6 +165,10 @@ static enum cw_err configure_tenants(struct sidecar *sidecar, const struct cw_co
 
     TRY(config_tenants(config, &arena, &specs, &n));
     TRY(tenants_configure(sidecar->tenants, specs, n, why));
+    if (why->n > 0) { /* of learned ones */
+        CW_LOG(&events[EVENT_TENANT_REFUSED], cw_log_str("error.message", cw_buf_str(why)));
+        cw_buf_clear(why);
+    }
     warn_plain(specs, n);
     return CW_OK;
 }

@@ -169,26 +169,30 @@ static enum cw_err learn_all(struct tenants *tenants, struct tenants_learned *in
     return CW_OK;
 }
 
-static enum cw_err make_again(struct tenants *tenants, struct tenants_entry *entry,
-                              struct cw_arena *arena, struct cw_buf *problems)
+/* false without memory. */
+static bool make_again(struct tenants *tenants, struct tenants_entry *entry, struct cw_arena *arena,
+                       struct cw_buf *problems)
 {
     int64_t age_ms = cw_clock_wall_ms(tenants->config.clock) - tenants->said_ms;
     tenant_message *message =
         clinicwave__identity__v1__tenant__unpack(NULL, entry->n, (const uint8_t *)entry->packed);
 
-    ENSURE(message, CW_NO_MEMORY);
     cw_arena_reset(arena);
-    enum cw_err err = make(tenants, message, arena, CW_MAX(age_ms, 0), problems, &entry->tenant);
+    enum cw_err err =
+        message ? make(tenants, message, arena, CW_MAX(age_ms, 0), problems, &entry->tenant)
+                : CW_NO_MEMORY;
     clinicwave__identity__v1__tenant__free_unpacked(message, NULL);
-    return err == CW_NO_MEMORY ? err : CW_OK;
+    if (err == CW_NO_MEMORY) {
+        cw_buf_addf(problems, "learned tenant: %s: no memory\n", entry->name);
+    }
+    return err != CW_NO_MEMORY;
 }
 
-enum cw_err tenants_learned_revise(struct tenants *tenants)
+void tenants_learned_revise(struct tenants *tenants, struct cw_buf *problems)
 {
     struct cw_arena arena CW_CLEANUP(cw_arena_done) = CW_ARENA_INIT(SPEC_ARENA);
-    struct cw_buf problems CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANTS_PROBLEMS_MAX);
+    bool all = true;
 
-    tenants->unrevised = true;
     for (size_t i = 0; i < tenants->learned.n; i++) {
         struct tenants_entry *entry = &tenants->learned.entries[i];
         bool local = tenants_is_local(tenants, cw_str(entry->name));
@@ -196,11 +200,10 @@ enum cw_err tenants_learned_revise(struct tenants *tenants)
             tenant_unref(entry->tenant);
             entry->tenant = NULL;
         } else if (!local && !entry->tenant) {
-            TRY(make_again(tenants, entry, &arena, &problems));
+            all = make_again(tenants, entry, &arena, problems) && all;
         }
     }
-    tenants->unrevised = tenants->pieces.n > 0; /* made by another configuration */
-    return CW_OK;
+    tenants->unrevised = !all || tenants->pieces.n > 0; /* those are another configuration's */
 }
 
 /* ---- messages; under `build` ---- */
@@ -230,11 +233,12 @@ static void confirm(struct tenants *tenants, int64_t age_ms)
 }
 
 /* What is learned is whole now. Between its pieces the configuration may have changed. */
-static enum cw_err finish(struct tenants *tenants, const response_message *message, int64_t age_ms)
+static enum cw_err finish(struct tenants *tenants, const response_message *message, int64_t age_ms,
+                          struct cw_buf *problems)
 {
     said(tenants, age_ms);
     if (tenants->unrevised) {
-        TRY(tenants_learned_revise(tenants));
+        tenants_learned_revise(tenants, problems);
     }
     char *epoch = strdup(message->epoch);
     ENSURE(epoch, CW_NO_MEMORY);
@@ -264,7 +268,7 @@ static enum cw_err take_snapshot(struct tenants *tenants, const response_message
     tenants_learned_done(&tenants->learned);
     tenants->learned = tenants->pieces;
     tenants->pieces = (struct tenants_learned){0};
-    return finish(tenants, message, age_ms);
+    return finish(tenants, message, age_ms, problems);
 }
 
 static enum cw_err take_increment(struct tenants *tenants, const response_message *message,
@@ -275,7 +279,7 @@ static enum cw_err take_increment(struct tenants *tenants, const response_messag
     for (size_t i = 0; i < message->n_removed; i++) {
         entry_remove(&tenants->learned, message->removed[i]);
     }
-    return err == CW_OK ? finish(tenants, message, 0) : err;
+    return err == CW_OK ? finish(tenants, message, 0, problems) : err;
 }
 
 /* A message from the feed (age 0) or from disk. */

@@ -245,7 +245,8 @@ static void free_list(struct tenant **list, size_t n)
 
 /* ---- the configuration's ---- */
 
-static enum cw_err configure(struct tenants *tenants, const struct tenant_spec *specs, size_t n)
+static enum cw_err configure(struct tenants *tenants, const struct tenant_spec *specs, size_t n,
+                             struct cw_buf *problems)
 {
     struct tenant **list = calloc(n + 1, sizeof(struct tenant *));
     size_t made = 0;
@@ -260,11 +261,21 @@ static enum cw_err configure(struct tenants *tenants, const struct tenant_spec *
         free_list(list, made);
         return err;
     }
-    free_list(tenants->local, tenants->n_local);
+    struct tenant **old = tenants->local;
+    size_t n_old = tenants->n_local;
     tenants->local = list;
     tenants->n_local = n;
-    TRY(tenants_learned_revise(tenants));
-    return tenants_publish(tenants);
+    tenants_learned_revise(tenants, problems);
+    err = tenants_publish(tenants);
+    if (err != CW_OK) { /* the next news must not publish what was refused */
+        tenants->local = old;
+        tenants->n_local = n_old;
+        tenants->unrevised = true;
+        free_list(list, n);
+        return err;
+    }
+    free_list(old, n_old);
+    return CW_OK;
 }
 
 enum cw_err tenants_configure(struct tenants *tenants, const struct tenant_spec *specs, size_t n,
@@ -272,7 +283,7 @@ enum cw_err tenants_configure(struct tenants *tenants, const struct tenant_spec 
 {
     TRY(tenants_check(specs, n, problems));
     pthread_mutex_lock(&tenants->build);
-    enum cw_err err = configure(tenants, specs, n);
+    enum cw_err err = configure(tenants, specs, n, problems);
     pthread_mutex_unlock(&tenants->build);
     return err;
 }

@@ -27,7 +27,8 @@ struct tenants *tenants_new(const struct tenants_config *config);
 void tenants_free(struct tenants *tenants);
 
 /* The configuration's tenants; checked as a whole, refused (CW_CONFIG_INVALID) with one line per
- * problem. Specifications are borrowed for the call. Not on a poller. */
+ * problem; with CW_OK the lines are of learned tenants that it has no more, and that could not be
+ * made. Specifications are borrowed for the call. Not on a poller. */
 CW_MUST_USE enum cw_err tenants_configure(struct tenants *tenants, const struct tenant_spec *specs,
                                           size_t n, struct cw_buf *problems);
 /* The check alone. */

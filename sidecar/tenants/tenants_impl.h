@@ -57,8 +57,9 @@ CW_MUST_USE enum cw_err tenants_publish(struct tenants *tenants);
 /* The configuration has a tenant of this name, which wins. Under `build`. */
 bool tenants_is_local(const struct tenants *tenants, struct cw_str name);
 /* After another configuration: learned tenants that it has, too, are let go, with their sources of
- * keys, and those that it has no more are made of their messages. Under `build`. CW_NO_MEMORY. */
-CW_MUST_USE enum cw_err tenants_learned_revise(struct tenants *tenants);
+ * keys, and those that it has no more are made of their messages. One that there is no memory for
+ * stays out, is told of in `problems`, and made with the next news. Under `build`. */
+void tenants_learned_revise(struct tenants *tenants, struct cw_buf *problems);
 /* The file as the first thing that is learned. */
 void tenants_load(struct tenants *tenants);
 void tenants_learned_done(struct tenants_learned *learned);

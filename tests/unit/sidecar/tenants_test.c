@@ -412,12 +412,13 @@ static void types_are_compared_without_case_and_prefix(void **state)
 }
 
 /* What the feed tells: one tenant at <name>.example, and whether more of this snapshot will come.
- * The issuer's keys are discovered, unless they come with it. */
+ * It has one issuer, or so many. The keys are discovered, unless they come with it. */
 struct word {
     const char *name;
     uint64_t generation;
     bool more;
     char *jwks;
+    size_t issuers;
 };
 
 static void learn(struct fixture *f, const struct word *word)
@@ -426,12 +427,17 @@ static void learn(struct fixture *f, const struct word *word)
     Clinicwave__Identity__V1__Tenant tenant;
     Clinicwave__Identity__V1__Issuer trusted;
     Clinicwave__Identity__V1__Tenant *tenants[] = {&tenant};
-    Clinicwave__Identity__V1__Issuer *issuers[] = {&trusted};
+    size_t n_issuers = CW_MAX(word->issuers, 1u);
+    Clinicwave__Identity__V1__Issuer **issuers =
+        calloc(n_issuers, sizeof(Clinicwave__Identity__V1__Issuer *));
     char name[16], domain[32], audience[] = "api", url[] = "https://i.example/";
     char epoch[] = "one";
     char *domains[] = {domain}, *audiences[] = {audience};
-    uint8_t packed[4096];
 
+    assert_non_null(issuers);
+    for (size_t i = 0; i < n_issuers; i++) {
+        issuers[i] = &trusted;
+    }
     snprintf(name, sizeof(name), "%s", word->name);
     snprintf(domain, sizeof(domain), "%s.example", word->name);
     clinicwave__identity__v1__watch_response__init(&response);
@@ -444,17 +450,21 @@ static void learn(struct fixture *f, const struct word *word)
     tenant.domains = domains;
     tenant.audiences = audiences;
     tenant.issuers = issuers;
-    tenant.n_domains = tenant.n_audiences = tenant.n_issuers = 1;
+    tenant.n_domains = tenant.n_audiences = 1;
+    tenant.n_issuers = n_issuers;
     response.generation = word->generation;
     response.more = word->more;
     response.epoch = epoch;
     response.tenants = tenants;
     response.n_tenants = 1;
     size_t n = clinicwave__identity__v1__watch_response__get_packed_size(&response);
-    assert_in_range(n, 1, sizeof(packed));
+    uint8_t *packed = malloc(n);
+    assert_non_null(packed);
     clinicwave__identity__v1__watch_response__pack(&response, packed);
     assert_int_equal(
         tenants_learn(f->tenants, (struct cw_str){(const char *)packed, n}, &f->problems), CW_OK);
+    free(packed);
+    free((void *)issuers);
 }
 
 static void learn_a(struct fixture *f, uint64_t generation)
@@ -530,6 +540,25 @@ static void a_configuration_between_two_pieces_counts_for_both(void **state)
     assert_string_equal(who(f, "a.example", NULL), "a");
     assert_string_equal(who(f, "b.example", NULL), "b");
     assert_int_equal(sources(f), 2);
+}
+
+/* It was remembered while the configuration had it, without being looked at. */
+static void a_learned_tenant_that_is_too_large_refuses_no_configuration(void **state)
+{
+    enum { TOO_MANY = 300 * 1000 };
+    struct fixture *f = *state;
+    struct cw_str domain[] = {S("local.example")};
+    struct tenant_spec local = spec_of("a", domain, 1);
+
+    assert_int_equal(tenants_configure(f->tenants, &local, 1, &f->problems), CW_OK);
+    learn(f, &(struct word){.name = "a", .generation = 1, .more = true, .issuers = TOO_MANY});
+    learn(f, &(struct word){.name = "b", .generation = 1});
+    assert_int_equal(cw_buf_str(&f->problems).n, 0);
+    assert_int_equal(tenants_configure(f->tenants, NULL, 0, &f->problems), CW_OK);
+    assert_true(cw_str_is(cw_buf_str(&f->problems), "learned tenant: a: no memory\n"));
+    assert_string_equal(who(f, "local.example", NULL), "");
+    assert_string_equal(who(f, "a.example", NULL), "");
+    assert_string_equal(who(f, "b.example", NULL), "b");
 }
 
 static bool has_keys(struct fixture *f, const char *domain)
@@ -629,6 +658,7 @@ int main(void)
         T(types_are_compared_without_case_and_prefix),
         T(a_learned_tenant_that_the_configuration_has_too_fetches_no_keys),
         T(a_configuration_between_two_pieces_counts_for_both),
+        T(a_learned_tenant_that_is_too_large_refuses_no_configuration),
         T(a_piece_makes_keys_of_before_no_fresher),
         T(garbage_from_the_feed_changes_nothing),
     };
