@@ -9,6 +9,7 @@
 #include "proto/grpc/health/v1/health.pb-c.h"
 
 #define OTHER_USER "ask as root, or as the program's own user"
+#define READ_LOG "read its log (./dev logs authsvc)"
 
 enum state { UNKNOWN, UP, DEGRADED, DOWN }; /* values of HealthStatus */
 
@@ -69,7 +70,20 @@ static enum state ask_sidecar(const char *run_dir, json_t *components)
     return state;
 }
 
-/* The keys that authsvc signs with; only who may administer it is told. */
+/* Why nothing was told of the keys. Who may not ask learns no more than that, and takes it well. */
+static enum state add_untold(const char *run_dir, json_t *components, const char *name,
+                             enum cw_err err)
+{
+    char path[REMOTE_PATH_MAX];
+    bool there = remote_socket(run_dir, ADMIN_SOCKET, path) && access(path, F_OK) == 0;
+    bool closed = (there && access(path, W_OK) != 0) || err == CW_PERMISSION_DENIED ||
+                  err == CW_SUBJECT_FORBIDDEN;
+    add(components, name, closed ? UNKNOWN : DEGRADED, cw_err_code(err), -1,
+        closed ? "ask as root or as the user of cw-authsvc" : READ_LOG);
+    return closed ? UP : DEGRADED;
+}
+
+/* The keys that authsvc signs with, and its database; only who may administer it is told. */
 static enum state ask_signing_keys(const char *run_dir, json_t *components)
 {
     static const char name[] = "signing-keys";
@@ -80,8 +94,7 @@ static enum state ask_signing_keys(const char *run_dir, json_t *components)
     if (remote_call(run_dir, ADMIN_SOCKET, ADMIN("GetKeyHealth"), &request.base,
                     &clinicwave__identity__v1__get_key_health_response__descriptor,
                     &answer) != CW_OK) {
-        add(components, name, UNKNOWN, cw_err_code(answer.err), -1,
-            "ask as root or as the user of cw-authsvc");
+        state = add_untold(run_dir, components, name, answer.err);
     } else {
         const Clinicwave__Identity__V1__GetKeyHealthResponse *h =
             (const Clinicwave__Identity__V1__GetKeyHealthResponse *)answer.response;
@@ -97,6 +110,11 @@ static enum state ask_signing_keys(const char *run_dir, json_t *components)
                  "log of cw-authsvc",
                  REMOTE_CLEAN(h->oldest_tenant));
         add(components, name, state, detail, h->age_seconds, state == UP ? "" : remedy);
+        if (h->database_down) {
+            add(components, "authsvc-database", DOWN, "does not answer, or cannot be written", -1,
+                READ_LOG);
+            state = DEGRADED; /* the sidecar judges on */
+        }
     }
     cw_rpc_answer_done(&answer);
     return state;
@@ -130,7 +148,7 @@ static enum state ask_authsvc(const char *run_dir, json_t *components)
         -1,
         state == UP ? ""
         : closed    ? OTHER_USER
-                    : "read its log (./dev logs authsvc)");
+                    : READ_LOG);
     cw_rpc_answer_done(&answer);
     /* the sidecar judges on without it */
     return state == UP ? ask_signing_keys(run_dir, components) : DEGRADED;

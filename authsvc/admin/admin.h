@@ -195,9 +195,9 @@ enum cw_err admin_key_rotate(struct admin *admin, const struct admin_caller *cal
                              struct cw_str tenant, bool emergency, int64_t *ret_withdrawn,
                              struct cw_buf *detail);
 
-/* Local callers only. See keyring_look_over. */
+/* Local callers only. See keyring_look_over, and store_check, which may wait for the database. */
 enum cw_err admin_key_health(struct admin *admin, const struct admin_caller *caller,
-                             struct keyring_survey *ret_survey);
+                             struct keyring_survey *ret_survey, bool *ret_store_works);
 
 /* --- key-encryption keys; local callers only -------------------------------------------- */
 

@@ -47,8 +47,9 @@ enum cw_err admin_key_rotate(struct admin *admin, const struct admin_caller *cal
 }
 
 enum cw_err admin_key_health(struct admin *admin, const struct admin_caller *caller,
-                             struct keyring_survey *ret_survey)
+                             struct keyring_survey *ret_survey, bool *ret_store_works)
 {
     ENSURE(caller->local, CW_SUBJECT_FORBIDDEN);
+    *ret_store_works = store_check(admin->deps.store) == CW_OK;
     return keyring_look_over(admin->deps.keys, ret_survey);
 }

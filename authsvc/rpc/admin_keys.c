@@ -70,7 +70,8 @@ void rpc_admin_get_key_health(struct admin_job *job)
     ADMIN_PB(GetKeyHealthResponse)
     response = CLINICWAVE__IDENTITY__V1__GET_KEY_HEALTH_RESPONSE__INIT;
     struct keyring_survey survey = {.age_ms = -1, .tenant = CW_BUF_INIT(TENANT_MAX)};
-    enum cw_err err = admin_key_health(job->door->admin, &job->caller, &survey);
+    bool store_works = false;
+    enum cw_err err = admin_key_health(job->door->admin, &job->caller, &survey, &store_works);
     char *tenant = admin_text(job, cw_buf_str(&survey.tenant));
     cw_buf_done(&survey.tenant);
     response.tenants = (int64_t)survey.tenants;
@@ -80,5 +81,6 @@ void rpc_admin_get_key_health(struct admin_job *job)
     response.retired = (int64_t)survey.retired;
     response.rotate_after_seconds = survey.rotate_after_ms / 1000;
     response.overdue = (int64_t)survey.overdue;
+    response.database_down = !store_works;
     admin_finish(job, err == CW_OK && tenant == NULL ? CW_NO_MEMORY : err, &response.base);
 }

@@ -1,7 +1,9 @@
 """`cwctl health` names where keys, registry and feed come from, how old they are, and what to do."""
+import subprocess
+
 import pytest
 
-from tests.e2e.authsvc.doors import document
+from tests.e2e.authsvc.doors import ANNA, PASSWORD, Rest, document
 from tests.e2e.cwctl.online_test import Cwctl
 from tests.support import tokens
 from tests.support.fixtures import tenant_of
@@ -11,7 +13,7 @@ from tests.support.stack import Authsvc, Sidecar
 
 @pytest.fixture
 def authsvc(directory, ending):
-    return ending(Authsvc(directory, document())).start()
+    return ending(Authsvc(directory, document()).add_user("clinicwave", ANNA, PASSWORD)).start()
 
 
 @pytest.fixture
@@ -57,3 +59,20 @@ def test_the_age_of_the_keys_that_authsvc_signs_with(directory, authsvc, sidecar
     until("all is well", lambda: cwctl("health").returncode == 0)
     authsvc.stop()
     assert "signing-keys" not in components(directory)  # its socket is gone: it is not on this host
+
+
+def test_authsvc_is_not_well_while_nothing_can_be_written(directory, authsvc, sidecar):
+    """It serves: what was written can still be read. But nobody can log in."""
+    cwctl, door = Cwctl(directory), Rest(authsvc)
+    until("all is well", lambda: cwctl("health").returncode == 0)
+    assert "authsvc-database" not in components(directory)
+    limit = ["prlimit", "--pid", str(authsvc.process.pid)]
+    subprocess.run([*limit, "--fsize=1024:unlimited"], check=True)
+    assert door.login().reason == "store_unavailable"
+    found = components(directory)
+    assert found["cw-authsvc"]["status"] == "UP" and found["authsvc-database"]["status"] == "DOWN", found
+    text = cwctl("health")
+    assert text.returncode == 1 and text.stdout.startswith("DEGRADED\n") and "DOWN      authsvc-database: does not answer, or cannot be written" in text.stdout
+    subprocess.run([*limit, "--fsize=unlimited:unlimited"], check=True)
+    until("all is well again", lambda: cwctl("health").returncode == 0)
+    assert "authsvc-database" not in components(directory)
