@@ -108,7 +108,7 @@ static enum state ask_signing_keys(const char *run_dir, json_t *components)
         snprintf(remedy, sizeof remedy,
                  "cwctl signing-keys rotate --tenant %s; read why in the "
                  "log of cw-authsvc",
-                 REMOTE_CLEAN(h->oldest_tenant));
+                 REMOTE_CLEAN(*h->overdue_tenant ? h->overdue_tenant : h->oldest_tenant));
         add(components, name, state, detail, h->age_seconds, state == UP ? "" : remedy);
         if (h->database_down) {
             add(components, "authsvc-database", DOWN, "does not answer, or cannot be written", -1,

@@ -86,11 +86,16 @@ struct keyring_survey {
     struct cw_buf tenant; /* whose it is; the caller's */
     size_t pending;
     size_t retired;
-    size_t overdue; /* tenants whose key should have a successor by now */
+    size_t overdue;               /* tenants whose key should have a successor by now */
+    struct cw_buf overdue_tenant; /* of them, the one that has been so for longest; the caller's */
     int64_t rotate_after_ms;
 };
-/* Looks at memory only. ret_survey->tenant is initialised by the caller. */
-CW_MUST_USE enum cw_err keyring_look_over(struct keyring *ring, struct keyring_survey *ret_survey);
+/* Looks at memory only, at the tenants that `counts` is true of (NULL: all; called with the ring's
+ * lock held): one whose identity provider signs by now may still have keys here. The buffers of
+ * ret_survey are initialised by the caller. */
+CW_MUST_USE enum cw_err keyring_look_over(struct keyring *ring,
+                                          bool (*counts)(void *ctx, struct cw_str tenant),
+                                          void *ctx, struct keyring_survey *ret_survey);
 
 /* --- use -------------------------------------------------------------------------------- */
 

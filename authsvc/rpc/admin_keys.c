@@ -69,11 +69,14 @@ void rpc_admin_get_key_health(struct admin_job *job)
 {
     ADMIN_PB(GetKeyHealthResponse)
     response = CLINICWAVE__IDENTITY__V1__GET_KEY_HEALTH_RESPONSE__INIT;
-    struct keyring_survey survey = {.age_ms = -1, .tenant = CW_BUF_INIT(TENANT_MAX)};
+    struct keyring_survey survey = {
+        .age_ms = -1, .tenant = CW_BUF_INIT(TENANT_MAX), .overdue_tenant = CW_BUF_INIT(TENANT_MAX)};
     bool store_works = false;
     enum cw_err err = admin_key_health(job->door->admin, &job->caller, &survey, &store_works);
     char *tenant = admin_text(job, cw_buf_str(&survey.tenant));
+    char *overdue_tenant = admin_text(job, cw_buf_str(&survey.overdue_tenant));
     cw_buf_done(&survey.tenant);
+    cw_buf_done(&survey.overdue_tenant);
     response.tenants = (int64_t)survey.tenants;
     response.age_seconds = survey.age_ms < 0 ? -1 : survey.age_ms / 1000;
     response.oldest_tenant = tenant;
@@ -82,5 +85,7 @@ void rpc_admin_get_key_health(struct admin_job *job)
     response.rotate_after_seconds = survey.rotate_after_ms / 1000;
     response.overdue = (int64_t)survey.overdue;
     response.database_down = !store_works;
-    admin_finish(job, err == CW_OK && tenant == NULL ? CW_NO_MEMORY : err, &response.base);
+    response.overdue_tenant = overdue_tenant;
+    bool full = tenant == NULL || overdue_tenant == NULL;
+    admin_finish(job, err == CW_OK && full ? CW_NO_MEMORY : err, &response.base);
 }

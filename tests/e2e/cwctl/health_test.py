@@ -61,6 +61,17 @@ def test_the_age_of_the_keys_that_authsvc_signs_with(directory, authsvc, sidecar
     assert "signing-keys" not in components(directory)  # its socket is gone: it is not on this host
 
 
+def test_keys_that_nobody_signs_with_any_more_do_not_count(directory, authsvc, sidecar):
+    """A tenant that logs in at its provider by now: its keys are not replaced, and would be overdue for ever."""
+    cwctl, detail = Cwctl(directory), lambda: components(directory)["signing-keys"]["detail"]
+    added = cwctl("tenants", "add", "acme", "domains=acme.com", "issuer=https://acme.localhost:8443", "audiences=https://api.acme.com", "clients[0].id=portal")
+    assert added.returncode == 0, added.stderr
+    until("its keys count", lambda: "of 3 tenants" in detail())
+    changed = cwctl("tenants", "set", "acme", "login=idp", "idp.client-id=us", "idp.client-auth=none")
+    assert changed.returncode == 0, changed.stderr
+    until("they do no more", lambda: "of 2 tenants" in detail())
+
+
 def test_authsvc_is_not_well_while_nothing_can_be_written(directory, authsvc, sidecar):
     """It serves: what was written can still be read. But nobody can log in."""
     cwctl, door = Cwctl(directory), Rest(authsvc)

@@ -326,12 +326,21 @@ static void so_many_keys_and_no_more(void **state)
     assert_states(ring, "active");
 }
 
-static struct keyring_survey look_over(struct keyring *ring, const char *want_oldest)
+/* keyring_look_over's counts. */
+static bool is_not(void *ctx, struct cw_str tenant)
 {
-    struct keyring_survey s = {.tenant = CW_BUF_INIT(256)};
-    assert_int_equal(keyring_look_over(ring, &s), CW_OK);
+    return !cw_str_is(tenant, ctx);
+}
+
+static struct keyring_survey look_over(struct keyring *ring, char *left_out,
+                                       const char *want_oldest, const char *want_overdue)
+{
+    struct keyring_survey s = {.tenant = CW_BUF_INIT(256), .overdue_tenant = CW_BUF_INIT(256)};
+    assert_int_equal(keyring_look_over(ring, left_out ? is_not : NULL, left_out, &s), CW_OK);
     assert_true(cw_str_is(cw_buf_str(&s.tenant), want_oldest));
+    assert_true(cw_str_is(cw_buf_str(&s.overdue_tenant), want_overdue));
     cw_buf_done(&s.tenant);
+    cw_buf_done(&s.overdue_tenant);
     return s;
 }
 
@@ -343,22 +352,30 @@ static void the_age_of_what_signs_is_known_and_what_should_have_been_replaced(vo
     enum { HOUR_MS = 3600 * 1000 };
     fake_now_ms += 5000;
     assert_int_equal(keyring_load(ring, OTHER, &es256, &message), CW_OK);
-    struct keyring_survey s = look_over(ring, "clinicwave");
+    struct keyring_survey s = look_over(ring, NULL, "clinicwave", "");
     assert_int_equal(s.tenants, 2);
     assert_int_equal(s.age_ms, 5000);
     assert_int_equal(s.pending + s.retired + s.overdue, 0);
     assert_int_equal(s.rotate_after_ms, ROTATE);
     /* Nobody rotates: a while after its time that is a fault. */
     fake_now_ms += ROTATE + AHEAD + HOUR_MS - 5000;
-    assert_int_equal(look_over(ring, "clinicwave").overdue, 0);
+    assert_int_equal(look_over(ring, NULL, "clinicwave", "").overdue, 0);
     fake_now_ms++;
-    assert_int_equal(look_over(ring, "clinicwave").overdue, 1);
+    assert_int_equal(look_over(ring, NULL, "clinicwave", "clinicwave").overdue, 1);
+    /* one whose provider signs by now has keys here that nobody replaces */
+    char gone[] = "clinicwave";
+    s = look_over(ring, gone, "other", "");
+    assert_int_equal(s.tenants, 1);
+    assert_int_equal(s.overdue, 0);
     assert_int_equal(keyring_rotate(ring, TENANT, &es256, &message), CW_OK);
-    s = look_over(ring, "clinicwave");
+    s = look_over(ring, NULL, "clinicwave", "");
     assert_int_equal(s.pending, 1);
     assert_int_equal(s.overdue, 0); /* it waits for its turn */
-    fake_now_ms += AHEAD;
-    s = look_over(ring, "other");
+    fake_now_ms += 5000;
+    s = look_over(ring, NULL, "clinicwave", "other"); /* the oldest is not the one to be rotated */
+    assert_int_equal(s.overdue, 1);
+    fake_now_ms += AHEAD - 5000;
+    s = look_over(ring, NULL, "other", "other");
     assert_int_equal(s.pending, 0);
     assert_int_equal(s.retired, 1);
     assert_int_equal(s.overdue, 1); /* the other one's */
