@@ -59,16 +59,18 @@ output_without_blanks() {
 
 # Written where .bazelrc imports it, so that a plain `bazel` and ./dev share one cache.
 write_system_bazelrc() {
-    local building testing cache file=$CW_RUN/system.bazelrc
+    local building testing cache root="" file=$CW_RUN/system.bazelrc
+    local new=$file.new.$$ # two may write at once
     building=$(system_hash build run clang) # another browser compiles nothing anew
     testing=$(system_hash)
     cache=${CW_CACHE:-$HOME/.cache/clinicwave}/bazel
     mkdir -p "$CW_RUN" "$cache"
+    case $HOME in *[[:space:]]*) root=$(output_without_blanks) || exit 1 ;; esac
     {
         echo "# Written by ./dev; see scripts/lib.sh."
-        case $HOME in *[[:space:]]*) echo "startup --output_user_root=$(output_without_blanks)" ;; esac
+        [ -z "$root" ] || echo "startup --output_user_root=$root"
         echo "build --action_env=CW_SYSTEM=$building --repo_env=CW_SYSTEM=$building \"--disk_cache=$cache\""
         echo "build --test_env=CW_SYSTEM=$testing"
-    } > "$file.new"
-    if cmp -s "$file.new" "$file"; then rm "$file.new"; else mv "$file.new" "$file"; fi
+    } > "$new"
+    if cmp -s "$new" "$file"; then rm "$new"; else mv "$new" "$file"; fi
 }

@@ -200,6 +200,23 @@ def test_a_home_with_blanks_is_one_word_to_bazel(tmp_path):
     assert f"--disk_cache={tmp_path}/a cache/bazel" in words[0], r.stdout + r.stderr
 
 
+def test_of_those_that_write_bazels_options_at_once_none_fails(tmp_path):
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    script = f'set -e; . "{tmp_path}/scripts/lib.sh"; CW_RUN="{tmp_path}/run"; for i in 1 2; do write_system_bazelrc; rm -f "$CW_RUN/system.bazelrc"; done; write_system_bazelrc'
+    several = [subprocess.Popen(["bash", "-c", script], env={**os.environ, "CW_CACHE": str(tmp_path / "cache")}, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [(p.communicate()[1], p.returncode) for p in several] == [("", 0)] * 4
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["system.bazelrc"]
+
+
+def test_without_a_folder_for_bazel_nothing_is_written(tmp_path):
+    """Where the home's path has a blank and the folder in its place is somebody else's."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    script = f'. "{tmp_path}/scripts/lib.sh"; CW_RUN="{tmp_path}/run"; output_without_blanks() {{ fail "not ours"; }}; write_system_bazelrc; echo went on'
+    r = subprocess.run(["bash", "-c", script], env={**os.environ, "HOME": f"{tmp_path}/my home", "CW_CACHE": str(tmp_path / "cache")}, capture_output=True, text=True)
+    assert r.returncode == 1 and "not ours" in r.stderr and r.stdout == ""
+    assert not (tmp_path / "run/system.bazelrc").exists()
+
+
 def test_of_two_that_start_and_end_parts_the_second_waits(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(house, "RUN", tmp_path / "run")
     waiting = (f"import pathlib, sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import house; house.RUN = pathlib.Path({str(house.RUN)!r})\n"
