@@ -76,8 +76,10 @@ def listening(port):
 
 
 def names_port(process, words, port):
-    """A file of its command line has the port as a number."""
+    """Its command line, or a file of it, has the port as a number."""
     for word in words[1:]:
+        if re.search(rf"(?<![0-9]){port}(?![0-9])", word):
+            return True
         path = pathlib.Path(word.rpartition("=")[2])
         try:
             path = path if path.is_absolute() else pathlib.Path(os.readlink(process / "cwd")) / path
@@ -89,8 +91,8 @@ def names_port(process, words, port):
 
 
 def hidden(uids, port):
-    """[(pid, command)] of the processes of UIDS whose open files are hidden, as our programs' are; if some can be told to be meant, those."""
-    all_, ours, meant = [], [], []
+    """[(pid, command)] of the processes of UIDS whose open files are hidden, as our programs' are; if some name the port, those."""
+    all_, meant = [], []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         words = command_of(process)
         try:
@@ -101,11 +103,10 @@ def hidden(uids, port):
         except PermissionError:
             one = (int(process.name), " ".join(words)[:80])
             all_.append(one)
-            ours += [one] if pathlib.Path(words[0]).name.startswith(("cw-", "storage-service")) else []
             meant += [one] if names_port(process, words, port) else []
         except (OSError, TypeError):
             continue
-    return meant or ours or all_
+    return meant or all_
 
 
 def holder(port):
@@ -120,8 +121,9 @@ def holder(port):
         except OSError:
             continue
     candidates = hidden(set(sockets.values()), port)
-    if len(candidates) == 1:
-        return candidates[0]
+    if len(candidates) == 1:  # a guess: what names the port need not hold it
+        pid, command = candidates[0]
+        return None, f"a process that hides its files, probably process {pid} ({command})"
     if 1 < len(candidates) <= CANDIDATES_MAX:
         return None, "a process that hides its files, one of " + "; ".join(f"process {pid} ({command})" for pid, command in candidates)
     return None, "a process that only root may look at"
@@ -187,7 +189,7 @@ class Part:
                 pid, command = found
                 raise Failure(f"port {numbers[name]} ({name.lower().replace('_', ' ')} of {self.name}) is held by {command}"
                               + (f", process {pid}" if pid else ""),
-                              f"end that process, or choose other ports: CW_PORT_BASE={free_base()} ./dev up")
+                              f"end {'that process' if pid else 'the one that holds it'}, or choose other ports: CW_PORT_BASE={free_base()} ./dev up")
             with socket.socket() as s:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
