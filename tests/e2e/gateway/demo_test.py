@@ -85,6 +85,21 @@ def test_a_client_that_is_cut_off_before_an_answer_is_a_line_of_json_too(demo, d
     assert [(l["http.response.status_code"], l["http.version"]) for l in logged(directory, 2)][1] == (404, "1.1")
 
 
+def test_bytes_that_are_no_utf8_are_a_line_of_json_too(demo, directory):
+    """logged() reads strictly. Broken off, overlong (RFC 3629 §3), a surrogate, past the last character; and those that are well."""
+    bad, good = [b"\xff", b"a\xc3", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf0\x80\x80\x80b"], ["ü", "€", "\ud7ff", "😀b", "\U0010ffff"]
+    for text in (*bad, *(g.encode() for g in good)):
+        with socket.create_connection(("127.0.0.1", demo.port), 10) as s:
+            s.sendall(b"GET /" + text + b" HTTP/1.1\r\nHost: clinicwave.localhost\r\nUser-Agent: x" + text + b"\r\nConnection: close\r\n\r\n")
+            assert s.recv(9) == b"HTTP/1.1 ", text
+    lines = logged(directory, len(bad) + len(good))
+    assert [(l["url.path"], l["user_agent.original"]) for l in lines] == [("(not UTF-8)", "(not UTF-8)")] * len(bad) + [(f"/{g}", f"x{g}") for g in good]
+    with socket.create_connection(("127.0.0.1", demo.port), 10) as s:
+        s.sendall(b"GET /none HTTP/1.1\r\nHost: \xff.localhost\r\nConnection: close\r\n\r\n")
+        assert s.recv(9) == b"HTTP/1.1 "
+    assert len(logged(directory, len(lines) + 1)) == len(lines) + 1
+
+
 def test_an_allow_says_who(demo, directory, judge):
     get(demo, "/api/storage/files", "good")
     [line] = logged(directory, 1)
