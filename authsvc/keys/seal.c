@@ -90,8 +90,9 @@ enum cw_err kek_open(const char *path, bool create, struct cw_buf *ret_message,
     if (access(path, F_OK) != 0 && errno == ENOENT) {
         if (!create) {
             cw_buf_addf(ret_message,
-                        "%s is missing, and the database holds keys that only it can open: bring "
-                        "it back from the backup",
+                        "%s is missing, the file of the current key-encryption key, and none is "
+                        "made while the database holds what is sealed: bring it back from the "
+                        "backup",
                         path);
             return CW_CONFIG_INVALID;
         }

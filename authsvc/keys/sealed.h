@@ -35,8 +35,9 @@ struct sealed_use {
  * Counts all values: for an operator, not for every second. The list is freed by the caller. */
 CW_MUST_USE enum cw_err sealed_count(struct store *store, const struct kek *kek,
                                      struct sealed_use **ret_list, size_t *ret_n);
-/* CW_CONFIG_INVALID, with a sentence: a value depends on a KEK that is not here. Looks at ids only,
- * by an index. ret_any: something is sealed at all. `kek` NULL: only that is asked. */
+/* CW_CONFIG_INVALID, with a sentence: a value that lasts (no login that waits for its second
+ * factor) depends on a KEK that is not here. Looks at ids only, by an index. ret_any: something is
+ * sealed at all. `kek` NULL: only that is asked. */
 CW_MUST_USE enum cw_err sealed_check(struct store *store, const struct kek *kek,
                                      struct cw_buf *ret_message, bool *ret_any);
 /* The KEK of the first value there is, signing keys first; what the store has derived from KEKs

@@ -129,6 +129,24 @@ static void add_user(struct world *w, size_t i)
     cw_buf_done(&sealed);
 }
 
+static void add_challenge(struct world *w, uint8_t id)
+{
+    struct store_challenge c = {.id = {id, 0, 2},
+                                .kind = CW_STR("database"),
+                                .subject = CW_STR("user-1"),
+                                .username = CW_STR("user-1"),
+                                .client_id = CW_STR("portal"),
+                                .scope = CW_STR(""),
+                                .methods = CW_STR("otp"),
+                                .expires_at = fake_now_ms + HOUR_MS,
+                                .password_changed_at = STORE_NO_PASSWORD};
+    struct cw_buf sealed = sealed_now(w, STORE_SEALED_CHALLENGE, TENANT,
+                                      (struct cw_str){(const char *)c.id, STORE_HASH_SIZE});
+    c.sealed = cw_buf_str(&sealed);
+    assert_int_equal(store_challenge_add(w->store, TENANT, &c), CW_OK);
+    cw_buf_done(&sealed);
+}
+
 static void add_values(struct world *w)
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf message = CW_BUF_INIT(1024);
@@ -144,20 +162,7 @@ static void add_values(struct world *w)
     for (size_t i = 0; i < USERS; i++) {
         add_user(w, i);
     }
-    struct store_challenge c = {.id = {1, 0, 2},
-                                .kind = CW_STR("database"),
-                                .subject = CW_STR("user-1"),
-                                .username = CW_STR("user-1"),
-                                .client_id = CW_STR("portal"),
-                                .scope = CW_STR(""),
-                                .methods = CW_STR("otp"),
-                                .expires_at = fake_now_ms + HOUR_MS,
-                                .password_changed_at = STORE_NO_PASSWORD};
-    sealed = sealed_now(w, STORE_SEALED_CHALLENGE, TENANT,
-                        (struct cw_str){(const char *)c.id, STORE_HASH_SIZE});
-    c.sealed = cw_buf_str(&sealed);
-    assert_int_equal(store_challenge_add(w->store, TENANT, &c), CW_OK);
-    cw_buf_done(&sealed);
+    add_challenge(w, 1);
 }
 
 static void opens(const struct world *w, enum store_sealed_kind kind, struct cw_str tenant,
@@ -369,6 +374,20 @@ static void a_former_key_that_is_missing_is_named_at_the_start(void **state)
     assert_int_equal(open_ring(w, w->new, w->old, "cannot be read"), CW_IO);
 }
 
+/* It is over in minutes, and only a running service deletes it. */
+static void a_login_that_waits_under_a_lost_key_keeps_nobody_from_starting(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(open_ring(w, w->new, w->old, ""), CW_OK);
+    assert_true(walk(w, 4, 100).done);
+    assert_int_equal(open_ring(w, w->old, w->new, ""), CW_OK);
+    add_challenge(w, 7);
+    assert_int_equal(depend(w, 0), 1);
+    assert_int_equal(open_ring(w, w->new, NULL, ""), CW_OK);
+    assert_all_open(w);
+    assert_int_equal(open_ring(w, w->old, NULL, "sealed under another"), CW_CONFIG_INVALID);
+}
+
 static void a_damaged_value_is_counted_stays_and_holds_nothing_up(void **state)
 {
     struct world *w = *state;
@@ -445,6 +464,7 @@ int main(void)
         FULL(it_may_be_left_off_after_any_step_and_begun_again),
         FULL(it_goes_back_as_well),
         FULL(a_former_key_that_is_missing_is_named_at_the_start),
+        FULL(a_login_that_waits_under_a_lost_key_keeps_nobody_from_starting),
         FULL(a_damaged_value_is_counted_stays_and_holds_nothing_up),
         FULL(a_place_that_is_no_place_is_refused),
         cmocka_unit_test_setup_teardown(secrets_of_an_earlier_version_stay_the_same, setup,
