@@ -190,7 +190,7 @@ static bool steers(uint32_t code)
 {
     return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) ||
            (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) ||
-           code == 0xfeff;
+           (code >= 0xe0000 && code <= 0xe007f) || code == 0xad || code == 0x61c || code == 0xfeff;
 }
 
 const char *remote_clean(const char *value, char *text, size_t size)
