@@ -135,12 +135,16 @@ static void choose_route(struct cw_http_request *request)
 }
 
 /* What the headers say about the body, held to the row. */
-static enum cw_err check_body_headers(const struct cw_http_request *request)
+static enum cw_err check_body_headers(struct cw_http_request *request)
 {
     struct cw_str length;
     uint64_t n = 0;
     /* RFC 9110 §8.6, §8.3: of two that another reader could choose from, none counts */
-    ENSURE(cw_http_header_count(request, "Content-Length") <= 1, CW_REQUEST_MALFORMED);
+    if (cw_http_header_count(request, "Content-Length") > 1) {
+        cw_http_set_header(request, "Connection",
+                           CW_STR("close")); /* where it ends, nobody knows */
+        return CW_REQUEST_MALFORMED;
+    }
     ENSURE(cw_http_header_count(request, "Content-Type") <= 1, CW_MEDIA_TYPE_UNSUPPORTED);
     if (cw_http_header(request, "Content-Length", &length)) {
         ENSURE(cw_str_to_u64(length, UINT64_MAX, &n) == CW_OK, CW_REQUEST_MALFORMED);
