@@ -32,6 +32,15 @@ static enum cw_err append_new(struct cw_arena *arena, struct grants_list *list, 
     return append(arena, list, word);
 }
 
+static bool has_more_than_can_be_read(struct cw_str array)
+{
+    size_t commas = 0;
+    for (size_t i = 0; i < array.n; i++) {
+        commas += array.p[i] == ',';
+    }
+    return commas >= CW_DOC_VALUES_MAX;
+}
+
 /* The validator's reader wants an object. */
 static enum cw_err read_array(struct cw_arena *arena, struct cw_str array,
                               const struct cw_doc_value **ret_array)
@@ -45,7 +54,9 @@ static enum cw_err read_array(struct cw_arena *arena, struct cw_str array,
     memcpy(text + sizeof(head) - 1, array.p, array.n);
     text[n - 1] = '}';
     const struct cw_doc_value *object = NULL;
-    TRY(cw_doc_parse(text, n, CW_STORE_UNAVAILABLE, arena, &object)); /* damaged */
+    enum cw_err err = cw_doc_parse(text, n, CW_STORE_UNAVAILABLE, arena, &object); /* damaged */
+    ENSURE(err != CW_STORE_UNAVAILABLE || !has_more_than_can_be_read(array), CW_NO_MEMORY);
+    TRY(err);
     *ret_array = cw_doc_get(object, CW_STR("a"));
     return object->n == 1 && cw_doc_is(*ret_array, CW_DOC_ARRAY) ? CW_OK : CW_STORE_UNAVAILABLE;
 }

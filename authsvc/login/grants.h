@@ -40,7 +40,9 @@ CW_MUST_USE enum cw_err grants_sum_add(void *ctx, const struct store_group *grou
 CW_MUST_USE enum cw_err grants_sum_end(struct grants_sum *sum, const struct store_user *user,
                                        struct grants *ret_grants);
 
-/* CW_NO_MEMORY also where a union is larger than GRANTS_MAX. grants_done after any outcome. */
+/* CW_NO_MEMORY also where a union is larger than GRANTS_MAX, an array than GRANTS_TEXT_MAX, or an
+ * array has more than CW_DOC_VALUES_MAX strings (common/jose/doc.h). grants_done after any outcome.
+ */
 CW_MUST_USE enum cw_err grants_read(struct store *store, struct cw_str tenant,
                                     const struct store_user *user, struct grants *ret_grants);
 void grants_done(struct grants *grants);

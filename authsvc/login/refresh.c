@@ -1,6 +1,6 @@
 /* Trade a refresh token for a new set:
  *
- *   tenant, client, origin → parse → redeem in one statement → tokens
+ *   tenant, client, origin → parse → redeem in one transaction → tokens
  *
  * A token that was redeemed before ends its session (RFC 9700 §4.14.2), unless it is the last one
  * and the answer may have been lost a moment ago: then the same successor is given out again. */
@@ -23,7 +23,8 @@ struct trade {
     struct refresh_token next;
     struct store_rotated rotated;
     struct grants_sum groups; /* what they grant */
-    int64_t asked_at;         /* Unix milliseconds */
+    struct grants grants;
+    int64_t asked_at; /* Unix milliseconds */
     struct login_event event;
 };
 
@@ -45,9 +46,19 @@ static enum cw_err redeem(struct trade *t)
         .group = grants_sum_add,
         .ctx = &t->groups,
     };
+    struct store *store = t->login->deps.store;
+    struct store_rotated *r = &t->rotated;
     grants_sum_init(&t->groups);
-    return store_refresh_rotate(t->login->deps.store, t->scene.tenant->name, &rotate, &t->arena,
-                                &t->rotated);
+    TRY(store_refresh_rotate(store, t->scene.tenant->name, &rotate, &t->arena, r));
+    if (r->outcome != STORE_ROTATION_DONE && r->outcome != STORE_ROTATION_REPEATED) {
+        return CW_OK;
+    }
+    enum cw_err err = grants_sum_end(&t->groups, &r->user, &t->grants);
+    if (err != CW_OK && r->outcome == STORE_ROTATION_DONE) {
+        enum cw_err ignored = store_refresh_put_back(store, t->scene.tenant->name, &rotate);
+        (void)ignored; /* what was wrong first is told */
+    }
+    return err;
 }
 
 /* Not the family's present token. Only one that was really given out once counts as reused: who
@@ -73,13 +84,7 @@ static enum cw_err answer_with(struct trade *t, struct login_answer *answer)
 {
     struct store_rotated *r = &t->rotated;
     r->session.used_at = t->asked_at;
-    struct grants grants;
-    enum cw_err err = grants_sum_end(&t->groups, &r->user, &grants);
-    if (err == CW_OK) {
-        err = login_issue(t->login, &t->scene, &r->user, &r->session, &grants, answer);
-    }
-    grants_done(&grants);
-    TRY(err);
+    TRY(login_issue(t->login, &t->scene, &r->user, &r->session, &t->grants, answer));
     refresh_token_encode(&t->next, answer->refresh_token);
     int64_t left = r->idle_expires_at - cw_clock_wall_ms(t->login->deps.clock);
     answer->refresh_expires_in = CW_MAX(left, 0) / 1000;
@@ -97,9 +102,10 @@ static enum cw_err run(struct trade *t, struct login_answer *answer)
         return login_idp_refresh(t->login, &t->scene, r, &t->token, &t->arena, &t->event, answer);
     }
     t->asked_at = cw_clock_wall_ms(t->login->deps.clock);
-    TRY(redeem(t));
+    enum cw_err err = redeem(t);
     t->event.subject = t->rotated.session.subject;
     t->event.session_id = t->rotated.session.id;
+    TRY(err);
     switch (t->rotated.outcome) {
     case STORE_ROTATION_DONE:
         return answer_with(t, answer);
@@ -133,6 +139,7 @@ enum cw_err login_refresh(struct login *login, const struct login_refresh_reques
     }
     sodium_memzero(&t.token, sizeof(t.token));
     sodium_memzero(&t.next, sizeof(t.next));
+    grants_done(&t.grants);
     grants_sum_done(&t.groups);
     cw_arena_done(&t.arena);
     login_scene_done(&t.scene);

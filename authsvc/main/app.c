@@ -27,9 +27,10 @@ enum {
     ADMIN_QUEUE = 256,
     UIDS_MAX = 64,
     MESSAGE_MAX = 512 * 1024, /* a tenant's document */
-    /* Bytes for a request's header: what nginx takes and sends on (4 buffers of 8k) with what it
-     * adds. libmicrohttpd clears all of it after each request. */
-    REST_HEADER_MAX = 36 * 1024,
+    /* Bytes for a request's header, a record for each of its lines, and the answer's header: room
+     * for what nginx takes with its defaults (4 buffers of 8k) and adds, in 100 lines or in 4.
+     * libmicrohttpd clears all of it after each request. */
+    REST_HEADER_MAX = 48 * 1024,
     FEED_OUTBOX = 16 * 1024 * 1024, /* bytes: a snapshot of very many tenants */
     KEEP_MS = 7 * 24 * 3600 * 1000, /* ended sessions stay for the audit of a week */
 };

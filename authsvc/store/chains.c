@@ -13,11 +13,15 @@
  *
  *   first caller     leads: ├─ its own ─┤├─ those that came meanwhile ─┤ …
  *   others           wait ──────────────┘
+ *
+ * A row that somebody else holds is not waited for together: after a moment the transaction is
+ * given up, and each of its refreshes has one of its own.
  */
 #include "authsvc/store/store_impl.h"
 
 #include <errno.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -98,6 +102,12 @@ static enum cw_err read_all(void *ctx, const struct db_value *c, size_t n)
     return CW_OK;
 }
 
+static bool is_present(const struct store_rotated *family, const struct store_rotate *rotate)
+{
+    return rotate->generation == family->generation &&
+           memcmp(family->current_hash, rotate->hash, STORE_HASH_SIZE) == 0;
+}
+
 /* What a token is that did not move the chain. */
 static enum store_rotation judge(const struct family_read *read, const struct store_rotate *rotate,
                                  int64_t now)
@@ -128,10 +138,8 @@ enum cw_err store_family_judge_in(struct db_tx *tx, struct cw_str tenant,
         ret_rotated->outcome = STORE_ROTATION_UNKNOWN;
         return CW_OK;
     }
-    bool present = rotate->generation == ret_rotated->generation &&
-                   memcmp(ret_rotated->current_hash, rotate->hash, STORE_HASH_SIZE) == 0;
     ret_rotated->outcome = judge(&read, rotate, now);
-    if (present && ret_rotated->outcome == STORE_ROTATION_STALE) {
+    if (is_present(ret_rotated, rotate) && ret_rotated->outcome == STORE_ROTATION_STALE) {
         ret_rotated->outcome = STORE_ROTATION_DONE;
     }
     return CW_OK;
@@ -228,15 +236,18 @@ enum cw_err store_rotate_in(struct db_tx *tx, struct cw_str tenant,
 /* --- many at once ----------------------------------------------------------------------- */
 
 enum {
-    BATCH_MAX = DB_CALLS_MAX / MOVE_CALLS,
-    CORES_EACH = 2,   /* that a leading one keeps busy, with the server's process */
-    PATIENCE_MS = 50, /* the one that leads may wait for a row of somebody else's */
+    BATCH_MAX = (DB_CALLS_MAX - 1) / MOVE_CALLS, /* and LOCKS_BRIEFLY */
+    CORES_EACH = 2,       /* that a leading one keeps busy, with the server's process */
+    PATIENCE_MS = 50,     /* of who waits: the one that leads may stand at somebody else's row */
+    LOCK_WAIT_MS = 100,   /* for a row of somebody else's, at most */
+    CONNECTIONS_LEFT = 4, /* for logins, revocations, health */
 };
 
 /* Lies on the stack of the thread that waits for it; all but `rotation` under the lock. */
 struct store_redemption {
     struct rotation rotation;
     enum { WAITING = 0, UNDER_WAY, OVER } state;
+    bool alone; /* nothing was done: to be done once more, without the others */
     enum cw_err err;
     sem_t woken;
     unsigned posts; /* to `woken`, made or about to be made: all are taken before it goes */
@@ -267,13 +278,27 @@ static size_t take_batch(struct store_redeemer *q, struct store_redemption *batc
     return n;
 }
 
+static enum cw_err move_one(struct store *store, struct rotation *r)
+{
+    struct db_call calls[MOVE_CALLS];
+    move_calls(r, calls);
+    return store_do_all(store, DB_DURABLE, calls, MOVE_CALLS);
+}
+
+/* CW_STORE_CONTENDED: one of them met a row that somebody else holds, and nothing was done. */
 static enum cw_err move_all(struct store *store, struct store_redemption *const *batch, size_t n)
 {
+    const struct db_value wait = db_text(cw_str(store->redeemer.lock_wait));
     struct db_call calls[DB_CALLS_MAX];
-    for (size_t i = 0; i < n; i++) {
-        move_calls(&batch[i]->rotation, &calls[i * MOVE_CALLS]);
+    size_t n_calls = 0;
+    if (wait.s.n > 0) {
+        calls[n_calls++] = (struct db_call){DB_LOCKS_BRIEFLY, &wait, 1, NULL, NULL, NULL};
     }
-    return store_do_all(store, DB_DURABLE, calls, n * MOVE_CALLS);
+    for (size_t i = 0; i < n; i++) {
+        move_calls(&batch[i]->rotation, &calls[n_calls]);
+        n_calls += MOVE_CALLS;
+    }
+    return db_run_all_alone(store->db, DB_DURABLE, calls, n_calls);
 }
 
 /* The state of all of them changes at once, under the lock; they are woken behind it, since each
@@ -285,6 +310,7 @@ static void tell(struct store_redeemer *q, struct store_redemption *const *batch
     q->leading--;
     for (size_t i = 0; i < n; i++) {
         batch[i]->err = err;
+        batch[i]->alone = n > 1 && err == CW_STORE_CONTENDED;
         batch[i]->posts += batch[i] != own;
         batch[i]->state = OVER;
     }
@@ -309,7 +335,8 @@ static void lead(struct store *store, const struct store_redemption *own)
     q->leading++;
     pthread_mutex_unlock(&q->lock);
     qsort(batch, n, sizeof(*batch), by_name);
-    tell(q, batch, n, own, move_all(store, batch, n));
+    tell(q, batch, n, own,
+         n > 1 ? move_all(store, batch, n) : move_one(store, &batch[0]->rotation));
     pthread_mutex_lock(&q->lock);
 }
 
@@ -321,6 +348,11 @@ static struct timespec patience(void)
     t.tv_sec += t.tv_nsec / 1000000000;
     t.tv_nsec %= 1000000000;
     return t;
+}
+
+static bool may_lead(const struct store_redeemer *q, bool impatient)
+{
+    return q->leading < (impatient ? q->leading_cap : q->leading_max);
 }
 
 /* Runs the rotation together with those of other threads. */
@@ -335,11 +367,11 @@ static enum cw_err redeem(struct store *store, struct store_redemption *own)
     *q->last = own;
     q->last = &own->next;
     while (own->state != OVER) {
-        if (own->state == WAITING && (impatient || q->leading < q->leading_max)) {
+        if (own->state == WAITING && may_lead(q, impatient)) {
             lead(store, own);
             continue;
         }
-        bool timed = own->state == WAITING;
+        bool timed = own->state == WAITING && !impatient; /* who ends wakes the first, too */
         pthread_mutex_unlock(&q->lock);
         int rc =
             timed ? sem_clockwait(&own->woken, CLOCK_MONOTONIC, &until) : sem_wait(&own->woken);
@@ -353,13 +385,19 @@ static enum cw_err redeem(struct store *store, struct store_redemption *own)
         taken += sem_wait(&own->woken) == 0;
     }
     sem_destroy(&own->woken);
-    return own->err;
+    return own->alone ? move_one(store, &own->rotation) : own->err;
 }
 
-void store_redeemer_init(struct store_redeemer *q, bool one_writer)
+void store_redeemer_init(struct store_redeemer *q, const struct db *db)
 {
-    long each = sysconf(_SC_NPROCESSORS_ONLN) / CORES_EACH;
-    *q = (struct store_redeemer){.leading_max = one_writer ? 1 : (unsigned)CW_MAX(each, 1)};
+    long each = CW_MAX(sysconf(_SC_NPROCESSORS_ONLN) / CORES_EACH, 1);
+    unsigned cap = db->connections > CONNECTIONS_LEFT ? db->connections - CONNECTIONS_LEFT : 1;
+    *q = (struct store_redeemer){.leading_max = CW_MIN((unsigned)each, cap), .leading_cap = cap};
+    if (db->connections > 0) { /* all of a batch's rows together: half of the time there is */
+        int64_t ms = CW_MAX(db->statement_timeout_ms / (2 * BATCH_MAX), 1);
+        snprintf(q->lock_wait, sizeof(q->lock_wait), "%lld",
+                 (long long)CW_MIN(ms, (int64_t)LOCK_WAIT_MS));
+    }
     q->last = &q->first;
     pthread_mutex_init(&q->lock, NULL);
 }
@@ -381,6 +419,21 @@ static enum cw_err hold_session(struct store *store, struct rotation *r)
     return CW_OK;
 }
 
+/* A fault of ours must not look like a token that is used twice, once the grace is over. */
+enum cw_err store_refresh_put_back(struct store *store, struct cw_str tenant,
+                                   const struct store_rotate *rotate)
+{
+    const struct db_value args[] = {
+        db_text(tenant),
+        db_bytes(rotate->family, STORE_FAMILY_SIZE),
+        db_bytes(rotate->next_hash, STORE_HASH_SIZE),
+        db_int(rotate->generation + 1),
+        db_bytes(rotate->hash, STORE_HASH_SIZE),
+    };
+    return store_do(store, DB_DURABLE, DB_FAMILY_PUT_BACK, args, CW_ARRAY_SIZE(args), NULL, NULL,
+                    NULL);
+}
+
 enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
                                  const struct store_rotate *rotate, struct cw_arena *arena,
                                  struct store_rotated *ret_rotated)
@@ -392,8 +445,15 @@ enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
     /* The others of the same transaction are not to be refused for it. */
     ENSURE(db_texts_are_text(r->move, CW_ARRAY_SIZE(r->move)), CW_REQUEST_MALFORMED);
     TRY(redeem(store, &own));
-    TRY(r->read.err);
+    if (r->read.err != CW_OK) {
+        enum cw_err ignored = r->moved == 1 ? store_refresh_put_back(store, tenant, rotate) : CW_OK;
+        (void)ignored; /* what was wrong first is told */
+        return r->read.err;
+    }
     bool disabled = rotation_judge(r);
+    /* Put back by another thread, between the two looks at it. */
+    ENSURE(rotated.outcome != STORE_ROTATION_STALE || !is_present(&rotated, rotate),
+           CW_STORE_CONTENDED);
     if (rotated.outcome == STORE_ROTATION_REPEATED) {
         TRY(hold_session(store, r));
     }

@@ -66,7 +66,7 @@ struct db_call {
     int64_t *ret_changes; /* may be NULL */
 };
 
-enum { DB_CALLS_MAX = 64 };
+enum { DB_CALLS_MAX = 65 };
 
 /* Told of every failure that is not an outcome (a lost disk, a damaged file). Any thread. */
 typedef void db_error_fn(void *ctx, const char *operation, const char *message);
@@ -75,6 +75,9 @@ struct db {
     const struct db_driver *driver;
     db_error_fn *on_error; /* may be NULL */
     void *on_error_ctx;
+    /* Of a server; 0: transactions are one by one. */
+    unsigned connections;         /* transactions that can be under way at once */
+    int64_t statement_timeout_ms; /* a row of another process's is waited for so long */
 };
 
 /* A transaction holds one connection; it is used by one thread and ended by commit or rollback. */
@@ -135,7 +138,8 @@ void db_close(struct db *db);
 
 /* Errors of everything below:
  *   CW_STORE_UNAVAILABLE  the database failed; nothing was changed
- *   CW_STORE_CONTENDED    it broke a deadlock; nothing was changed, and again may succeed
+ *   CW_STORE_CONTENDED    it broke a deadlock, or waited for a row longer than it was told to
+ *                         (LOCKS_BRIEFLY); nothing was changed, and again may succeed
  *   CW_STORE_UNCERTAIN    (db_end) it went away during the commit: changed or not, nobody knows
  *   CW_CONFLICT           (db_run) a unique key exists
  *   CW_REQUEST_MALFORMED  (db_run) a text that is not UTF-8 or holds a NUL

@@ -71,8 +71,8 @@ static enum cw_err judge(struct pg_conn *conn, const PGresult *result)
     if (strcmp(state, "23505") == 0) { /* unique_violation */
         return CW_CONFLICT;
     }
-    /* deadlock_detected, serialization_failure */
-    if (strcmp(state, "40P01") == 0 || strcmp(state, "40001") == 0) {
+    /* deadlock_detected, serialization_failure, lock_not_available (LOCKS_BRIEFLY) */
+    if (strcmp(state, "40P01") == 0 || strcmp(state, "40001") == 0 || strcmp(state, "55P03") == 0) {
         return CW_STORE_CONTENDED;
     }
     /* A server that was made a standby, or a plan that a migration has outdated: the next

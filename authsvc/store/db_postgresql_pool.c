@@ -197,6 +197,8 @@ enum cw_err pg_pool_open(struct pg_db *p, const struct db_options *options,
     pthread_cond_init(&p->freed, &attr);
     pthread_condattr_destroy(&attr);
     TRY(pg_target_init(&p->target, options, ret_message));
+    p->db.connections = (unsigned)p->max;
+    p->db.statement_timeout_ms = p->target.statement_timeout_ms;
     return first_connection(p, ret_message);
 }
 

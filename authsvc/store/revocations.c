@@ -58,11 +58,11 @@ static enum cw_err revoke(struct db_tx *tx, struct cw_str tenant, enum store_rev
     *ret_ended = 0;
     if (kind == STORE_REVOKED_SUBJECT) {
         TRY(db_run(tx, DB_USER_HOLD, subject, 2, NULL, NULL, NULL));
-        TRY(db_run(tx, DB_FAMILIES_HOLD_OF_SUBJECT, subject, 2, NULL, NULL, NULL));
+        TRY(db_run(tx, DB_FAMILIES_HOLD_OF_SUBJECT, subject, 3, NULL, NULL, NULL));
         TRY(db_run(tx, DB_SESSION_END_OF_SUBJECT, subject, 4, NULL, NULL, ret_ended));
     } else if (kind == STORE_REVOKED_TENANT) {
         TRY(db_run(tx, DB_USERS_HOLD, all, 1, NULL, NULL, NULL));
-        TRY(db_run(tx, DB_FAMILIES_HOLD_OF_TENANT, all, 1, NULL, NULL, NULL));
+        TRY(db_run(tx, DB_FAMILIES_HOLD_OF_TENANT, all, 2, NULL, NULL, NULL));
         TRY(db_run(tx, DB_SESSION_END_OF_TENANT, all, 3, NULL, NULL, ret_ended));
     }
     /* Read after the locks: what those who had them before have issued is meant, too. */

@@ -57,7 +57,7 @@ enum cw_err store_open(const struct store_options *options, struct cw_buf *ret_m
         store->told_ctx = options->ctx;
         store->db->on_error = on_failure;
         store->db->on_error_ctx = store;
-        store_redeemer_init(&store->redeemer, store->db->driver->run_all == NULL);
+        store_redeemer_init(&store->redeemer, store->db);
         err = db_migrate(store->db, cw_clock_wall_ms(store->clock), ret_message);
     }
     if (err != CW_OK) {

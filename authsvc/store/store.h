@@ -291,13 +291,20 @@ struct store_rotated {
     struct store_user user;       /* for DONE and REPEATED */
 };
 
-/* Redeems a refresh token in one statement. A user who is disabled ends the session: ENDED.
- * Strings are put into the arena. rotate->group is called before the outcome is known, with
- * ret_rotated->user read. */
+/* Redeems a refresh token, in one transaction with those of other threads that come at the same
+ * time. A user who is disabled ends the session: ENDED. Strings are put into the arena.
+ * rotate->group is called before the outcome is known, with the user read, and maybe on another
+ * thread, while this one waits. After an error of its own, or where a row cannot be read, the token
+ * is as good as before, unless the database fails just then. CW_STORE_UNCERTAIN: nobody knows. */
 CW_MUST_USE enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
                                              const struct store_rotate *rotate,
                                              struct cw_arena *arena,
                                              struct store_rotated *ret_rotated);
+
+/* After DONE, where no answer could be made: the token is as good as before. Nothing is changed
+ * where the family has moved on since. */
+CW_MUST_USE enum cw_err store_refresh_put_back(struct store *store, struct cw_str tenant,
+                                               const struct store_rotate *rotate);
 
 /* The family as it is, without redeeming anything: generation, hash, session. CW_NOT_FOUND. */
 CW_MUST_USE enum cw_err store_family_find(struct store *store, struct cw_str tenant,

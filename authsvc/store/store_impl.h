@@ -17,10 +17,11 @@ struct store_redeemer {
     struct store_redemption *first;
     struct store_redemption **last; /* where the next one is put */
     unsigned leading;               /* transactions under way */
-    unsigned leading_max;
+    unsigned leading_max;           /* unless somebody has lost patience */
+    unsigned leading_cap;           /* whatever the patience: others need connections, too */
+    char lock_wait[24];             /* ms, as text; empty: there are no rows to wait for */
 };
-/* one_writer: a database that runs one transaction at a time. */
-void store_redeemer_init(struct store_redeemer *q, bool one_writer);
+void store_redeemer_init(struct store_redeemer *q, const struct db *db);
 void store_redeemer_done(struct store_redeemer *q);
 
 struct store {

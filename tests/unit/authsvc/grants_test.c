@@ -124,12 +124,43 @@ static void a_union_that_fits_into_no_token_is_refused(void **state)
     cw_buf_done(&roles[1]);
 }
 
+/* Not damaged, and no shorter in bytes than what fits. */
+static void a_list_of_too_many_words_is_told_as_such(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n;
+        const char *end;
+        enum cw_err wanted;
+    } rows[] = {{2048, "]", CW_OK}, {2049, "]", CW_NO_MEMORY}, {2048, "", CW_STORE_UNAVAILABLE}};
+    for (size_t k = 0; k < CW_ARRAY_SIZE(rows); k++) {
+        struct cw_buf text = CW_BUF_INIT(GRANTS_TEXT_MAX);
+        cw_buf_add_char(&text, '[');
+        for (size_t i = 0; i < rows[k].n; i++) {
+            cw_buf_addf(&text, "%s\"%c%c\"", i > 0 ? "," : "", 'a' + (int)(i % 26),
+                        'a' + (int)(i / 26 % 26));
+        }
+        cw_buf_add_cstr(&text, rows[k].end);
+        cw_buf_add_char(&text, '\0');
+        assert_int_equal(cw_buf_check(&text), CW_OK);
+        const struct list own = {"", text.p, "[]"};
+        const struct list none = {"", "[]", "[]"};
+        struct grants grants;
+        assert_int_equal(add_up(&own, NULL, 0, &grants), rows[k].wanted);
+        grants_done(&grants);
+        assert_int_equal(add_up(&none, &own, 1, &grants), rows[k].wanted);
+        grants_done(&grants);
+        cw_buf_done(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_union_is_the_users_own_first_and_names_each_once),
         cmocka_unit_test(what_is_damaged_in_the_database_grants_nothing),
         cmocka_unit_test(a_union_that_fits_into_no_token_is_refused),
+        cmocka_unit_test(a_list_of_too_many_words_is_told_as_such),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

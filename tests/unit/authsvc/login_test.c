@@ -356,6 +356,50 @@ static void a_refresh_token_from_long_ago_ends_the_session(void **state)
     assert_null(w->last.note);
 }
 
+/* Groups that fit one by one, and together into no token. */
+static void a_refresh_that_could_not_be_answered_is_good_again(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        int n;       /* groups with 9 KiB each */
+        bool broken; /* what they hold is no list */
+        enum cw_err wanted;
+    } rows[] = {{2, false, CW_NO_MEMORY}, {1, true, CW_STORE_UNAVAILABLE}};
+    for (size_t k = 0; k < CW_ARRAY_SIZE(rows); k++) {
+        char token[REFRESH_TEXT_SIZE];
+        char next[REFRESH_TEXT_SIZE];
+        first_token(w, token);
+        for (int i = 0; i < rows[k].n; i++) {
+            char name[16];
+            char roles[9 * 1024];
+            snprintf(name, sizeof(name), "group-%d", i);
+            snprintf(roles, sizeof(roles), "[\"%d%08000d%s", i, 0, rows[k].broken ? "" : "\"]");
+            const struct store_group group = {
+                .name = cw_str(name), .roles = cw_str(roles), .permissions = CW_STR("[]")};
+            assert_int_equal(store_group_put(w->store, TENANT, &group), CW_OK);
+            assert_int_equal(store_member_add(w->store, TENANT, group.name, ANNA), CW_OK);
+        }
+        assert_int_equal(refresh(w, token, next), rows[k].wanted);
+        assert_int_equal(refresh(w, token, next), rows[k].wanted);
+        fake_now_ms += 60 * 1000; /* the grace is over */
+        assert_int_equal(refresh(w, token, next), rows[k].wanted);
+        for (int i = 0; i < rows[k].n; i++) { /* somebody repairs them */
+            char name[16];
+            snprintf(name, sizeof(name), "group-%d", i);
+            const struct store_group group = {
+                .name = cw_str(name), .roles = CW_STR("[]"), .permissions = CW_STR("[]")};
+            assert_int_equal(store_group_put(w->store, TENANT, &group), CW_OK);
+        }
+        fake_now_ms += 60 * 1000;
+        assert_int_equal(refresh(w, token, next), CW_OK);
+        char third[REFRESH_TEXT_SIZE];
+        assert_int_equal(refresh(w, next, third), CW_OK);
+        fake_now_ms += 60 * 1000;
+        assert_int_equal(refresh(w, token, next), CW_REFRESH_INVALID); /* used twice after all */
+        assert_int_equal(refresh(w, third, next), CW_REFRESH_INVALID);
+    }
+}
+
 static void a_guess_at_a_family_ends_nothing(void **state)
 {
     struct world *w = *state;
@@ -666,6 +710,7 @@ int main(void)
         CASE(a_tenant_as_a_whole_is_protected_too),
         CASE(a_crowd_with_the_right_password_is_let_in),
         CASE(a_refresh_token_from_long_ago_ends_the_session),
+        CASE(a_refresh_that_could_not_be_answered_is_good_again),
         CASE(a_guess_at_a_family_ends_nothing),
         CASE(a_clock_that_steps_ends_no_session),
         CASE(a_session_ends_when_idle_and_at_its_absolute_end),

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <pthread.h>
@@ -21,10 +22,11 @@
 #define SUBJECT CW_STR("s-1")
 #define ANNA CW_STR("anna@clinicwave.com")
 
-static int setup(void **state)
+static int setup_with(void **state, unsigned connections)
 {
     const struct store_options options = {
         .url = cw_str(databases_fresh_url()),
+        .connections = connections,
         .connect_timeout_ms = DATABASES_PATIENCE_MS,
         .statement_timeout_ms = DATABASES_PATIENCE_MS,
         .clock = &fake_clock,
@@ -44,6 +46,11 @@ static int setup(void **state)
     assert_int_equal(store_user_add(store, TENANT, &user), CW_OK);
     *state = store;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, 0);
 }
 
 static int teardown(void **state)
@@ -225,13 +232,22 @@ static void *run_starter(void *arg)
     return NULL;
 }
 
-/* Until the store's session waits for the lock that this one holds. */
+/* Until n of the store's sessions wait for locks that this one holds. */
+static bool so_many_wait(int n)
+{
+    char sql[400];
+    snprintf(sql, sizeof(sql),
+             "DO $$ BEGIN FOR i IN 1..6000 LOOP PERFORM pg_stat_clear_snapshot(); IF (SELECT "
+             "COUNT(*) FROM pg_stat_activity WHERE application_name = 'cw-authsvc' AND "
+             "wait_event_type = 'Lock') >= %d "
+             "THEN RETURN; END IF; PERFORM pg_sleep(0.01); END LOOP; RAISE 'nobody waits'; END $$",
+             n);
+    return databases_psql(sql);
+}
+
 static bool somebody_waits(void)
 {
-    return databases_psql(
-        "DO $$ BEGIN FOR i IN 1..6000 LOOP PERFORM pg_stat_clear_snapshot(); IF EXISTS (SELECT 1 "
-        "FROM pg_stat_activity WHERE application_name = 'cw-authsvc' AND wait_event_type = 'Lock') "
-        "THEN RETURN; END IF; PERFORM pg_sleep(0.01); END LOOP; RAISE 'nobody waits'; END $$");
+    return so_many_wait(1);
 }
 
 static const struct {
@@ -586,6 +602,114 @@ static void refreshes_that_come_together_are_told_apart(void **state)
     }
 }
 
+/* Refreshes of chains, each on a thread. */
+struct tabs {
+    struct tab tab[CHAINS];
+    pthread_t thread[CHAINS];
+    int n;
+};
+
+static void open_tab(struct tabs *tabs, struct store *store, int chain)
+{
+    int i = tabs->n++;
+    tabs->tab[i] = (struct tab){.store = store, .chain = chain, .err = CW_INTERNAL};
+    assert_int_equal(pthread_create(&tabs->thread[i], NULL, run_tab, &tabs->tab[i]), 0);
+}
+
+static int tabs_done(struct tabs *tabs, enum store_rotation outcome)
+{
+    int n = 0;
+    for (int i = 0; i < tabs->n; i++) {
+        pthread_join(tabs->thread[i], NULL);
+        n += tabs->tab[i].err == CW_OK && tabs->tab[i].outcome == outcome;
+    }
+    return n;
+}
+
+static bool hold_chains_up_to(int last)
+{
+    char sql[160];
+    snprintf(
+        sql, sizeof(sql),
+        "SELECT 1 FROM refresh_family WHERE CAST(substr(session_id, 7) AS INT) <= %d FOR UPDATE",
+        last);
+    return databases_psql("BEGIN") && databases_psql(sql);
+}
+
+/* Transactions of one chain each wait for it; then come some more, of whom one wants a chain that
+ * is held, too. They have been sent together, and yet only that one waits. */
+static void a_row_that_is_held_holds_up_none_of_those_that_were_sent_with_it(void **state)
+{
+    static struct tabs held;
+    static struct tabs others;
+    if (!databases_is_postgresql()) {
+        return; /* no rows that somebody else holds */
+    }
+    held.n = others.n = 0;
+    long leading = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+    int last = (int)CW_MIN(CW_MAX(leading, 1), 8); /* beyond: not together, but as well */
+    start_chains(*state);
+    bool holding = hold_chains_up_to(last);
+    bool waiting = true;
+    for (int chain = 0; chain < last; chain++) {
+        open_tab(&held, *state, chain);
+        waiting = so_many_wait(held.n) && waiting;
+    }
+    open_tab(&held, *state, last);
+    for (int chain = 10; chain < 19; chain++) {
+        open_tab(&others, *state, chain);
+    }
+    int n = tabs_done(&others, STORE_ROTATION_DONE); /* while it is held */
+    waiting = so_many_wait(held.n) && waiting;
+    bool let_go = databases_psql("COMMIT");
+    int n_held = tabs_done(&held, STORE_ROTATION_DONE);
+    assert_true(holding && waiting && let_go);
+    assert_int_equal(n, others.n);
+    assert_int_equal(n_held, held.n);
+}
+
+/* However long refreshes wait for rows: four connections are not theirs. */
+static void refreshes_that_wait_leave_connections_to_logins(void **state)
+{
+    static struct tabs held;
+    if (!databases_is_postgresql()) {
+        return; /* no connections */
+    }
+    held.n = 0;
+    teardown(state);
+    setup_with(state, 5);
+    start_chains(*state);
+    bool holding = hold_chains_up_to(5);
+    open_tab(&held, *state, 0);
+    bool waiting = somebody_waits();
+    for (int chain = 1; chain <= 5; chain++) {
+        open_tab(&held, *state, chain);
+        usleep(150 * 1000); /* enough to lose patience; more would prove no more */
+    }
+    int64_t password = password_now(*state);
+    enum cw_err login = start_session(*state, password);
+    bool let_go = databases_psql("COMMIT");
+    assert_int_equal(tabs_done(&held, STORE_ROTATION_DONE), held.n);
+    assert_true(holding && waiting && let_go);
+    assert_int_equal(login, CW_OK);
+}
+
+static void a_revocation_holds_no_chain_of_a_session_that_has_expired(void **state)
+{
+    enum cw_err (*const revoke[])(struct act * act) = {revoke_subject, revoke_tenant};
+    start_chains(*state);
+    fake_now_ms += 2000000;
+    for (size_t i = 0; databases_is_postgresql() && i < CW_ARRAY_SIZE(revoke); i++) {
+        struct act act = {.store = *state};
+        bool holding = hold_chains_up_to(CHAINS);
+        enum cw_err err = revoke[i](&act);
+        bool let_go = databases_psql("COMMIT");
+        assert_true(holding && let_go);
+        assert_int_equal(err, CW_OK);
+    }
+    fake_now_ms -= 2000000;
+}
+
 static enum cw_err no_memory(void *ctx, const struct store_group *group)
 {
     (void)ctx;
@@ -593,7 +717,7 @@ static enum cw_err no_memory(void *ctx, const struct store_group *group)
     return CW_NO_MEMORY;
 }
 
-/* What is wrong with one of them is told to nobody else, and undoes nothing. */
+/* What is wrong with one of them is told to nobody else, and costs it nothing. */
 static void a_refresh_that_cannot_be_read_is_refused_alone(void **state)
 {
     static const uint8_t hash[STORE_HASH_SIZE];
@@ -613,7 +737,7 @@ static void a_refresh_that_cannot_be_read_is_refused_alone(void **state)
         .hash = hash,
         .next_hash = next,
         .client_id = CW_STR("\xff"),
-        .idle_ms = 1000,
+        .idle_ms = 100000,
         .grace_ms = 1000,
         .group = no_memory,
     };
@@ -621,9 +745,19 @@ static void a_refresh_that_cannot_be_read_is_refused_alone(void **state)
                      CW_REQUEST_MALFORMED);
     rotate.client_id = CW_STR("portal");
     assert_int_equal(store_refresh_rotate(*state, TENANT, &rotate, &arena, &rotated), CW_NO_MEMORY);
+    fake_now_ms += 50000; /* the grace is over */
     rotate.group = NULL;
-    assert_int_equal(store_refresh_rotate(*state, TENANT, &rotate, &arena, &rotated), CW_OK);
-    assert_int_equal(rotated.outcome, STORE_ROTATION_REPEATED);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store_refresh_rotate(*state, TENANT, &rotate, &arena, &rotated), CW_OK);
+        assert_int_equal(rotated.outcome, i == 0 ? STORE_ROTATION_DONE : STORE_ROTATION_REPEATED);
+        assert_int_equal(rotated.generation, 1);
+    }
+    assert_int_equal(store_refresh_put_back(*state, TENANT, &rotate), CW_OK);
+    assert_int_equal(store_refresh_put_back(*state, TENANT, &rotate), CW_OK); /* not further */
+    assert_int_equal(store_family_find(*state, TENANT, family, &arena, &rotated), CW_OK);
+    assert_int_equal(rotated.generation, 0);
+    assert_memory_equal(rotated.current_hash, hash, STORE_HASH_SIZE);
+    fake_now_ms -= 50000;
 }
 
 static enum cw_err join_group(struct act *act)
@@ -661,6 +795,9 @@ int main(void)
         CASE(what_a_refresh_issues_beside_a_revocation_is_meant_too),
         CASE(a_refresh_that_is_repeated_beside_a_revocation_sees_it),
         CASE(refreshes_that_come_together_are_told_apart),
+        CASE(a_row_that_is_held_holds_up_none_of_those_that_were_sent_with_it),
+        CASE(refreshes_that_wait_leave_connections_to_logins),
+        CASE(a_revocation_holds_no_chain_of_a_session_that_has_expired),
         CASE(a_refresh_that_cannot_be_read_is_refused_alone),
         CASE(nobody_joins_a_group_that_is_being_removed),
     };
