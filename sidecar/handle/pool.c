@@ -4,6 +4,7 @@
 #include "sidecar/handle/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -58,6 +59,9 @@ static void run_all(struct pool *pool)
         struct pool_item *item = take(pool);
         pthread_mutex_unlock(&pool->lock);
         pool->run(item);
+        /* A verification is short and the scheduler's slice long: whoever has waited for this core
+         * meanwhile, the poller above all, has it now (docs/decisions/0021). */
+        sched_yield();
         pthread_mutex_lock(&pool->lock);
         if (!pool->ring && pool->idle) {
             pthread_mutex_unlock(&pool->lock);
