@@ -8,17 +8,19 @@
 
 enum { OWN_OPTIONS = 2 };
 
-static enum option_kind kind_of(const ProtobufCFieldDescriptor *field)
+/* A field within another is a part of what is changed, and may be emptied; the others select. */
+static enum option_kind kind_of(const ProtobufCFieldDescriptor *field, bool part)
 {
     if (field->type == PROTOBUF_C_TYPE_BYTES || field->type == PROTOBUF_C_TYPE_MESSAGE) {
         return OPTION_TEXT;
     }
     if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-        return OPTION_LIST;
+        return part ? OPTION_SET_LIST : OPTION_LIST;
     }
     return field->type == PROTOBUF_C_TYPE_BOOL     ? OPTION_FLAG
-           : field->type == PROTOBUF_C_TYPE_STRING ? OPTION_TEXT
-                                                   : OPTION_NUMBER;
+           : field->type != PROTOBUF_C_TYPE_STRING ? OPTION_NUMBER
+           : part                                  ? OPTION_SET_TEXT
+                                                   : OPTION_TEXT;
 }
 
 struct form {
@@ -36,8 +38,9 @@ static void rows_make(struct form *form, struct option_row *rows)
     for (size_t i = 0; ask->arguments[i].field; i++) {
         const struct ask_argument *a = &ask->arguments[i];
         if (a->option) {
-            rows[n++] = (struct option_row){a->option, kind_of(ask_fill_field(ask, i)), a->value,
-                                            a->help, &form->said[i]};
+            rows[n++] = (struct option_row){
+                a->option, kind_of(ask_fill_field(ask, i), strchr(a->field, '.') != NULL), a->value,
+                a->help, &form->said[i]};
         }
     }
     rows[n++] =
@@ -74,6 +77,9 @@ static int operands_take(struct form *form, const struct operands *operands)
             places += !a->option;
             if (!a->option && used < operands->n) {
                 form->said[i].text = operands->items[used++];
+                if (!*form->said[i].text) {
+                    return command_usage(form->command, "%s is empty", a->value);
+                }
             } else if (a->required && !form->said[i].text) {
                 return command_usage(form->command, "%s is missing",
                                      a->option ? a->option : a->value);

@@ -22,6 +22,7 @@ static bool store(const struct option_row *row, char *value)
         *(bool *)row->to = true;
         return true;
     case OPTION_TEXT:
+    case OPTION_SET_TEXT:
         *(const char **)row->to = value;
         return true;
     case OPTION_NUMBER:
@@ -31,6 +32,7 @@ static bool store(const struct option_row *row, char *value)
         *(int64_t *)row->to = (int64_t)number;
         return true;
     case OPTION_LIST:
+    case OPTION_SET_LIST:
         if (list->n == OPTION_VALUES_MAX) {
             return false;
         }
@@ -80,6 +82,11 @@ bool options_parse(const struct option_row *rows, int argc, char **argv,
                          row->name, row->name);
                 return false;
             }
+        }
+        if (value && !*value && (row->kind == OPTION_TEXT || row->kind == OPTION_LIST)) {
+            snprintf(ret_message, 128, "%s is empty: give a value, or leave the option out",
+                     row->name);
+            return false;
         }
         if (!store(row, value)) {
             snprintf(ret_message, 128, "%s: not a valid value", row->name);

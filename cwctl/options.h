@@ -16,9 +16,13 @@ struct option_values {
 
 enum option_kind {
     OPTION_FLAG,   /* bool * */
-    OPTION_TEXT,   /* const char ** */
+    OPTION_TEXT,   /* const char **, never empty */
     OPTION_NUMBER, /* int64_t *, 0 to 2^53 */
-    OPTION_LIST,   /* struct option_values * */
+    OPTION_LIST,   /* struct option_values *, none of them empty */
+    /* The same two where "" is a value: what is set, and can be taken away. Where an option
+     * selects, "" is an unset variable of a script, and would mean all. */
+    OPTION_SET_TEXT,
+    OPTION_SET_LIST,
 };
 
 struct option_row {

@@ -166,7 +166,7 @@ def test_sessions_are_listed_and_everything_can_be_revoked(cwctl, authsvc):
     assert done(cwctl("revoke", "--tenant", "clinicwave", "--session", a["session_id"])) == "revoked; 1 sessions ended\n"
     refused(cwctl("revoke", "--tenant", "clinicwave", "--session", a["session_id"]), "not_found")
     assert done(cwctl("revoke", "--tenant", "clinicwave", "--jti", "x")) == "revoked; 0 sessions ended\n"
-    refused(cwctl("revoke", "--tenant", "clinicwave", "--jti", ""), "request_malformed")
+    assert cwctl("revoke", "--tenant", "clinicwave", "--jti", "").returncode == 64
     subject = cwctl.json("users", "show", "--tenant", "clinicwave", ANNA)["user"]["subject"]
     assert done(cwctl("revoke", "--tenant", "clinicwave", "--subject", subject)) == "revoked; 1 sessions ended\n"
     assert door.refresh(b["refresh_token"]).reason == "refresh_invalid"

@@ -130,6 +130,24 @@ def test_words_that_a_command_does_not_take_are_usage(cwctl, words):
     assert done.returncode == 64 and not done.stdout and "usage: cwctl " + words[0] in done.stderr
 
 
+@pytest.mark.parametrize("words", [["cache", "flush", "--tenant", ""], ["cache", "flush", "--tenant="], ["keys", "list", "--tenant", ""],
+                                   ["keys", "refresh", "--issuer", ""], ["instances", ""], ["token", "verify", "--tenant", "", "a.b.c"],
+                                   ["revoke", "--tenant", ""], ["revoke", "--tenant", "clinicwave", "--subject", ""],
+                                   ["users", "list", "--tenant", ""], ["users", "disable", "--tenant", "clinicwave", ""], ["tenants", "remove", ""],
+                                   ["signing-keys", "rotate", "--tenant", ""], ["health", "--run-dir="]])
+def test_an_empty_selection_does_not_mean_all(cwctl, words):
+    """An unset variable of a script. Nothing is asked: there is no sidecar to be asked here."""
+    done = cwctl(*words)
+    assert done.returncode == 64 and not done.stdout and "is empty" in done.stderr and "usage: cwctl " + words[0] in done.stderr, done.stderr
+
+
+def test_an_empty_selection_forgets_nothing(cwctl, sidecar, good):
+    assert cwctl("token", "verify", "--tenant", "clinicwave.localhost", good).returncode == 0
+    assert cwctl("cache", "flush", "--tenant", "").returncode == 64
+    assert cwctl.json("cache", "stats")["entries"] == 1
+    assert cwctl("cache", "flush", "--tenant", "clinicwave").stdout == "1 dropped\n"
+
+
 def test_the_options_of_a_question_are_in_its_help(cwctl):
     assert "--tenant NAME" in cwctl("cache", "flush", "--help").stdout
     for words in (["cache", "stats"], ["keys", "list"], ["keys", "refresh"], ["tenants"], ["instances"]):
