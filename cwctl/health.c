@@ -70,7 +70,8 @@ static enum state ask_sidecar(const char *run_dir, json_t *components)
     return state;
 }
 
-/* Why nothing was told of the keys. Who may not ask learns no more than that, and takes it well. */
+/* Why nothing was told of the keys. Who may not ask learns no more than that, and takes it well; so
+ * does who asks a cw-authsvc that cannot answer yet, as during an upgrade. */
 static enum state add_untold(const char *run_dir, json_t *components, const char *name,
                              enum cw_err err)
 {
@@ -78,9 +79,13 @@ static enum state add_untold(const char *run_dir, json_t *components, const char
     bool there = remote_socket(run_dir, ADMIN_SOCKET, path) && access(path, F_OK) == 0;
     bool closed = (there && access(path, W_OK) != 0) || err == CW_PERMISSION_DENIED ||
                   err == CW_SUBJECT_FORBIDDEN;
-    add(components, name, closed ? UNKNOWN : DEGRADED, cw_err_code(err), -1,
-        closed ? "ask as root or as the user of cw-authsvc" : READ_LOG);
-    return closed ? UP : DEGRADED;
+    bool older = !closed && err == CW_UNIMPLEMENTED;
+    add(components, name, closed || older ? UNKNOWN : DEGRADED,
+        older ? "this cw-authsvc is older than cwctl and does not tell" : cw_err_code(err), -1,
+        closed  ? "ask as root or as the user of cw-authsvc"
+        : older ? "use the cwctl that came with it"
+                : READ_LOG);
+    return closed || older ? UP : DEGRADED;
 }
 
 /* The keys that authsvc signs with, and its database; only who may administer it is told. */

@@ -1,11 +1,13 @@
 """`cwctl health` names where keys, registry and feed come from, how old they are, and what to do."""
+import concurrent.futures
 import subprocess
 
+import grpc
 import pytest
 
 from tests.e2e.authsvc.doors import ANNA, PASSWORD, Rest, document
 from tests.e2e.cwctl.online_test import Cwctl
-from tests.support import tokens
+from tests.support import rpc, tokens
 from tests.support.fixtures import tenant_of
 from tests.support.programs import until
 from tests.support.stack import Authsvc, Sidecar
@@ -87,3 +89,39 @@ def test_authsvc_is_not_well_while_nothing_can_be_written(directory, authsvc, si
     subprocess.run([*limit, "--fsize=unlimited:unlimited"], check=True)
     until("all is well again", lambda: cwctl("health").returncode == 0)
     assert "authsvc-database" not in components(directory)
+
+
+@pytest.fixture
+def answering(directory):
+    """answering(socket, {"service": {"Method": answer}}): a server that has these methods alone; an exception's code is its answer."""
+    servers = []
+
+    def start(socket, services):
+        server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+        for service, methods in services.items():
+            def handler(answer):
+                def call(request, context):
+                    return context.abort(answer, "no") if isinstance(answer, grpc.StatusCode) else answer.SerializeToString()
+                return grpc.unary_unary_rpc_method_handler(call)
+            server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {m: handler(a) for m, a in methods.items()})])
+        server.add_insecure_port(f"unix:{directory / socket}")
+        server.start()
+        servers.append(server)
+
+    yield start
+    for server in servers:
+        server.stop(None).wait()
+
+
+@pytest.mark.parametrize("answer, status, code", [(None, "?", 0), (grpc.StatusCode.UNAVAILABLE, "DEGRADED", 1)], ids=["older", "unavailable"])
+def test_an_authsvc_that_does_not_know_the_question_is_not_degraded(directory, issuer, authority, ending, answering, answer, status, code):
+    """A cwctl that is newer, as in the middle of an upgrade. Whoever knows the question and fails is another matter."""
+    ending(Sidecar(directory, [tenant_of(issuer, authority)]).start())
+    serving = rpc.message("grpc.health.v1.HealthCheckResponse")(status=1)
+    answering("authsvc.sock", {"grpc.health.v1.Health": {"Check": serving}})
+    answering("authsvc-admin.sock", {"clinicwave.identity.v1.AdminService": {"GetKeyHealth": answer} if answer else {}})
+    until("the keys are there", lambda: components(directory)[f"keys:{issuer.url}"]["status"] == "UP")
+    found = components(directory)["signing-keys"]
+    assert found["status"] == status and ("is older" in found["detail"]) == (answer is None), found
+    text = Cwctl(directory)("health")
+    assert text.returncode == code and text.stdout.startswith("UP\n" if code == 0 else "DEGRADED\n"), text.stdout
