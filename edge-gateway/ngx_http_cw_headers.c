@@ -8,6 +8,8 @@
 #include "ngx_http_cw_module.h"
 
 
+static ngx_int_t ngx_http_cw_headers_authority(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx);
 static ngx_int_t ngx_http_cw_headers_note(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx, ngx_table_elt_t *h);
 static ngx_int_t ngx_http_cw_headers_keep(ngx_http_request_t *r,
@@ -97,6 +99,43 @@ ngx_http_cw_headers_clean(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 
     if (!ctx->trusted) {
         r->headers_in.x_forwarded_for.nelts = 0;
+    }
+
+    return ngx_http_cw_headers_authority(r, ctx);
+}
+
+
+/*
+ * RFC 9112 section 3.2.2: the host of an absolute request target counts, and
+ * Host is replaced by it.  The verdict is about that host; a service that was
+ * told another one would serve another tenant.
+ */
+
+static ngx_int_t
+ngx_http_cw_headers_authority(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
+{
+    u_char     *last;
+    ngx_str_t   value;
+
+    if (r->host_start == NULL || r->host_end == NULL) {
+        return NGX_OK;
+    }
+
+    last = (r->port_end > r->host_end) ? r->port_end : r->host_end;
+
+    value.len = last - r->host_start;
+    value.data = ngx_pnalloc(r->pool, value.len + 1);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    *ngx_cpymem(value.data, r->host_start, value.len) = '\0';
+
+    if (r->headers_in.host) {
+        r->headers_in.host->value = value;
+
+    } else if (ctx->forwarded_host.len == 0) {
+        ctx->forwarded_host = value;
     }
 
     return NGX_OK;

@@ -60,6 +60,22 @@ def test_absolute_form_is_the_same_request(gateway, judge):
     assert judge.seen[-1].domain == "clinicwave.localhost"
 
 
+@pytest.mark.parametrize("version, target, host, told", [
+    ("1.1", "http://clinicwave.localhost", "other.example", "clinicwave.localhost"),
+    ("1.1", "http://clinicwave.localhost:81", "other.example:82", "clinicwave.localhost:81"),
+    ("1.1", "https://ClinicWave.localhost.", "clinicwave.localhost", "ClinicWave.localhost."),
+    ("1.0", "http://clinicwave.localhost:81", None, "clinicwave.localhost:81"),
+    ("1.1", "", "clinicwave.localhost:82", "clinicwave.localhost:82")])
+def test_a_service_is_told_the_host_that_was_judged(gateway, judge, service, version, target, host, told):
+    """RFC 9112 §3.2.2: else who says one host in the target and another in Host is judged as one tenant and served as the other."""
+    named = b"" if host is None else b"Host: " + host.encode() + b"\r\n"
+    raw = gateway.raw(b"GET " + target.encode() + b"/a/x?q=http://other.example:9/ HTTP/" + version.encode() + b"\r\n" + named
+                      + b"Authorization: Bearer good\r\nConnection: close\r\n\r\n")
+    assert raw.startswith(b"HTTP/1.1 200 "), raw
+    assert judge.seen[-1].domain == "clinicwave.localhost"
+    assert [v for k, v in service.requests[-1]["headers"] if k == "X-Forwarded-Host"] == [told]
+
+
 @pytest.mark.parametrize("header", ["X-Original-URL", "X-Forwarded-Uri", "X-HTTP-Method-Override", "X-Rewrite-Url"])
 def test_no_header_chooses_the_rule(gateway, service, header):
     assert gateway.get("/a/x", headers={header: "/open/x"}).status == 401
