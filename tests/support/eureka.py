@@ -141,12 +141,14 @@ class Spring(Registry):
         return self
 
     def warm(self):
-        """The first request of each kind takes seconds, longer than the timeouts of the tests."""
+        """The first request of each kind takes seconds, longer than the timeouts of the tests. Each server has an instance of its own for it:
+        a peer that is warmed at the same time tells this one what was done to its own."""
+        id = f"warm-{self.port}"
         for _ in range(2):
-            self.register("warm", "w")
-            answered = [self.beat("warm", "w"), self.call("GET", "apps/WARM/w")[0], self.call("GET", "apps/delta")[0]]
-            self.override("warm", "w", "OUT_OF_SERVICE")
-            self.cancel("warm", "w")
+            self.register("warm", id)
+            answered = [self.beat("warm", id), self.call("GET", f"apps/WARM/{id}")[0], self.call("GET", "apps/delta")[0]]
+            self.override("warm", id, "OUT_OF_SERVICE")
+            self.cancel("warm", id)
         return answered == [200, 200, 200 if self.deltas else 403]
 
     def kill(self):
