@@ -35,6 +35,7 @@ void cw_arena_reset(struct cw_arena *arena)
         arena->blocks = keep;
     }
     arena->used = 0;
+    arena->full = false;
 }
 
 void *cw_arena_alloc(struct cw_arena *arena, size_t size)
@@ -45,6 +46,7 @@ void *cw_arena_alloc(struct cw_arena *arena, size_t size)
     }
     size = (size + align - 1) / align * align;
     if (size > arena->max - arena->used) {
+        arena->full = true;
         return NULL;
     }
     struct cw_arena_block *block = arena->blocks;

@@ -12,6 +12,7 @@ struct cw_arena {
     size_t used;  /* bytes handed out since the last reset */
     size_t max;   /* bound in bytes */
     size_t block; /* bytes that it grows by at least; 0: 4096 */
+    bool full;    /* since the last reset the bound has refused something: no lack of memory */
 };
 
 #define CW_ARENA_INIT(bound)                                                                       \

@@ -45,6 +45,11 @@ const struct cw_metric metrics_table[METRIC_COUNT] = {
     [METRIC_TENANTS] = {.name = "cw_sidecar_tenants",
                         .type = CW_METRIC_GAUGE,
                         .help = "Tenants that are served."},
+    [METRIC_TENANTS_LEFT_OUT] = {.name = "cw_sidecar_tenants_left_out",
+                                 .type = CW_METRIC_GAUGE,
+                                 .help =
+                                     "Tenants that authsvc names and that cannot be served: the "
+                                     "log says why."},
     [METRIC_FEED_AGE] = {.name = "cw_sidecar_tenant_feed_age_seconds",
                          .type = CW_METRIC_GAUGE,
                          .help = "Since authsvc last said anything; -1: never."},

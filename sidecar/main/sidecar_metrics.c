@@ -22,6 +22,13 @@ static int64_t read_tenants(void *ctx)
     return n;
 }
 
+static int64_t read_tenants_left_out(void *ctx)
+{
+    struct sidecar *sidecar = ctx;
+
+    return (int64_t)tenants_left_out(sidecar->tenants);
+}
+
 static int64_t read_feed_age(void *ctx)
 {
     struct sidecar *sidecar = ctx;
@@ -120,6 +127,7 @@ enum cw_err sidecar_metrics(struct sidecar *sidecar)
     } reads[] = {
         {METRIC_QUEUE, read_queue},
         {METRIC_TENANTS, read_tenants},
+        {METRIC_TENANTS_LEFT_OUT, read_tenants_left_out},
         {METRIC_FEED_AGE, read_feed_age},
         {METRIC_REVOCATIONS, read_revocations},
         {METRIC_REVOCATIONS_AGE, read_revocations_age},

@@ -1,5 +1,6 @@
 /* authsvc's feed: snapshots, also in pieces, and increments. Each learned tenant is kept with the
  * message that it came in, of which the file for the next start is made. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,12 +124,23 @@ static enum cw_err make(struct tenants *tenants, const tenant_message *message,
 {
     struct tenants_entry *old = entry_find(&tenants->learned, message->name);
     struct tenant_spec spec;
+    char where[TENANT_NAME_MAX + 32];
+    struct cw_str name = cw_str(message->name);
 
-    TRY(learned_spec(message, arena, problems, &spec));
-    ENSURE(tenant_spec_check(&spec, "learned tenant", problems), CW_CONFIG_INVALID);
-    TRY(tenants_obtain(tenants, old ? old->tenant : NULL, &spec, ret));
-    publish_inline(*ret, &spec, age_ms, problems);
-    return CW_OK;
+    snprintf(where, sizeof(where), "learned tenant \"%.*s\"", (int)CW_MIN(name.n, TENANT_NAME_MAX),
+             name.p);
+    enum cw_err err = learned_spec(message, arena, problems, &spec);
+    err = err == CW_NO_MEMORY && arena->full ? CW_CONFIG_INVALID : err;
+    if (err == CW_OK) {
+        ENSURE(tenant_spec_check(&spec, where, problems), CW_CONFIG_INVALID);
+        err = tenants_obtain(tenants, old ? old->tenant : NULL, &spec, ret);
+    }
+    if (err == CW_OK) {
+        publish_inline(*ret, &spec, age_ms, problems);
+    } else if (err != CW_NO_MEMORY) { /* of what passes the check, only the size is left */
+        cw_buf_addf(problems, "%s: too large\n", where);
+    }
+    return err;
 }
 
 /* A tenant that cannot be used is remembered without one: a newer version of this program reads it
@@ -154,6 +166,7 @@ static enum cw_err learn_one(struct tenants *tenants, struct tenants_learned *in
         entry_done(&entry);
         return err;
     }
+    entry.refused = err != CW_OK;
     return entry_put(into, &entry);
 }
 
@@ -182,8 +195,9 @@ static bool make_again(struct tenants *tenants, struct tenants_entry *entry, str
         message ? make(tenants, message, arena, CW_MAX(age_ms, 0), problems, &entry->tenant)
                 : CW_NO_MEMORY;
     clinicwave__identity__v1__tenant__free_unpacked(message, NULL);
+    entry->refused = err != CW_OK;
     if (err == CW_NO_MEMORY) {
-        cw_buf_addf(problems, "learned tenant: %s: no memory\n", entry->name);
+        cw_buf_addf(problems, "learned tenant \"%s\": no memory\n", entry->name);
     }
     return err != CW_NO_MEMORY;
 }
@@ -199,6 +213,8 @@ void tenants_learned_revise(struct tenants *tenants, struct cw_buf *problems)
         if (local && entry->tenant) {
             tenant_unref(entry->tenant);
             entry->tenant = NULL;
+        } else if (local) {
+            entry->refused = false; /* nobody asks for it */
         } else if (!local && !entry->tenant) {
             all = make_again(tenants, entry, &arena, problems) && all;
         }
@@ -400,6 +416,11 @@ uint64_t tenants_feed_generation(struct tenants *tenants)
 bool tenants_feed_heard(const struct tenants *tenants)
 {
     return atomic_load(&tenants->heard);
+}
+
+size_t tenants_left_out(const struct tenants *tenants)
+{
+    return atomic_load(&tenants->left_out);
 }
 
 int64_t tenants_feed_age_ms(struct tenants *tenants)

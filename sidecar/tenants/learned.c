@@ -50,7 +50,7 @@ static void drop_origins(struct tenant_spec *spec, struct cw_buf *problems)
             why = "is one too many";
         }
         if (why) {
-            cw_buf_addf(problems, "learned tenant: %.*s: origin \"%.*s\" %s\n",
+            cw_buf_addf(problems, "learned tenant \"%.*s\": origin \"%.*s\" %s\n",
                         CW_STR_ARG(spec->name), (int)CW_MIN(list->items[i].n, CW_ORIGIN_MAX),
                         list->items[i].p, why);
         } else {

@@ -55,7 +55,8 @@ static void print_issuer(struct cw_buf *buf, const struct issuer_spec *spec)
 
 enum cw_err tenant_fingerprint(const struct tenant_spec *spec, unsigned char ret_fingerprint[32])
 {
-    struct cw_buf buf CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(TENANT_ARENA);
+    /* no longer than the file or the message that it came in */
+    struct cw_buf buf CW_CLEANUP(cw_buf_done) = CW_BUF_INIT(SIZE_MAX);
 
     print_str(&buf, spec->name);
     print_list(&buf, &spec->domains);
@@ -325,6 +326,7 @@ enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t generation,
     tenant->arena.max = TENANT_ARENA;
     enum cw_err err = tenant_fill(tenant, spec, domain, keys);
     if (err != CW_OK) {
+        err = tenant->arena.full ? CW_CONFIG_INVALID : err;
         tenant_unref(tenant);
         return err;
     }

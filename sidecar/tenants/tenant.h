@@ -89,7 +89,8 @@ CW_MUST_USE enum cw_err tenant_fingerprint(const struct tenant_spec *spec,
                                            unsigned char ret_fingerprint[32]);
 
 /* Copies the specification, which passed the check; opens its key sources. Inline sets are the
- * caller's to publish. One reference to the caller. */
+ * caller's to publish. One reference to the caller. CW_CONFIG_INVALID: it is too large, though none
+ * of its values is. */
 CW_MUST_USE enum cw_err tenant_new(const struct tenant_spec *spec, uint64_t generation,
                                    struct cw_key_store *keys, struct tenant **ret_tenant);
 struct tenant *tenant_ref(struct tenant *tenant);

@@ -5,7 +5,8 @@
 #include "common/base/origin.h"
 #include "sidecar/tenants/tenants_impl.h"
 
-enum { WHERE_MAX = 64 }; /* bytes of "tenants[99999].issuers[31]", and of what others call it */
+/* Bytes of "tenants[99999].issuers[31]", or of "learned tenant "NAME".issuers[31]". */
+enum { WHERE_MAX = TENANT_NAME_MAX + 64 };
 
 /* KEY as the configuration has it, below WHERE. */
 static void problem(struct cw_buf *problems, const char *where, const char *key, const char *what,

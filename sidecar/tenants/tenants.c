@@ -178,6 +178,16 @@ static size_t count_learned_domains(const struct tenants *tenants)
     return domains;
 }
 
+static size_t count_refused(const struct tenants *tenants)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < tenants->learned.n; i++) {
+        n += tenants->learned.entries[i].refused;
+    }
+    return n;
+}
+
 enum cw_err tenants_publish(struct tenants *tenants)
 {
     struct tenants_set *set =
@@ -193,6 +203,7 @@ enum cw_err tenants_publish(struct tenants *tenants)
             set_add(set, tenants->learned.entries[i].tenant);
         }
     }
+    atomic_store(&tenants->left_out, count_refused(tenants));
     set->version = atomic_load(&tenants->version) + 1;
     pthread_mutex_lock(&tenants->lock);
     struct tenants_set *old = tenants->set;
@@ -256,6 +267,10 @@ static enum cw_err configure(struct tenants *tenants, const struct tenant_spec *
         err = tenants_obtain(tenants, named(tenants->local, tenants->n_local, specs[made].name),
                              &specs[made], &list[made]);
         made += err == CW_OK;
+        if (err == CW_CONFIG_INVALID) {
+            cw_buf_addf(problems, "tenants[%zu]: too large: \"%.*s\"\n", made,
+                        CW_STR_ARG(specs[made].name));
+        }
     }
     if (err != CW_OK) {
         free_list(list, made);

@@ -48,6 +48,8 @@ void tenants_keep(struct tenants *tenants, bool now, struct cw_buf *problems);
 uint64_t tenants_feed_generation(struct tenants *tenants);
 /* Something was learned from it, now or before a restart. Any thread. */
 bool tenants_feed_heard(const struct tenants *tenants);
+/* Tenants that it names and that cannot be served: told when they were learned. Any thread. */
+size_t tenants_left_out(const struct tenants *tenants);
 /* Milliseconds since the feed said anything; -1: never since start. Any thread. */
 int64_t tenants_feed_age_ms(struct tenants *tenants);
 

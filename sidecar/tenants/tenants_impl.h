@@ -11,6 +11,7 @@
 /* A learned tenant, and the message that it was learned from: the file is made of those. */
 struct tenants_entry {
     struct tenant *tenant; /* a reference; NULL: it cannot be used, or the configuration has one */
+    bool refused;          /* it cannot be used */
     char *name;
     char *packed;
     size_t n;
@@ -43,6 +44,7 @@ struct tenants {
     _Atomic uint64_t feed_generation;
     _Atomic int64_t feed_ms; /* monotonic; 0: never */
     _Atomic bool heard;      /* what the set has of the feed is whole */
+    _Atomic size_t left_out; /* of those learned, that cannot be served */
 
     pthread_mutex_t lock; /* the pointer only */
     struct tenants_set *set;

@@ -92,6 +92,20 @@ def test_a_tenant_that_is_added_at_run_time_is_served_on_the_next_request(watchi
     assert mint.fetches == 0
 
 
+def test_a_tenant_that_cannot_be_used_is_told_and_counted_and_costs_only_itself(watching, feed, mint):
+    sidecar, token = watching(), mint.token(tenant="learned")
+    left_out = lambda: sum(v for k, v in sidecar.metrics().items() if k.startswith("cw_sidecar_tenants_left_out"))
+    large = learned(mint, name="large", domains=["large.example"])
+    large["issuers"] = [dict(issuer=f"{mint.url}{i}", jwks=b"{}", claims=dict(keep=["k" * 1000] * 64)) for i in range(16)]
+    assert left_out() == 0
+    feed.say(1, large, learned(mint))
+    until("the other is served", lambda: decided(sidecar, token, "learned.example") == "ALLOW")
+    assert left_out() == 1 and decided(sidecar, token, "large.example") == "NOT_FOUND"
+    until("the log names it", lambda: 'learned tenant \\"large\\": too large' in sidecar.process.log())
+    feed.say(2, learned(mint, name="large", domains=["large.example"]), learned(mint))
+    until("it is smaller", lambda: left_out() == 0)
+
+
 def test_a_key_that_authsvc_withdraws_ends_its_cached_tokens_at_once(watching, feed, mint):
     sidecar = watching()
     feed.say(1, learned(mint))

@@ -419,6 +419,7 @@ struct word {
     bool more;
     char *jwks;
     size_t issuers;
+    size_t keeps; /* for each issuer; claims with long names */
 };
 
 static void learn(struct fixture *f, const struct word *word)
@@ -435,17 +436,39 @@ static void learn(struct fixture *f, const struct word *word)
     char *domains[] = {domain}, *audiences[] = {audience};
 
     assert_non_null(issuers);
-    for (size_t i = 0; i < n_issuers; i++) {
-        issuers[i] = &trusted;
-    }
+    Clinicwave__Identity__V1__Issuer all[TENANT_ISSUERS_MAX];
+    char urls[TENANT_ISSUERS_MAX][32];
     snprintf(name, sizeof(name), "%s", word->name);
     snprintf(domain, sizeof(domain), "%s.example", word->name);
     clinicwave__identity__v1__watch_response__init(&response);
     clinicwave__identity__v1__tenant__init(&tenant);
     clinicwave__identity__v1__issuer__init(&trusted);
+    char keep[1000];
+    char *keeps[TENANT_LIST_MAX];
+    memset(keep, 'k', sizeof(keep) - 1);
+    keep[sizeof(keep) - 1] = '\0';
+    assert_in_range(word->keeps, 0, TENANT_LIST_MAX);
+    for (size_t i = 0; i < word->keeps; i++) {
+        keeps[i] = keep;
+    }
+    Clinicwave__Identity__V1__ClaimMap map;
+    clinicwave__identity__v1__claim_map__init(&map);
+    map.keep = keeps;
+    map.n_keep = word->keeps;
+    trusted.claims = &map;
     trusted.issuer = url;
     trusted.jwks.data = (uint8_t *)word->jwks;
     trusted.jwks.len = word->jwks ? strlen(word->jwks) : 0;
+    for (size_t i = 0; i < n_issuers; i++) { /* of names of their own, where so many may be */
+        bool own = i < TENANT_ISSUERS_MAX;
+        if (own) {
+            all[i] = trusted;
+            snprintf(urls[i], sizeof(urls[i]), i ? "https://i.example/%zu" : "https://i.example/",
+                     i);
+            all[i].issuer = urls[i];
+        }
+        issuers[i] = own ? &all[i] : &trusted;
+    }
     tenant.name = name;
     tenant.domains = domains;
     tenant.audiences = audiences;
@@ -555,10 +578,50 @@ static void a_learned_tenant_that_is_too_large_refuses_no_configuration(void **s
     learn(f, &(struct word){.name = "b", .generation = 1});
     assert_int_equal(cw_buf_str(&f->problems).n, 0);
     assert_int_equal(tenants_configure(f->tenants, NULL, 0, &f->problems), CW_OK);
-    assert_true(cw_str_is(cw_buf_str(&f->problems), "learned tenant: a: no memory\n"));
+    assert_true(cw_str_is(cw_buf_str(&f->problems), "learned tenant \"a\": too large\n"));
     assert_string_equal(who(f, "local.example", NULL), "");
     assert_string_equal(who(f, "a.example", NULL), "");
     assert_string_equal(who(f, "b.example", NULL), "b");
+}
+
+/* None of its values is too long. The others apply, and it is served as soon as it is smaller. */
+static void a_tenant_that_cannot_be_used_costs_only_itself(void **state)
+{
+    const struct {
+        const char *name;
+        size_t issuers, keeps;
+        const char *says;
+    } bad[] = {
+        {"c", TENANT_ISSUERS_MAX, TENANT_LIST_MAX, "learned tenant \"c\": too large\n"},
+        {"c", TENANT_ISSUERS_MAX + 1, 0, "learned tenant \"c\".issuers: a tenant needs issuers"},
+        {"c", 300 * 1000, 0, "learned tenant \"c\": too large\n"},
+    };
+    struct fixture *f = *state;
+    uint64_t generation = 1;
+
+    for (size_t i = 0; i < CW_ARRAY_SIZE(bad); i++) {
+        cw_buf_clear(&f->problems);
+        learn(f, &(struct word){.name = "b", .generation = generation, .more = true});
+        learn(f, &(struct word){.name = bad[i].name,
+                                .generation = generation,
+                                .more = true,
+                                .issuers = bad[i].issuers,
+                                .keeps = bad[i].keeps});
+        learn(f, &(struct word){.name = "d", .generation = generation});
+        cw_buf_add_char(&f->problems, '\0');
+        if (!strstr(f->problems.p, bad[i].says)) {
+            fail_msg("%zu: %s", i, f->problems.p);
+        }
+        assert_int_equal(tenants_left_out(f->tenants), 1);
+        assert_string_equal(who(f, "b.example", NULL), "b");
+        assert_string_equal(who(f, "c.example", NULL), "");
+        assert_string_equal(who(f, "d.example", NULL), "d");
+        assert_int_equal(tenants_feed_generation(f->tenants), generation);
+        generation++;
+    }
+    learn(f, &(struct word){.name = "c", .generation = generation, .issuers = 2, .keeps = 2});
+    assert_string_equal(who(f, "c.example", NULL), "c");
+    assert_int_equal(tenants_left_out(f->tenants), 0);
 }
 
 static bool has_keys(struct fixture *f, const char *domain)
@@ -659,6 +722,7 @@ int main(void)
         T(a_learned_tenant_that_the_configuration_has_too_fetches_no_keys),
         T(a_configuration_between_two_pieces_counts_for_both),
         T(a_learned_tenant_that_is_too_large_refuses_no_configuration),
+        T(a_tenant_that_cannot_be_used_costs_only_itself),
         T(a_piece_makes_keys_of_before_no_fresher),
         T(garbage_from_the_feed_changes_nothing),
     };
