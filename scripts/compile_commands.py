@@ -11,7 +11,7 @@ from house import ROOT, say
 
 def main():
     house.arguments(__doc__).parse_args()
-    house.build(["//..."])
+    house.build(["//..."], "--output_groups=compilation_prerequisites_INTERNAL_")  # what is generated, not the programs
     base = house.output_of("bazel", "info", "output_base").strip()
     graph = json.loads(house.output_of("bazel", "aquery", "--output=jsonproto", 'mnemonic("CppCompile", //...)'))
     entries = {}

@@ -29,10 +29,10 @@ def test_compile_commands_of_bazels_actions(checkout, monkeypatch):
     actions = [{"arguments": [*GCC, "common/base/str.c", "-o", "str.o"]}, {"arguments": [*GCC, "common/base/str.c", "-o", "str.pic.o"]},
                {"arguments": [*GCC, "authsvc/main/main.c", "-o", "bazel-out/host/bin/main.o"]}, {"arguments": ["/usr/bin/ar", "x.a"]}]
     built = []
-    monkeypatch.setattr(house, "build", built.append)
+    monkeypatch.setattr(house, "build", lambda targets, *flags: built.append((targets, *flags)))
     monkeypatch.setattr(house, "output_of", lambda *command: "/base\n" if command[1] == "info" else json.dumps({"actions": actions}))
     assert compile_commands.main() == 0
-    assert built == [["//..."]]  # what is generated is there, too
+    assert built == [(["//..."], "--output_groups=compilation_prerequisites_INTERNAL_")]  # what is generated is there, too
     entry, = json.loads((checkout / "compile_commands.json").read_text())  # one a file, none of the build's own tools
     assert (entry["directory"], entry["file"]) == (str(checkout), "common/base/str.c")
     assert entry["arguments"][:6] == ["/usr/bin/gcc", "-iquote", ".", "-isystem", "/base/external/crypto/include", "-c"]
