@@ -19,12 +19,28 @@ static bool is_current(const key_message *key)
     return strcmp(key->state, "current") == 0;
 }
 
+/* No key has ever had its fingerprint. */
+static bool is_damaged(const key_message *key)
+{
+    return strcmp(key->state, "damaged") == 0;
+}
+
 /* Values under another key than the current one. */
 static int64_t left(const list_message *list)
 {
     int64_t values = 0;
     for (size_t i = 0; i < list->n_keys; i++) {
-        values += is_current(list->keys[i]) ? 0 : list->keys[i]->values;
+        const key_message *key = list->keys[i];
+        values += is_current(key) || is_damaged(key) ? 0 : key->values;
+    }
+    return values;
+}
+
+static int64_t damaged(const list_message *list)
+{
+    int64_t values = 0;
+    for (size_t i = 0; i < list->n_keys; i++) {
+        values += is_damaged(list->keys[i]) ? list->keys[i]->values : 0;
     }
     return values;
 }
@@ -41,6 +57,11 @@ static void print_keys(const ProtobufCMessage *response)
                    (long long)key->kinds[k]->values);
         }
         printf("\n");
+    }
+    if (damaged(list) > 0) {
+        printf("%lld values are damaged: no key opens them (the log of cw-authsvc's start names "
+               "the rows)\n",
+               (long long)damaged(list));
     }
     int64_t values = left(list);
     if (values > 0) {
@@ -73,6 +94,7 @@ const struct command command_encryption_key_status = {
     .arguments = "[OPTION...]",
     .summary = "The key-encryption keys of cw-authsvc, and how many values depend on each.",
     .text = "Exit 0: on the current one only, so that the others may go; 1: on another one, too.\n"
+            "Damaged values, which no key opens, are shown and do not count.\n"
             "Where several cw-authsvc share a database, ask each which key is its current one.",
     .run = ask_run,
     .ask = &status,

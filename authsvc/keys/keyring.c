@@ -6,6 +6,8 @@
 #include "authsvc/keys/keyring_impl.h"
 #include "authsvc/keys/sealed.h"
 
+enum { DAMAGED_TEXT_MAX = 64 * 1024 };
+
 static void key_set_free(struct key_set *set)
 {
     if (set == NULL) {
@@ -22,12 +24,12 @@ static enum cw_err open_keks(struct keyring *ring, const char *kek_path,
                              const struct keyring_options *options, struct cw_buf *ret_message)
 {
     bool any = false;
-    TRY(sealed_check(ring->store, NULL, ret_message, &any));
+    TRY(sealed_any(ring->store, &any));
     TRY(kek_open(kek_path, !any, ret_message, &ring->kek));
     for (size_t i = 0; i < options->n_other_kek_files; i++) {
         TRY(kek_add(ring->kek, options->other_kek_files[i], ret_message));
     }
-    TRY(sealed_check(ring->store, ring->kek, ret_message, &any));
+    TRY(sealed_check(ring->store, ring->kek, ret_message, &ring->damaged));
     return keyring_open_secrets(ring, ret_message);
 }
 
@@ -42,6 +44,7 @@ enum cw_err keyring_open(struct store *store, const char *kek_path,
     ring->store = store;
     ring->options = (struct keyring_options){options->policy, options->rsa_bits, NULL, 0};
     ring->seen = version;
+    ring->damaged = (struct cw_buf)CW_BUF_INIT(DAMAGED_TEXT_MAX);
     pthread_rwlock_init(&ring->lock, NULL);
     pthread_mutex_init(&ring->following, NULL);
     enum cw_err err = open_keks(ring, kek_path, options, ret_message);
@@ -62,6 +65,7 @@ void keyring_free(struct keyring *ring)
         key_set_free(ring->sets[i]);
     }
     free(ring->sets);
+    cw_buf_done(&ring->damaged);
     sodium_free(ring->secrets); /* wipes; takes NULL */
     kek_free(ring->kek);
     pthread_mutex_destroy(&ring->following);
@@ -72,6 +76,11 @@ void keyring_free(struct keyring *ring)
 const struct kek *keyring_kek(const struct keyring *ring)
 {
     return ring->kek;
+}
+
+struct cw_str keyring_damaged(const struct keyring *ring)
+{
+    return cw_buf_str(&ring->damaged);
 }
 
 /* --- the sorted table ------------------------------------------------------------------- */

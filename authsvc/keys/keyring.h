@@ -26,7 +26,8 @@ struct keyring_want {
 };
 
 /* Opens the current KEK (made at first start, required when something is sealed already) and the
- * others, sees that nothing is sealed under one that is not here, and keeps `store`, borrowed. On
+ * others, sees that nothing is sealed under one that is not here (but for damaged rows of single
+ * users, see keyring_damaged), and keeps `store`, borrowed. On
  * failure ret_message has a sentence for people. */
 CW_MUST_USE enum cw_err keyring_open(struct store *store, const char *kek_path,
                                      const struct keyring_options *options,
@@ -110,6 +111,9 @@ CW_MUST_USE enum cw_err keyring_algorithms(struct keyring *ring, struct cw_str t
                                            struct cw_buf *ret_json);
 /* Another number whenever the tenant's keys are others than before; 0 where it has none. */
 uint64_t keyring_stamp(struct keyring *ring, struct cw_str tenant);
+/* Rows of single users that name no KEK that there ever was, as sealed_check names them, found when
+ * the ring was opened; empty: none. Borrowed from the ring. */
+struct cw_str keyring_damaged(const struct keyring *ring);
 /* The KEKs that the ring was opened with. */
 const struct kek *keyring_kek(const struct keyring *ring);
 

@@ -22,6 +22,7 @@ struct key_set {
 struct keyring {
     struct store *store;
     struct kek *kek;
+    struct cw_buf damaged; /* what of single users could not be opened at the start */
     uint8_t (*secrets)[KEYRING_SECRET_SIZE]; /* KEYRING_SECRETS, in locked memory */
     struct keyring_options options;
     pthread_rwlock_t lock; /* sets, n, cap and what they point to */

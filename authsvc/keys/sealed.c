@@ -11,19 +11,22 @@ _Static_assert((int)KEK_ID_SIZE == (int)STORE_SEALER_SIZE, "the store finds valu
 enum {
     NAMES_MAX = 16 * 1024, /* of a row */
     USES_MAX = 64,         /* keys that are told apart */
+    DAMAGED_MAX = 16,      /* ids that no key has, of which rows are named; per kind */
+    DAMAGED_ROWS = 4,      /* per id */
 };
 
 static const struct {
     const char *name;    /* for people */
     const char *context; /* what is sealed begins with it */
     bool id, detail;     /* what else it is bound to */
+    bool owned;          /* a row is of one user, and nothing else depends on it */
 } kinds[STORE_SEALED_KINDS] = {
-    [STORE_SEALED_SIGNING_KEY] = {"signing-key", "signing-key", true, true},
-    [STORE_SEALED_TENANT] = {"tenant-secrets", "tenant-secrets", false, false},
-    [STORE_SEALED_TOTP] = {"totp", "user_totp", true, false},
-    [STORE_SEALED_CHALLENGE] = {"mfa-challenge", "mfa_challenge", true, false},
-    [STORE_SEALED_IDP_SESSION] = {"idp-session", "idp_session", true, false},
-    [STORE_SEALED_SECRET] = {"secret", "secret", false, false},
+    [STORE_SEALED_SIGNING_KEY] = {"signing-key", "signing-key", true, true, false},
+    [STORE_SEALED_TENANT] = {"tenant-secrets", "tenant-secrets", false, false, false},
+    [STORE_SEALED_TOTP] = {"totp", "user_totp", true, false, true},
+    [STORE_SEALED_CHALLENGE] = {"mfa-challenge", "mfa_challenge", true, false, true},
+    [STORE_SEALED_IDP_SESSION] = {"idp-session", "idp_session", true, false, true},
+    [STORE_SEALED_SECRET] = {"secret", "secret", false, false, false},
 };
 
 const char *sealed_kind_name(enum store_sealed_kind kind)
@@ -61,51 +64,94 @@ enum cw_err sealed_open(const struct kek *kek, enum store_sealed_kind kind, stru
 {
     CW_CLEANUP(cw_buf_done) struct cw_buf context = CW_BUF_INIT(NAMES_MAX);
     TRY(sealed_context(kind, tenant, id, CW_STR(""), &context));
-    return seal_open(kek, cw_buf_str(&context), sealed, ret_plain);
+    enum cw_err err = seal_open(kek, cw_buf_str(&context), sealed, ret_plain);
+    ENSURE(err != CW_CONFIG_INVALID && err != CW_STORE_UNAVAILABLE, CW_SEALED_UNREADABLE);
+    return err;
 }
 
 /* --- what depends on which -------------------------------------------------------------- */
 
-struct counting {
-    enum store_sealed_kind kind;
+/* KEKs by their ids; the configured ones first. */
+struct uses {
     struct sealed_use *list;
     size_t n;
+    enum store_sealed_kind kind; /* that is counted */
 };
+
+/* NULL: it is new, and there is no room. */
+static struct sealed_use *use_of(struct uses *u, const uint8_t id[KEK_ID_SIZE])
+{
+    size_t i = 0;
+    while (i < u->n && memcmp(u->list[i].id, id, KEK_ID_SIZE) != 0) {
+        i++;
+    }
+    if (i == u->n && i < USES_MAX) {
+        memcpy(u->list[u->n++].id, id, KEK_ID_SIZE);
+    }
+    return i < u->n ? &u->list[i] : NULL;
+}
+
+static enum cw_err add_real(void *ctx, const uint8_t sealer[STORE_SEALER_SIZE])
+{
+    struct sealed_use *use = use_of(ctx, sealer);
+    ENSURE(use != NULL, CW_CONFIG_INVALID); /* nobody replaces a key so often */
+    use->real = true;
+    return CW_OK;
+}
 
 static enum cw_err count_one(void *ctx, const uint8_t sealer[STORE_SEALER_SIZE], int64_t values)
 {
-    struct counting *c = ctx;
-    size_t i = 0;
-    while (i < c->n && memcmp(c->list[i].id, sealer, KEK_ID_SIZE) != 0) {
-        i++;
+    struct uses *u = ctx;
+    struct sealed_use *use = use_of(u, sealer);
+    if (use != NULL) { /* else damaged rows only: these are enough to see it */
+        use->values[u->kind] = values;
     }
-    if (i == c->n) {
-        ENSURE(c->n < USES_MAX, CW_OK); /* damaged rows only: these are enough to see it */
-        memcpy(c->list[c->n++].id, sealer, KEK_ID_SIZE);
-    }
-    c->list[i].values[c->kind] = values;
     return CW_OK;
+}
+
+/* Those that are configured, and those that there were; with memory of the caller's. */
+static enum cw_err uses_init(struct store *store, const struct kek *kek,
+                             struct sealed_use list[USES_MAX], struct uses *ret_uses)
+{
+    *ret_uses = (struct uses){.list = list, .n = kek_count(kek)};
+    for (size_t i = 0; i < kek_count(kek); i++) {
+        memcpy(list[i].id, kek_id(kek, i), KEK_ID_SIZE);
+        list[i].known = list[i].real = true;
+    }
+    return store_sealer_list(store, add_real, ret_uses);
+}
+
+static bool is_used(const struct sealed_use *use)
+{
+    int64_t values = 0;
+    for (int kind = 0; kind < STORE_SEALED_KINDS; kind++) {
+        values += use->values[kind];
+    }
+    return values > 0;
 }
 
 enum cw_err sealed_count(struct store *store, const struct kek *kek, struct sealed_use **ret_list,
                          size_t *ret_n)
 {
-    struct counting c = {.list = calloc(USES_MAX, sizeof(*c.list)), .n = kek_count(kek)};
-    ENSURE(c.list != NULL, CW_NO_MEMORY);
-    for (size_t i = 0; i < c.n; i++) {
-        memcpy(c.list[i].id, kek_id(kek, i), KEK_ID_SIZE);
-        c.list[i].known = true;
-    }
-    enum cw_err err = CW_OK;
-    for (c.kind = 0; c.kind < STORE_SEALED_KINDS && err == CW_OK; c.kind++) {
-        err = store_sealed_count(store, c.kind, count_one, &c);
+    struct uses u;
+    struct sealed_use *list = calloc(USES_MAX, sizeof(*list));
+    ENSURE(list != NULL, CW_NO_MEMORY);
+    enum cw_err err = uses_init(store, kek, list, &u);
+    for (u.kind = 0; u.kind < STORE_SEALED_KINDS && err == CW_OK; u.kind++) {
+        err = store_sealed_count(store, u.kind, count_one, &u);
     }
     if (err != CW_OK) {
-        free(c.list);
+        free(list);
         return err;
     }
-    *ret_list = c.list;
-    *ret_n = c.n;
+    size_t n = kek_count(kek);
+    for (size_t i = n; i < u.n; i++) {
+        if (is_used(&list[i])) {
+            list[n++] = list[i];
+        }
+    }
+    *ret_list = list;
+    *ret_n = n;
     return CW_OK;
 }
 
@@ -136,27 +182,104 @@ static enum cw_err tell_missing(struct store *store, const struct kek *kek,
     return CW_CONFIG_INVALID;
 }
 
-enum cw_err sealed_check(struct store *store, const struct kek *kek, struct cw_buf *ret_message,
-                         bool *ret_any)
+enum cw_err sealed_any(struct store *store, bool *ret_any)
 {
+    uint8_t id[KEK_ID_SIZE];
     *ret_any = false;
+    for (int kind = 0; kind < STORE_SEALED_KINDS && !*ret_any; kind++) {
+        TRY(store_sealed_next(store, (enum store_sealed_kind)kind, NULL, id, ret_any));
+    }
+    return CW_OK;
+}
+
+/* Whether values of the kind name the KEK. */
+static enum cw_err is_named(struct store *store, enum store_sealed_kind kind,
+                            const uint8_t id[KEK_ID_SIZE], bool *ret_named)
+{
+    uint8_t at[KEK_ID_SIZE];
+    memcpy(at, id, KEK_ID_SIZE);
+    for (size_t i = KEK_ID_SIZE; i-- > 0 && at[i]-- == 0;) { /* the one before it */
+    }
+    TRY(store_sealed_next(store, kind, at, at, ret_named));
+    *ret_named = *ret_named && memcmp(at, id, KEK_ID_SIZE) == 0;
+    return CW_OK;
+}
+
+struct naming {
+    const char *kind;
+    struct cw_buf *names;
+    size_t n;
+};
+
+static enum cw_err name_row(void *ctx, const struct store_sealed *value, struct cw_buf *ret_sealed)
+{
+    struct naming *naming = ctx;
+    (void)ret_sealed;
+    cw_buf_addf(naming->names, "%s%s ", naming->names->n > 0 ? ", " : "", naming->kind);
+    cw_buf_add_str(naming->names, value->tenant);
+    cw_buf_add_char(naming->names, '/');
+    cw_buf_add_str(naming->names, value->id);
+    naming->n++;
+    return CW_NOT_FOUND; /* it stays as it is */
+}
+
+static enum cw_err name_damaged(struct store *store, enum store_sealed_kind kind,
+                                const uint8_t id[KEK_ID_SIZE], struct cw_buf *names)
+{
+    struct naming naming = {.kind = kinds[kind].name, .names = names};
+    struct store_resealed none = {.last = CW_BUF_INIT(NAMES_MAX)};
+    enum cw_err err = store_reseal(store, kind, id, CW_STR(""), CW_STR(""), DAMAGED_ROWS, name_row,
+                                   &naming, &none);
+    cw_buf_done(&none.last);
+    if (err == CW_OK && (naming.n == 0 || none.more)) { /* one that is cut off has no id */
+        cw_buf_addf(names, "%s%s …", names->n > 0 ? ", " : "", naming.kind);
+    }
+    return err;
+}
+
+/* Where others depend on the values, every KEK that they name must be here. */
+static enum cw_err look_through(struct store *store, const struct kek *kek,
+                                enum store_sealed_kind kind, struct cw_buf *message,
+                                struct cw_buf *damaged)
+{
+    uint8_t id[KEK_ID_SIZE];
+    bool found = false;
+    size_t n_damaged = 0;
+    TRY(store_sealed_next(store, kind, NULL, id, &found));
+    while (found && n_damaged < DAMAGED_MAX) {
+        if (!kek_knows(kek, id) && !kinds[kind].owned) {
+            return tell_missing(store, kek, id, message);
+        }
+        if (!kek_knows(kek, id)) { /* keys that there were have been looked for before */
+            TRY(name_damaged(store, kind, id, damaged));
+            n_damaged++;
+        }
+        TRY(store_sealed_next(store, kind, id, id, &found));
+    }
+    return CW_OK;
+}
+
+enum cw_err sealed_check(struct store *store, const struct kek *kek, struct cw_buf *ret_message,
+                         struct cw_buf *ret_damaged)
+{
+    struct sealed_use list[USES_MAX] = {0};
+    struct uses u;
+    TRY(uses_init(store, kek, list, &u));
     for (int kind = 0; kind < STORE_SEALED_KINDS; kind++) {
-        uint8_t id[KEK_ID_SIZE];
-        bool found = false;
-        if (kek != NULL && kind == STORE_SEALED_CHALLENGE) {
+        if (kind == STORE_SEALED_CHALLENGE) {
             continue; /* over within minutes, and nobody who is asked to start could mend it */
         }
-        TRY(store_sealed_next(store, (enum store_sealed_kind)kind, NULL, id, &found));
-        while (found) {
-            *ret_any = true;
-            if (kek == NULL) {
-                return CW_OK;
+        for (size_t i = kek_count(kek); i < u.n; i++) {
+            bool named = false;
+            TRY(is_named(store, (enum store_sealed_kind)kind, list[i].id, &named));
+            if (named) {
+                return tell_missing(store, kek, list[i].id, ret_message);
             }
-            if (!kek_knows(kek, id)) {
-                return tell_missing(store, kek, id, ret_message);
-            }
-            TRY(store_sealed_next(store, (enum store_sealed_kind)kind, id, id, &found));
         }
+        TRY(look_through(store, kek, (enum store_sealed_kind)kind, ret_message, ret_damaged));
+    }
+    for (size_t i = 0; i < kek_count(kek); i++) {
+        TRY(store_sealer_add(store, kek_id(kek, i)));
     }
     return CW_OK;
 }

@@ -14,7 +14,8 @@ CW_MUST_USE enum cw_err sealed_context(enum store_sealed_kind kind, struct cw_st
 /* "signing-key": for people and programs. */
 const char *sealed_kind_name(enum store_sealed_kind kind);
 
-/* seal() and seal_open() of one value of the table. */
+/* seal() and seal_open() of one value of the table. CW_SEALED_UNREADABLE: damaged, moved from
+ * another row, or sealed under a KEK that is not here. */
 CW_MUST_USE enum cw_err sealed_make(const struct kek *kek, enum store_sealed_kind kind,
                                     struct cw_str tenant, struct cw_str id, struct cw_str plain,
                                     struct cw_buf *ret_sealed);
@@ -28,6 +29,7 @@ CW_MUST_USE enum cw_err sealed_open(const struct kek *kek, enum store_sealed_kin
 struct sealed_use {
     uint8_t id[KEK_ID_SIZE];
     bool known; /* to this process; else what is sealed under it cannot be opened here */
+    bool real;  /* there is or was such a KEK; else damaged values name it */
     int64_t values[STORE_SEALED_KINDS];
 };
 
@@ -35,11 +37,14 @@ struct sealed_use {
  * Counts all values: for an operator, not for every second. The list is freed by the caller. */
 CW_MUST_USE enum cw_err sealed_count(struct store *store, const struct kek *kek,
                                      struct sealed_use **ret_list, size_t *ret_n);
+/* Whether anything is sealed at all. */
+CW_MUST_USE enum cw_err sealed_any(struct store *store, bool *ret_any);
 /* CW_CONFIG_INVALID, with a sentence: a value that lasts (no login that waits for its second
- * factor) depends on a KEK that is not here. Looks at ids only, by an index. ret_any: something is
- * sealed at all. `kek` NULL: only that is asked. */
+ * factor) depends on a KEK that is not here. Looks at ids only, by an index. Rows of single users
+ * that name a KEK which there never was are damaged and concern nobody else: the first of them are
+ * named in ret_damaged ("totp clinicwave/anna, …"), appended. Notes the KEKs that are here. */
 CW_MUST_USE enum cw_err sealed_check(struct store *store, const struct kek *kek,
-                                     struct cw_buf *ret_message, bool *ret_any);
+                                     struct cw_buf *ret_message, struct cw_buf *ret_damaged);
 /* The KEK of the first value there is, signing keys first; what the store has derived from KEKs
  * before it kept secrets of its own (keyring.c). CW_NOT_FOUND. */
 CW_MUST_USE enum cw_err sealed_first(struct store *store, uint8_t ret_id[KEK_ID_SIZE]);

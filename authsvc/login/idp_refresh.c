@@ -106,14 +106,19 @@ static enum cw_err refresh(struct idp_trade *t, struct login_answer *answer)
     struct idp_tokens tokens = {0};
     struct idp_refusal refusal = {0};
     const struct store_session *session = &t->claimed.family.session;
-    TRY(idp_kept_open(t->login, t->scene->tenant, session->id, t->claimed.sealed, &old));
+    enum cw_err err =
+        idp_kept_open(t->login, t->scene->tenant, session->id, t->claimed.sealed, &old);
+    if (err != CW_OK) {
+        release(t); /* the same is told the next time, too */
+        return err;
+    }
     if (old.refresh_token.n == 0) {
         release(t);
         idp_kept_done(&old);
         return CW_REFRESH_INVALID; /* the provider gave none: log in again */
     }
-    enum cw_err err = idp_refresh(t->login->deps.idp, t->scene->tenant, old.refresh_token,
-                                  session->subject, t->request->address, &tokens, &refusal);
+    err = idp_refresh(t->login->deps.idp, t->scene->tenant, old.refresh_token, session->subject,
+                      t->request->address, &tokens, &refusal);
     if (err == CW_OK) {
         const struct idp_kept kept = idp_kept_of(&tokens, &old, session->scope);
         err = commit(t, &tokens, &kept, answer);

@@ -24,7 +24,7 @@ enum cw_err idp_kept_open(struct login *login, const struct tenant *tenant,
                     session_id, sealed, &plain));
     json_t *json = json_loadb(plain.p, plain.n, 0, NULL);
     cw_secret_done(&plain);
-    ENSURE(json != NULL, CW_STORE_UNAVAILABLE);
+    ENSURE(json != NULL, CW_SEALED_UNREADABLE);
     *ret = (struct idp_kept){
         .json = json,
         .access_token = member(json, "access_token"),

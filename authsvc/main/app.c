@@ -106,6 +106,10 @@ static enum cw_err open_keys(struct app *app, const char *kek, struct cw_buf *me
     keys.other_kek_files = others;
     enum cw_err err = keyring_open(app->store, kek, &keys, message, &app->keys);
     authsvc_kek_files_free(others);
+    if (err == CW_OK && keyring_damaged(app->keys).n > 0) {
+        CW_LOG(&events[EVENT_VALUES_DAMAGED],
+               cw_log_str("error.message", keyring_damaged(app->keys)));
+    }
     return err;
 }
 

@@ -24,6 +24,12 @@ struct cw_log_event events[EVENT_COUNT] = {
                               {0}},
     [EVENT_STORE_FAILED] =
         {"store-failed", CW_LOG_ERROR, "the database failed", "database", 1000, {0}},
+    [EVENT_VALUES_DAMAGED] = {"values-damaged",
+                              CW_LOG_ERROR,
+                              "sealed values of single users cannot be opened",
+                              "database",
+                              0,
+                              {0}},
     [EVENT_LOGIN_SUCCEEDED] =
         {"login-succeeded", CW_LOG_INFO, "a user has logged in", "authentication", 0, {0}},
     [EVENT_LOGIN_FAILED] =

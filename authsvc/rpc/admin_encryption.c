@@ -33,7 +33,8 @@ static enum cw_err fill(struct admin_job *job, const struct sealed_use *use, boo
     key->fingerprint = admin_text(job, cw_str(fingerprint));
     key->state = admin_text(job, current      ? CW_STR("current")
                                  : use->known ? CW_STR("other")
-                                              : CW_STR("missing"));
+                                 : use->real  ? CW_STR("missing")
+                                              : CW_STR("damaged"));
     ENSURE(key->fingerprint != NULL && key->state != NULL, CW_NO_MEMORY);
     for (int kind = 0; kind < STORE_SEALED_KINDS; kind++) {
         if (use->values[kind] > 0) {

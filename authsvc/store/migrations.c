@@ -223,6 +223,15 @@ static const struct migration migrations[] = {
      "CREATE INDEX user_totp_sealer ON user_totp ((substr(sealed, 2, 8)), tenant, subject);"
      "CREATE INDEX idp_session_sealer ON idp_session ((substr(sealed, 2, 8)), tenant, "
      "session_id);"},
+    {11, "the key-encryption keys that there were",
+     "CREATE TABLE sealer (id BYTEA PRIMARY KEY);"
+     /* Those that have sealed something by now; one user's value alone may be a damaged row. */
+     "INSERT INTO sealer (id) SELECT substr(sealed, 2, 8) FROM signing_key"
+     " UNION SELECT substr(secrets, 2, 8) FROM tenant_config WHERE secrets IS NOT NULL"
+     " UNION SELECT substr(sealed, 2, 8) FROM app_secret"
+     " UNION SELECT v.id FROM (SELECT substr(sealed, 2, 8) AS id FROM user_totp"
+     " UNION ALL SELECT substr(sealed, 2, 8) FROM idp_session) v GROUP BY v.id HAVING COUNT(*) > "
+     "1;"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

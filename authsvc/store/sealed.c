@@ -24,6 +24,15 @@ static const struct {
 
 /* --- which there are -------------------------------------------------------------------- */
 
+/* One that is cut off is damaged. */
+static void read_id(const struct db_value *column, uint8_t ret_sealer[STORE_SEALER_SIZE])
+{
+    memset(ret_sealer, 0, STORE_SEALER_SIZE);
+    if (column->s.n > 0) {
+        memcpy(ret_sealer, column->s.p, CW_MIN(column->s.n, STORE_SEALER_SIZE));
+    }
+}
+
 struct next {
     uint8_t *sealer;
     bool found;
@@ -33,9 +42,7 @@ static enum cw_err read_next(void *ctx, const struct db_value *columns, size_t n
 {
     struct next *next = ctx;
     ENSURE(n == 1, CW_INTERNAL);
-    struct cw_str sealer = columns[0].s;
-    memset(next->sealer, 0, STORE_SEALER_SIZE); /* one that is cut off is damaged */
-    memcpy(next->sealer, sealer.p, CW_MIN(sealer.n, STORE_SEALER_SIZE));
+    read_id(&columns[0], next->sealer);
     next->found = true;
     return CW_OK;
 }
@@ -61,9 +68,9 @@ struct count {
 static enum cw_err read_count(void *ctx, const struct db_value *columns, size_t n)
 {
     const struct count *count = ctx;
-    uint8_t sealer[STORE_SEALER_SIZE] = {0};
+    uint8_t sealer[STORE_SEALER_SIZE];
     ENSURE(n == 2, CW_INTERNAL);
-    memcpy(sealer, columns[0].s.p, CW_MIN(columns[0].s.n, STORE_SEALER_SIZE));
+    read_id(&columns[0], sealer);
     return count->each(count->ctx, sealer, columns[1].i);
 }
 
@@ -75,6 +82,35 @@ enum cw_err store_sealed_count(struct store *store, enum store_sealed_kind kind,
 {
     struct count count = {.each = each, .ctx = ctx};
     return store_do(store, DB_LAZY, kinds[kind].count, NULL, 0, read_count, &count, NULL);
+}
+
+struct sealers {
+    enum cw_err (*each)(void *ctx, const uint8_t sealer[STORE_SEALER_SIZE]);
+    void *ctx;
+};
+
+static enum cw_err read_sealer(void *ctx, const struct db_value *columns, size_t n)
+{
+    const struct sealers *sealers = ctx;
+    ENSURE(n == 1, CW_INTERNAL);
+    return columns[0].s.n == STORE_SEALER_SIZE
+               ? sealers->each(sealers->ctx, (const uint8_t *)columns[0].s.p)
+               : CW_OK; /* of a damaged row, from the time before this table */
+}
+
+enum cw_err store_sealer_list(struct store *store,
+                              enum cw_err (*each)(void *ctx,
+                                                  const uint8_t sealer[STORE_SEALER_SIZE]),
+                              void *ctx)
+{
+    struct sealers sealers = {.each = each, .ctx = ctx};
+    return store_do(store, DB_LAZY, DB_SEALERS, NULL, 0, read_sealer, &sealers, NULL);
+}
+
+enum cw_err store_sealer_add(struct store *store, const uint8_t sealer[STORE_SEALER_SIZE])
+{
+    const struct db_value args[] = {db_bytes((const char *)sealer, STORE_SEALER_SIZE)};
+    return store_do(store, DB_DURABLE, DB_SEALER_ADD, args, CW_ARRAY_SIZE(args), NULL, NULL, NULL);
 }
 
 /* --- sealed anew ------------------------------------------------------------------------ */

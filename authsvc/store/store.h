@@ -474,6 +474,16 @@ CW_MUST_USE enum cw_err store_sealed_count(
     enum cw_err (*each)(void *ctx, const uint8_t sealer[STORE_SEALER_SIZE], int64_t values),
     void *ctx);
 
+/* The keys that have ever been used to seal: ids that a value names and that are not among them are
+ * damage. `each` may not call the store. */
+CW_MUST_USE enum cw_err
+store_sealer_list(struct store *store,
+                  enum cw_err (*each)(void *ctx, const uint8_t sealer[STORE_SEALER_SIZE]),
+                  void *ctx);
+/* Adds one, unless it is there. */
+CW_MUST_USE enum cw_err store_sealer_add(struct store *store,
+                                         const uint8_t sealer[STORE_SEALER_SIZE]);
+
 struct store_resealed {
     bool more;          /* there may be some behind these */
     int64_t changed;    /* how many */

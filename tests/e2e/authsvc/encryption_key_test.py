@@ -15,14 +15,17 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tests.e2e.authsvc import idp_world
 from tests.e2e.authsvc.administration import SETTINGS, Admin, refused, settings
 from tests.e2e.authsvc.doors import ANNA, PASSWORD, Rest, Totp, document
 from tests.e2e.authsvc.mfa_test import enrol
 from tests.support import rpc
+from tests.support.idp import Idp
 from tests.support.programs import program, until
 from tests.support.stack import Authsvc
 
 OPEN = {"throttle": {"account": {"burst": 100}, "address": {"burst": 1000000}, "mfa": {"burst": 100}}}
+BERT = "bert@clinicwave.com"
 ACME = {"domains": ["acme.com"], "issuer": ["https://idp.acme.com/"], "login": ["idp"], "idp.client-id": ["gate"]}
 
 
@@ -187,6 +190,50 @@ def test_a_former_key_that_is_missing_is_named_at_the_start(authsvc, keys):
     assert fingerprint(keys["first"]) in r.stderr and fingerprint(keys["second"]) in r.stderr and "other-kek-files" in r.stderr
     keys.configure(authsvc, "second", "first").start()
     assert Rest(authsvc).login().reason is None
+
+
+def test_a_damaged_row_costs_its_owner_only(authsvc, keys, sql):
+    door = Rest(authsvc)
+    enrol(door)
+    authsvc.stop()
+    authsvc.add_user("clinicwave", BERT, PASSWORD).start()
+    berts, _ = enrol(door, BERT)
+    authsvc.stop()
+    ((subject, sealed),) = sql.rows("subject", "sealed", f"FROM user_totp WHERE subject = (SELECT subject FROM app_user WHERE username = '{ANNA}')")
+    damaged = sealed[:1] + bytes(b ^ 0xFF for b in sealed[1:9]) + sealed[9:]
+    sql.run(f"UPDATE user_totp SET sealed = {sql.blob(damaged)} WHERE subject = '{subject}';")
+    authsvc.start()
+    assert f"totp clinicwave/{subject}" in next(line for line in authsvc.process.log().splitlines() if '"values-damaged"' in line)
+    assert door.login(otp="123456").reason == "sealed_unreadable"
+    assert f'"user.id":"{subject}"' in next(line for line in authsvc.process.log().splitlines() if '"sealed_unreadable"' in line)
+    assert door.login(username=BERT, otp=berts.code()).reason is None
+    assert {f: state for f, (state, _) in status(authsvc).items()} == {fingerprint(keys["first"]): "current", damaged[1:9].hex(): "damaged"}
+    shown = cwctl(authsvc, "status")
+    assert shown.returncode == 0 and "1 values are damaged" in shown.stdout, shown
+    assert cwctl(authsvc, "reseal").returncode == 0
+    Admin(authsvc).stub.ResetMfa(tenant="clinicwave", username=ANNA)
+    assert door.login().reason is None
+    assert status(authsvc).keys() == {fingerprint(keys["first"])}
+
+
+@pytest.mark.parametrize("place", [1, -1], ids=["the-name-of-its-key", "its-end"])
+def test_a_damaged_session_of_a_provider_costs_its_owner_only(directory, ending, request, place):
+    world = idp_world.start(directory, ending, ending(Idp("auth0")))
+    damaged, whole = world.login().tokens, world.login().tokens
+    sql = Sql(world.authsvc, request)
+    world.authsvc.stop()
+    row = f"session_id = '{damaged['session_id']}'"
+    ((_, sealed),) = sql.rows("session_id", "sealed", f"FROM idp_session WHERE {row}")
+    changed = bytearray(sealed)
+    changed[place] ^= 0xFF
+    sql.run(f"UPDATE idp_session SET sealed = {sql.blob(changed)} WHERE {row};")
+    world.authsvc.start()
+    for _ in range(2):  # no matter how often: the claim is given back
+        assert world.refresh(damaged["refresh_token"]).reason == "sealed_unreadable"
+    assert world.refresh(whole["refresh_token"]).reason is None
+    assert world.door.logout(refresh_token=damaged["refresh_token"], domain=idp_world.ABOTT).reason is None
+    assert world.refresh(damaged["refresh_token"]).reason == "refresh_invalid"
+    assert world.refresh(world.login().tokens["refresh_token"]).reason is None
 
 
 def test_former_keys_come_as_credentials_of_systemd(authsvc, keys, directory):

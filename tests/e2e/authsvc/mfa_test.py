@@ -11,9 +11,9 @@ from tests.support.stack import Authsvc
 MANY = {"throttle": {"mfa": {"burst": 100, "per-minute": 1}}}
 
 
-def enrol(door):
-    """Anna has TOTP: her app and her recovery codes."""
-    token = door.login().tokens["access_token"]
+def enrol(door, username=ANNA):
+    """The user has TOTP: the app and the recovery codes."""
+    token = door.login(username=username).tokens["access_token"]
     started = door.totp_start(token, PASSWORD)
     assert started.reason is None, started
     app = Totp(started.tokens["secret"])

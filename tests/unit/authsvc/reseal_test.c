@@ -409,6 +409,122 @@ static void a_damaged_value_is_counted_stays_and_holds_nothing_up(void **state)
     cw_buf_done(&sealed);
 }
 
+static void put_totp(struct world *w, const char *user, struct cw_str sealed)
+{
+    assert_int_equal(store_totp_start(w->store, TENANT, cw_str(user), sealed), CW_OK);
+}
+
+/* A session beside the user's first one. */
+static void put_idp_session(struct world *w, const char *id, struct cw_str sealed)
+{
+    const struct store_user user = {.subject = CW_STR("user-3"), .username = CW_STR("user-3")};
+    const struct store_session session = {.id = cw_str(id),
+                                          .subject = CW_STR("user-3"),
+                                          .client_id = CW_STR("portal"),
+                                          .scope = CW_STR(""),
+                                          .device = CW_STR(""),
+                                          .address = CW_STR(""),
+                                          .started_at = fake_now_ms,
+                                          .used_at = fake_now_ms,
+                                          .expires_at = fake_now_ms + HOUR_MS,
+                                          .amr = CW_STR("[]"),
+                                          .password_changed_at = STORE_NO_PASSWORD};
+    struct store_family family = {.id = {0xff}, .idle_expires_at = fake_now_ms + HOUR_MS};
+    const struct store_idp_tokens tokens = {
+        .sealed = sealed, .token_name = cw_str(id), .token_expires_at = fake_now_ms + HOUR_MS};
+    assert_int_equal(
+        store_idp_session_start(w->store, ACME, &user, &session, &family, &tokens, USERS), CW_OK);
+}
+
+static void assert_damaged(const struct world *w, const char *text)
+{
+    CW_CLEANUP(cw_buf_done) struct cw_buf names = CW_BUF_INIT(4096);
+    cw_buf_add_str(&names, keyring_damaged(w->ring));
+    cw_buf_add_char(&names, '\0');
+    assert_non_null(strstr(names.p, text));
+}
+
+static void assert_unreadable(struct world *w, const char *user)
+{
+    struct cw_arena arena = CW_ARENA_INIT(64 * 1024);
+    struct store_totp totp = {0};
+    struct cw_secret plain = {0};
+    assert_int_equal(store_totp_get(w->store, TENANT, cw_str(user), &arena, &totp), CW_OK);
+    assert_int_equal(
+        sealed_open(kek(w), STORE_SEALED_TOTP, TENANT, cw_str(user), totp.sealed, &plain),
+        CW_SEALED_UNREADABLE);
+    cw_arena_done(&arena);
+}
+
+static void damaged_rows_of_users_are_named_and_keep_nobody_from_starting(void **state)
+{
+    struct world *w = *state;
+    struct cw_buf sealed = sealed_now(w, STORE_SEALED_TOTP, TENANT, CW_STR("user-1"));
+    assert_int_equal(keyring_damaged(w->ring).n, 0);
+    sealed.p[3] ^= 1; /* names no key any more */
+    put_totp(w, "user-1", cw_buf_str(&sealed));
+    put_totp(w, "user-2", (struct cw_str){sealed.p, 5});
+    put_totp(w, "user-3", CW_STR("")); /* without an id it is not looked for: nothing to be moved */
+    sealed.p[8] ^= 1;
+    put_idp_session(w, "damaged", cw_buf_str(&sealed));
+    assert_int_equal(open_ring(w, w->new, w->old, ""), CW_OK);
+    assert_damaged(w, "totp clinicwave/user-1");
+    assert_damaged(w, "totp …");
+    assert_damaged(w, "idp-session acme/damaged");
+    static const char *const users[] = {"user-1", "user-2", "user-3"};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(users); i++) {
+        assert_unreadable(w, users[i]);
+    }
+    assert_int_equal(walk(w, 4, 100).values, VALUES - 3);
+    assert_int_equal(open_ring(w, w->new, NULL, ""), CW_OK); /* nobody has to keep a key for them */
+    struct sealed_use *list = NULL;
+    size_t n = 0;
+    int64_t damaged = 0;
+    assert_int_equal(sealed_count(w->store, kek(w), &list, &n), CW_OK);
+    for (size_t i = 1; i < n; i++) {
+        assert_true(!list[i].known && !list[i].real);
+        damaged += list[i].values[STORE_SEALED_TOTP] + list[i].values[STORE_SEALED_IDP_SESSION];
+    }
+    free(list);
+    assert_int_equal(damaged, 4);
+    cw_buf_done(&sealed);
+}
+
+/* As a damaged row looks, but for the key, which there was. */
+static void a_former_key_is_missed_as_long_as_one_user_depends_on_it(void **state)
+{
+    struct world *w = *state;
+    char fingerprint[KEK_FINGERPRINT_SIZE];
+    char want[128];
+    kek_fingerprint(kek_id(kek(w), 0), fingerprint);
+    snprintf(want, sizeof(want), "1 value(s) in the database are sealed under another");
+    assert_int_equal(open_ring(w, w->new, w->old, ""), CW_OK);
+    assert_true(walk(w, 4, 100).done);
+    assert_int_equal(open_ring(w, w->old, w->new, ""), CW_OK);
+    struct cw_buf sealed = sealed_now(w, STORE_SEALED_TOTP, TENANT, CW_STR("user-1"));
+    put_totp(w, "user-1", cw_buf_str(&sealed));
+    cw_buf_done(&sealed);
+    assert_int_equal(open_ring(w, w->new, NULL, want), CW_CONFIG_INVALID);
+    assert_int_equal(open_ring(w, w->new, NULL, fingerprint), CW_CONFIG_INVALID);
+    assert_int_equal(open_ring(w, w->new, w->old, ""), CW_OK);
+    assert_int_equal(keyring_damaged(w->ring).n, 0);
+}
+
+/* Nobody could do without it. */
+static void a_damaged_secret_of_a_tenant_is_no_matter_of_one_user(void **state)
+{
+    struct world *w = *state;
+    struct cw_buf sealed = sealed_now(w, STORE_SEALED_TENANT, ACME, CW_STR(""));
+    sealed.p[3] ^= 1;
+    const struct store_tenant acme = {.name = ACME,
+                                      .issuer = CW_STR("https://acme"),
+                                      .document = CW_STR("{}"),
+                                      .secrets = cw_buf_str(&sealed)};
+    assert_int_equal(store_tenant_put(w->store, &acme, 1), CW_OK);
+    cw_buf_done(&sealed);
+    assert_int_equal(open_ring(w, w->old, NULL, "1 value(s)"), CW_CONFIG_INVALID);
+}
+
 static void a_place_that_is_no_place_is_refused(void **state)
 {
     struct world *w = *state;
@@ -466,6 +582,9 @@ int main(void)
         FULL(a_former_key_that_is_missing_is_named_at_the_start),
         FULL(a_login_that_waits_under_a_lost_key_keeps_nobody_from_starting),
         FULL(a_damaged_value_is_counted_stays_and_holds_nothing_up),
+        FULL(damaged_rows_of_users_are_named_and_keep_nobody_from_starting),
+        FULL(a_former_key_is_missed_as_long_as_one_user_depends_on_it),
+        FULL(a_damaged_secret_of_a_tenant_is_no_matter_of_one_user),
         FULL(a_place_that_is_no_place_is_refused),
         cmocka_unit_test_setup_teardown(secrets_of_an_earlier_version_stay_the_same, setup,
                                         teardown),
