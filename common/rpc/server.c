@@ -266,7 +266,7 @@ static grpc_arg int_arg(char *key, int value)
     return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value};
 }
 
-static grpc_server *core_new(struct cw_rpc_server *server)
+static grpc_server *core_new(struct cw_rpc_server *server, uint32_t streams)
 {
     char max_message[] = GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
          max_metadata[] = GRPC_ARG_MAX_METADATA_SIZE;
@@ -279,7 +279,7 @@ static grpc_server *core_new(struct cw_rpc_server *server)
     grpc_arg args[] = {
         int_arg(max_message, (int)server->config.max_message),
         int_arg(max_metadata, (int)server->config.max_metadata),
-        int_arg(max_streams, (int)server->config.max_streams),
+        int_arg(max_streams, (int)(streams ? streams : server->config.max_streams)),
         int_arg(bdp_probe, 0), /* each exchange would cost extra pings and wake-ups */
         int_arg(channelz, 0),
         int_arg(compression, 0),
@@ -367,9 +367,9 @@ enum cw_err cw_rpc_server_start(struct cw_rpc_server *server, struct cw_buf *why
         return err;
     }
     for (size_t i = 0; i < server->n_listening; i++) {
-        server->listening[i].core = core_new(server);
+        server->listening[i].core = core_new(server, server->listening[i].config.max_streams);
     }
-    server->refusing = core_new(server);
+    server->refusing = core_new(server, 0);
     err = offers_make(server);
     if (err != CW_OK) {
         cw_rpc_listeners_close(server);

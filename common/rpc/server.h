@@ -47,6 +47,8 @@ struct cw_rpc_listener {
     bool any_uid;        /* Unix: every local user who can open the socket */
     const uid_t *uids;   /* Unix: allowed beside root and the own user */
     size_t n_uids;
+    uint32_t max_streams; /* HTTP/2 streams of one connection; 0: as the server's. What a client
+                             asks beyond that waits with it (RFC 9113 §5.1.2) */
 };
 
 /* Zero means the default in brackets. Strings and arrays are copied, descriptors borrowed. */

@@ -36,6 +36,7 @@ static const struct cw_config_key keys[] = {
     {.key = "sidecar.cache.ttl", .type = CW_CONFIG_DURATION, .fallback = "300s", .min = 1000, .max = 86400000, .help = "How long a verified token is not verified again, its own expiry aside."},
     {.key = "sidecar.pollers", .type = CW_CONFIG_INT, .fallback = "1", .min = 1, .max = 16, .help = "Threads that poll the sockets; one is the fastest on small machines."},
     {.key = "sidecar.spin-us", .type = CW_CONFIG_INT, .fallback = "300", .min = 0, .max = CW_RPC_SPIN_MAX_US, .help = "While questions follow one another within so many microseconds, the poller asks for the next instead of sleeping, as long as nobody else wants its core; 0: it always sleeps."},
+    {.key = "sidecar.streams", .type = CW_CONFIG_INT, .fallback = "128", .min = 8, .max = 1000, .help = "Calls and streams (`Register` is one) that one connection to sidecar.sock may have open at once; further ones wait in the client. All of them may come in one read, and each keeps the others waiting for some 10 µs."},
     {.key = "sidecar.verifiers", .type = CW_CONFIG_INT, .fallback = "0", .min = 0, .max = 256, .help = "Threads that verify signatures; 0: one less than there are cores."},
     {.key = "sidecar.queue", .type = CW_CONFIG_INT, .fallback = "1024", .min = 4, .max = 65536, .help = "Tokens that wait for a verifier at most; more are answered `validator_overloaded`."},
     {.key = "sidecar.timeout", .type = CW_CONFIG_DURATION, .fallback = "2s", .min = 10, .max = 30000, .help = "How long an answer may take for callers that name no deadline."},

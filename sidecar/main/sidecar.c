@@ -258,7 +258,8 @@ static enum cw_err make_server(struct sidecar *sidecar, const char *run_dir,
          .group = group,
          .any_uid = service->n == 0,
          .uids = service->uids,
-         .n_uids = service->n},
+         .n_uids = service->n,
+         .max_streams = (uint32_t)cw_config_int(&at, "sidecar.streams")},
         {.name = names[2], .bit = ON_ADMIN, .path = paths[2], .group = group},
     };
     struct cw_rpc_server_config config = {

@@ -1,11 +1,14 @@
 """A Python client made from proto/ alone, by grpcio and protoc: what any service in any language would do."""
 import hashlib
+import os
 
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2
 
 from tests.support import rpc
+from tests.support.discovery import DOWN, Registration
+from tests.support.fixtures import tenant_of
 from tests.support.programs import until
 from tests.support.stack import Authsvc, Sidecar
 
@@ -129,3 +132,20 @@ def test_login_through_the_gateways_https_port(route):
     with pytest.raises(grpc.RpcError) as e:
         stub.Login(domain=DOMAIN, username=b"anna@clinicwave.com", password=b"wrong")
     assert e.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("settings", [{}, {"streams": 8}], ids=["default", "8"])
+def test_more_calls_at_once_than_a_connection_may_have_wait_in_the_client(directory, authority, issuer, ending, settings):
+    """None is turned away, also of those that are sent before the server has named its bound; a stream of long life lives beside them."""
+    sidecar = ending(Sidecar(directory, [tenant_of(issuer, authority)], sidecar=settings, registry={"register": [{"uid": str(os.getuid()), "applications": ["x"]}]}).start())
+    request, answer = (rpc.message(f"clinicwave.token.v1.Validate{x}") for x in ("Request", "Response"))
+    method = lambda channel: channel.unary_unary("/clinicwave.token.v1.TokenService/Validate", request.SerializeToString, answer.FromString)
+    asked = request(token=issuer.token().encode(), domain="clinicwave.com")
+    until("its keys are there", lambda: sidecar.validate(asked.token, domain=asked.domain).decision == ALLOW)
+    for _ in range(3):
+        registered = Registration(sidecar, instance_id="one")
+        with rpc.channel(sidecar.socket) as fresh:
+            calls = [method(channel).future(asked, timeout=100) for channel in (registered.channel, fresh) for _ in range(400)]
+            assert all(call.result().decision == ALLOW for call in calls)
+        assert registered.say(status=DOWN).instance_id == "one"
+        registered.close()

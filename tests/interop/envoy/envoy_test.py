@@ -1,4 +1,5 @@
 """A real Envoy with the configuration of docs/ENVOY.md: who passes, what the service sees, and that it is what our gateway would have done."""
+import concurrent.futures
 import copy
 import os
 import pathlib
@@ -105,6 +106,14 @@ def test_the_sample_lets_in_who_may_come_in_and_nobody_else(world, issuer, servi
     assert envoy.get("/anything", world.token).reached("x-auth-subject") == ["anna"]
     r = envoy.get("/public/x", headers={"X-Auth-Subject": "root"})
     assert r.status == 200 and r.reached("x-auth-subject") == []
+
+
+def test_more_requests_at_once_than_a_connection_may_have_streams_wait_in_envoy(directory, authority, issuer, service, ending):
+    sidecar = ending(Sidecar(directory, [tenant_of(issuer, authority)], sidecar={"streams": 8}).start())
+    envoy, token = ending(Envoy(directory, sidecar, service.port).start()), issuer.token(sub="anna")
+    until("the keys are there", lambda: envoy.get("/anything", token).status == 200)
+    with concurrent.futures.ThreadPoolExecutor(48) as pool:
+        assert {r.status for r in pool.map(lambda _: envoy.get("/anything", token), range(480))} == {200}
 
 
 def test_every_request_ends_as_at_our_gateway(directory, world, issuer, service, ending):

@@ -210,12 +210,48 @@ static void streams_take_places_as_calls_do(void **state)
     wait_in_flight(kit, 0);
 }
 
+/* Nobody is turned away for it: the client keeps what is too much until there is room. */
+static void a_connection_has_so_many_streams_and_the_rest_wait_in_the_client(void **state)
+{
+    enum { STREAMS = 2, ROUNDS = 20 };
+    struct kit *kit = *state;
+    atomic_store(&done, 0);
+    take(kit, kit->open, STREAMS);
+    Clinicwave__Token__V1__ValidateRequest request = CLINICWAVE__TOKEN__V1__VALIDATE_REQUEST__INIT;
+    for (int i = 0; i < ALL; i++) {
+        cw_rpc_unary_start(kit->runtime, kit->open, "/t.S/Quick", &request.base, RESPONSE,
+                           TIMEOUT_MS, count_done, NULL);
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        assert_int_equal(ask(kit->admin), CW_OK);
+    }
+    assert_int_equal(atomic_load(&done), 0);
+    release(0);
+    wait_for(&done, 1 + ALL);
+    release(1);
+    wait_for(&done, STREAMS + ALL);
+}
+
+static int setup_few_streams(void **state)
+{
+    static struct kit kit;
+    kit_init(&kit);
+    kit.listeners[0].max_streams = 2;
+    *state = &kit;
+    atomic_store(&n_held, 0);
+    kit_start(&kit, methods, CW_ARRAY_SIZE(methods), NULL);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_fills_one_listener_leaves_places_on_the_other, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(streams_take_places_as_calls_do, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_connection_has_so_many_streams_and_the_rest_wait_in_the_client, setup_few_streams,
+            teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
