@@ -43,11 +43,12 @@ static enum cw_err check_not_configured(const struct book *book, struct cw_str n
 
 /* --- settings --------------------------------------------------------------------------- */
 
-static enum cw_err apply_list(struct document *document, const struct book_setting *list, size_t n,
-                              struct cw_buf *detail)
+static enum cw_err apply_list(const struct book *book, struct document *document,
+                              const struct book_setting *list, size_t n, struct cw_buf *detail)
 {
     for (size_t i = 0; i < n; i++) {
-        enum cw_err err = document_set(document, list[i].name, list[i].values, list[i].n);
+        enum cw_err err =
+            document_set(document, &book->schema, list[i].name, list[i].values, list[i].n);
         if (err == CW_TENANT_INVALID) {
             cw_buf_addf(detail, "setting %zu has no valid name or value\n", i + 1);
         }
@@ -65,8 +66,8 @@ static enum cw_err apply(struct change *c)
     if (wanted->text.n > 0) {
         TRY(document_add_text(c->document, wanted->text, &c->book->schema, c->detail));
     }
-    TRY(apply_list(c->document, wanted->settings, wanted->n_settings, c->detail));
-    TRY(apply_list(c->secrets, wanted->secrets, wanted->n_secrets, c->detail));
+    TRY(apply_list(c->book, c->document, wanted->settings, wanted->n_settings, c->detail));
+    TRY(apply_list(c->book, c->secrets, wanted->secrets, wanted->n_secrets, c->detail));
     TRY(document_tenant(c->document, c->secrets, wanted->name, &c->book->schema, c->detail,
                         &c->tenant));
     c->tenant->disabled = c->before.disabled;

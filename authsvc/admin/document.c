@@ -122,16 +122,27 @@ static json_t *list_of(const struct cw_str *values, size_t n)
     return list;
 }
 
-enum cw_err document_set(struct document *document, struct cw_str name, const struct cw_str *values,
-                         size_t n)
+/* `name` by its own name, which what was set before is found by. */
+static const char *own_name(const struct cw_config_schema *schema, const char *name,
+                            char ret_key[CW_CONFIG_KEY_MAX])
 {
     char key[CW_CONFIG_KEY_MAX];
-    ENSURE(name.n > 0 && name.n + sizeof(PREFIX) < sizeof(key), CW_TENANT_INVALID);
+    snprintf(key, sizeof(key), PREFIX "%s", name);
+    const char *own = cw_config_own_key(schema, key, ret_key);
+    return own == ret_key ? ret_key + strlen(PREFIX) : name;
+}
+
+enum cw_err document_set(struct document *document, const struct cw_config_schema *schema,
+                         struct cw_str name, const struct cw_str *values, size_t n)
+{
+    char given[CW_CONFIG_KEY_MAX], own[CW_CONFIG_KEY_MAX];
+    ENSURE(name.n > 0 && name.n + sizeof(PREFIX) < sizeof(given), CW_TENANT_INVALID);
     for (size_t i = 0; i < name.n; i++) {
         ENSURE(name.p[i] > 0x20 && name.p[i] < 0x7f && name.p[i] != '=', CW_TENANT_INVALID);
     }
-    memcpy(key, name.p, name.n);
-    key[name.n] = '\0';
+    memcpy(given, name.p, name.n);
+    given[name.n] = '\0';
+    const char *key = schema != NULL ? own_name(schema, given, own) : given;
     ENSURE(n <= DOCUMENT_SETTINGS_MAX, CW_TENANT_INVALID);
     remove_below(document->object, key);
     if (n == 0) {
@@ -148,7 +159,7 @@ static enum cw_err add_value(struct document *document, const char *name,
 {
     struct cw_str single = cw_str(value->value != NULL ? value->value : "");
     if (value->type != CW_CONFIG_LIST) {
-        return document_set(document, cw_str(name), &single, 1);
+        return document_set(document, NULL, cw_str(name), &single, 1);
     }
     json_t *list = json_array();
     ENSURE(list != NULL, CW_NO_MEMORY);

@@ -27,8 +27,10 @@ CW_MUST_USE enum cw_err document_parse(struct cw_str json, struct document **ret
 CW_MUST_USE enum cw_err document_write(const struct document *document, struct cw_buf *ret_json);
 
 /* Sets a value, or a list of several; with n = 0 the name and all below it (`clients[1]`) go.
- * CW_TENANT_INVALID: no name, no UTF-8, or a NUL in it. */
-CW_MUST_USE enum cw_err document_set(struct document *document, struct cw_str name,
+ * CW_TENANT_INVALID: no name, no UTF-8, or a NUL in it. `schema` (may be NULL) has the aliases of
+ * names. */
+CW_MUST_USE enum cw_err document_set(struct document *document,
+                                     const struct cw_config_schema *schema, struct cw_str name,
                                      const struct cw_str *values, size_t n);
 /* Adds what stands below `prefix` (`tenants[3].`) in a configuration, secrets and the name
  * excepted. */

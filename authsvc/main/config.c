@@ -133,7 +133,8 @@ static const struct cw_config_key keys[] = {
      CW_CONFIG_REQUIRED | CW_CONFIG_RELOADABLE, "Audiences of its access tokens."},
     {"tenants[].origins", CW_CONFIG_LIST, NULL, 0, CW_ORIGINS_MAX, NULL, CW_CONFIG_RELOADABLE,
      "Web origins whose pages may call its domains through the gateway (CORS), and log in with "
-     "clients that name none of their own: https, or http on loopback, one by one."},
+     "clients that name none of their own: https, or http on loopback, one by one. Also "
+     "`allowed_origins`."},
     {"tenants[].algorithm", CW_CONFIG_ENUM, "RS256", 0, 0, "RS256|ES256", CW_CONFIG_RELOADABLE,
      "Signature of its tokens."},
     {"tenants[].access-token-life", CW_CONFIG_DURATION, "5m", 10 * 1000, HOUR, NULL,
@@ -233,11 +234,18 @@ static void check(const struct cw_config *config, struct cw_buf *problems)
     }
 }
 
+static const struct cw_config_alias aliases[] = {
+    {"tenants[].allowed_origins", "tenants[].origins"},
+    {"tenants[].allowed-origins", "tenants[].origins"},
+};
+
 const struct cw_config_schema authsvc_schema = {
     .program = "cw-authsvc",
     .summary = "Login and OpenID provider of ClinicWave Gate. `cw-authsvc user --help`: users.",
     .keys = keys,
     .n_keys = CW_ARRAY_SIZE(keys),
+    .aliases = aliases,
+    .n_aliases = CW_ARRAY_SIZE(aliases),
     .check = check,
 };
 
@@ -258,6 +266,8 @@ struct cw_config_schema authsvc_tenant_schema(void)
         .program = "cw-authsvc",
         .keys = &keys[first],
         .n_keys = CW_ARRAY_SIZE(keys) - first,
+        .aliases = aliases,
+        .n_aliases = CW_ARRAY_SIZE(aliases),
         .check = check_tenant,
     };
 }

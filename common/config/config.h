@@ -44,6 +44,13 @@ struct cw_config_key {
     const char *help; /* one line */
 };
 
+/* A second name that a key is taken under, from every source; it is told by its own. To give both
+ * at once is an error. */
+struct cw_config_alias {
+    const char *alias; /* as `key` above; it differs from the key in the last segment only */
+    const char *key;
+};
+
 struct cw_config;
 
 struct cw_config_schema {
@@ -51,6 +58,8 @@ struct cw_config_schema {
     const char *summary; /* one line */
     const struct cw_config_key *keys;
     size_t n_keys;
+    const struct cw_config_alias *aliases; /* may be NULL */
+    size_t n_aliases;
     /* What one row cannot say; may be NULL. Reports by cw_config_problem(). */
     void (*check)(const struct cw_config *config, struct cw_buf *problems);
 };
@@ -74,6 +83,10 @@ enum {
  * configuration is invalid, 2 could not run, 64 usage. `argv` and `environ` must outlive it. */
 int cw_config_start(const struct cw_config_schema *schema, int argc, char **argv,
                     struct cw_config **ret_config);
+
+/* The concrete KEY, or what it is an alias of, written to `ret_key`. */
+const char *cw_config_own_key(const struct cw_config_schema *schema, const char *key,
+                              char ret_key[CW_CONFIG_KEY_MAX]);
 
 /* ---- loading ---- */
 

@@ -85,7 +85,8 @@ void config_add(struct config_loader *loader, const char *key, struct cw_str val
 {
     const struct cw_config_schema *schema = loader->config->schema;
     struct cw_arena *arena = &loader->config->arena;
-    char list[CW_CONFIG_KEY_MAX];
+    char list[CW_CONFIG_KEY_MAX], own[CW_CONFIG_KEY_MAX];
+    key = cw_config_own_key(schema, key, own);
     struct config_raw raw = {
         .source = source, .line = line, .where = where, .index = CONFIG_SCALAR};
     raw.row = config_row(schema, key);
@@ -186,6 +187,13 @@ static void add_variable(struct config_loader *loader, const char *name, size_t 
     const char *where = cw_arena_dup(&loader->config->arena, (struct cw_str){name, n});
     for (size_t i = 0; where && i < schema->n_keys; i++) {
         if (config_env_key(&schema->keys[i], name, n, key)) {
+            config_add(loader, key, cw_str(value), CONFIG_ENV, 0, where, false);
+            return;
+        }
+    }
+    for (size_t i = 0; where && i < schema->n_aliases; i++) {
+        const struct cw_config_key row = {.key = schema->aliases[i].alias};
+        if (config_env_key(&row, name, n, key)) {
             config_add(loader, key, cw_str(value), CONFIG_ENV, 0, where, false);
             return;
         }

@@ -1,5 +1,6 @@
 /* Finds the row of the table that a key belongs to, and the one that a misspelt key meant. */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,39 @@ static bool matches(const char *pattern, const char *key)
         }
     }
     return *key == '\0';
+}
+
+/* `tenants[3].alias` or, of a list, `tenants[3].alias[1]` */
+static bool is_alias(const char *pattern, const char *key, size_t n)
+{
+    char list[CW_CONFIG_KEY_MAX];
+    if (matches(pattern, key)) {
+        return true;
+    }
+    if (n >= sizeof(list) || key[n] != '[') {
+        return false;
+    }
+    memcpy(list, key, n);
+    list[n] = '\0';
+    return matches(pattern, list);
+}
+
+const char *cw_config_own_key(const struct cw_config_schema *schema, const char *key,
+                              char ret_key[CW_CONFIG_KEY_MAX])
+{
+    const char *dot = strrchr(key, '.');
+    size_t begin = dot ? (size_t)(dot - key) + 1 : 0;
+    size_t end = begin + strcspn(key + begin, "[");
+    for (size_t i = 0; i < schema->n_aliases; i++) {
+        const char *own = schema->aliases[i].key;
+        const char *last = strrchr(own, '.');
+        if (is_alias(schema->aliases[i].alias, key, end)) {
+            int n = snprintf(ret_key, CW_CONFIG_KEY_MAX, "%.*s%s%s", (int)begin, key,
+                             last ? last + 1 : own, key + end);
+            return n < CW_CONFIG_KEY_MAX ? ret_key : key;
+        }
+    }
+    return key;
 }
 
 const struct cw_config_key *config_row(const struct cw_config_schema *schema, const char *key)

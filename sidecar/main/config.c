@@ -48,7 +48,7 @@ static const struct cw_config_key keys[] = {
     {.key = "tenants[].name", .type = CW_CONFIG_STRING, .flags = CW_CONFIG_RELOADABLE | CW_CONFIG_REQUIRED, .help = "Name of the tenant."},
     {.key = "tenants[].domains", .type = CW_CONFIG_LIST, .flags = CW_CONFIG_RELOADABLE | CW_CONFIG_REQUIRED, .help = "Domains that belong to it."},
     {.key = "tenants[].audiences", .type = CW_CONFIG_LIST, .flags = CW_CONFIG_RELOADABLE | CW_CONFIG_REQUIRED, .help = "Audiences of its APIs: a token must name one of them where the caller demands none in particular."},
-    {.key = "tenants[].origins", .type = CW_CONFIG_LIST, .max = CW_ORIGINS_MAX, .flags = CW_CONFIG_RELOADABLE, .help = "Web origins whose pages may call its domains through the gateway (CORS): https, or http on loopback, one by one."},
+    {.key = "tenants[].origins", .type = CW_CONFIG_LIST, .max = CW_ORIGINS_MAX, .flags = CW_CONFIG_RELOADABLE, .help = "Web origins whose pages may call its domains through the gateway (CORS): https, or http on loopback, one by one. Also `allowed_origins`."},
     {.key = "tenants[].issuers[].issuer", .type = CW_CONFIG_STRING, .flags = CW_CONFIG_RELOADABLE | CW_CONFIG_REQUIRED, .help = "Issuer, byte for byte as in `iss`."},
     {.key = "tenants[].issuers[].jwks-uri", .type = CW_CONFIG_STRING, .flags = CW_CONFIG_RELOADABLE, .help = "Where its keys are; absent, and without jwks-file: by OpenID discovery from the issuer."},
     {.key = "tenants[].issuers[].jwks-file", .type = CW_CONFIG_PATH, .flags = CW_CONFIG_RELOADABLE, .help = "File with its keys (JWK set)."},
@@ -316,11 +316,17 @@ static void check(const struct cw_config *config, struct cw_buf *problems)
 
 const struct cw_config_schema *config_schema(void)
 {
+    static const struct cw_config_alias aliases[] = {
+        {"tenants[].allowed_origins", "tenants[].origins"},
+        {"tenants[].allowed-origins", "tenants[].origins"},
+    };
     static const struct cw_config_schema schema = {
         .program = "cw-sidecar",
         .summary = "Validates access tokens for the gateway and the services of this host.",
         .keys = keys,
         .n_keys = CW_ARRAY_SIZE(keys),
+        .aliases = aliases,
+        .n_aliases = CW_ARRAY_SIZE(aliases),
         .check = check,
     };
 

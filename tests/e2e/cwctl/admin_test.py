@@ -34,6 +34,17 @@ def refused(result, *words, code=1):
     assert all(w in result.stderr for w in words), result.stderr
 
 
+def test_origins_are_one_setting_under_each_of_their_names(cwctl, authsvc):
+    shown = lambda: {s["name"]: s["values"] for s in cwctl.json("tenants", "show", "acme")["tenant"]["settings"] if "origins" in s["name"]}
+    done(cwctl("tenants", "add", "acme", *SETTINGS, "allowed_origins=https://a.acme.com,https://b.acme.com"))
+    assert shown() == {"origins": ["https://a.acme.com,https://b.acme.com"]}
+    done(cwctl("tenants", "set", "acme", "origins=https://c.acme.com"))
+    assert shown() == {"origins": ["https://c.acme.com"]}
+    done(cwctl("tenants", "set", "acme", "allowed-origins="))
+    assert shown() == {}
+    refused(cwctl("tenants", "set", "acme", "allowed_origins=https://*.acme.com"), "tenant_invalid", "origins")
+
+
 def test_a_tenant_from_nothing_to_a_login_and_back(cwctl, authsvc):
     door = Rest(authsvc)
     assert "tenant acme added" in done(cwctl("tenants", "add", "acme", *SETTINGS))

@@ -205,6 +205,12 @@ def test_origins_are_the_tenants_that_serves_the_domain_learned_or_configured(di
     assert decided(sidecar, mint.token(tenant="learned"), "learned.example") == "ALLOW"
 
 
+@pytest.mark.parametrize("key", ["origins", "allowed_origins", "allowed-origins"])
+def test_origins_are_configured_under_each_of_their_names(directory, authority, issuer, ending, key):
+    sidecar = ending(Sidecar(directory, [{**tenant_of(issuer, authority), key: ["https://own.example"]}]).start())
+    assert told(sidecar)["clinicwave.com"] == ["https://own.example"]
+
+
 def test_a_reload_changes_the_configurations_origins_or_nothing(directory, authority, issuer, ending):
     def document(sidecar, origins):
         sidecar.config.write_text(json.dumps({**yaml.safe_load(sidecar.config.read_text()), "tenants": [{**tenant_of(issuer, authority), "origins": origins}]}))

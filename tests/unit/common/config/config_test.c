@@ -43,10 +43,14 @@ static void check_names(const struct cw_config *config, struct cw_buf *problems)
     }
 }
 
+static const struct cw_config_alias aliases[] = {{"tenants[].also_domains", "tenants[].domains"}};
+
 static const struct cw_config_schema schema = {.program = "app",
                                                .summary = "An app",
                                                .keys = keys,
                                                .n_keys = CW_ARRAY_SIZE(keys),
+                                               .aliases = aliases,
+                                               .n_aliases = CW_ARRAY_SIZE(aliases),
                                                .check = check_names};
 
 static struct cw_config_input text_input(const char *text)
@@ -465,6 +469,54 @@ static void a_setting_that_is_wrong_is_told_by_its_key_and_a_secret_by_no_value(
     assert_null(strstr(problems.p, "command line"));
 }
 
+static void a_key_is_taken_under_its_alias_from_every_source(void **state)
+{
+    (void)state;
+    char *const env[] = {"CW_TENANTS_0_ALSO_DOMAINS=e.com,f.com", NULL};
+    char *const overrides[] = {"--tenants[0].also_domains=g.com"};
+    const struct cw_config_setting settings[] = {{"tenants[0].also_domains[0]", "s.com"}};
+    const struct cw_config_input inputs[] = {
+        text_input("tenants: [{name: a, also_domains: [x.com, y.com]}]\n"),
+        text_input("tenants: [{name: a, also_domains: 'x.com, y.com'}]\n"),
+        text_input("tenants[0].name: a\ntenants[0].also_domains[0]: x.com\n"),
+        {.file = "t", .text = CW_STR("{name: a, also_domains: [x.com]}"), .prefix = "tenants[0]"},
+        {.file = "t", .text = CW_STR("tenants: [{name: a, domains: [x.com]}]"), .env = env},
+        {.file = "t",
+         .text = CW_STR("tenants: [{name: a, domains: [x.com]}]"),
+         .overrides = overrides,
+         .n_overrides = 1},
+        {.file = "t",
+         .text = CW_STR("tenants: [{name: a, also_domains: [x.com]}]"),
+         .settings = settings,
+         .n_settings = 1},
+    };
+    static const char *const first[] = {"x.com", "x.com", "x.com", "x.com",
+                                        "e.com", "g.com", "s.com"};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(inputs); i++) {
+        struct cw_config *config CW_CLEANUP(cw_config_unrefp) = load(&inputs[i]);
+        struct cw_config_at root = cw_config_root(config);
+        struct cw_config_at tenant = cw_config_item(&root, "tenants", 0);
+        size_t n = 0;
+        const char *const *domains = cw_config_list(&tenant, "domains", &n);
+        assert_int_equal(n, i < 2 || i == 4 ? 2 : 1);
+        assert_string_equal(domains[0], first[i]);
+    }
+}
+
+static void a_key_and_its_alias_at_once_are_refused_and_no_other_name_is_taken(void **state)
+{
+    (void)state;
+    struct cw_config_input input =
+        text_input("tenants: [{name: a, domains: [x.com], also_domains: [y.com]}]\n");
+    assert_non_null(strstr(refused(&input), "tenants[0].domains"));
+    input = text_input("tenants: [{name: a, also_domain: [y.com]}]\n");
+    assert_non_null(strstr(refused(&input), "unknown key"));
+    input = text_input("tenants: [{name: a, issuers: [{issuer: i, also_domains: [y.com]}]}]\n");
+    assert_non_null(strstr(refused(&input), "unknown key"));
+    input = text_input("also_domains: [y.com]\ntenants: [{name: a, also_domains: {b: c}}]\n");
+    assert_non_null(strstr(refused(&input), "unknown key"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +533,8 @@ int main(void)
         cmocka_unit_test(pages_name_every_key),
         cmocka_unit_test(start_tells_run_from_exit),
         cmocka_unit_test(settings_of_a_program_win_over_a_text_below_a_prefix),
+        cmocka_unit_test(a_key_is_taken_under_its_alias_from_every_source),
+        cmocka_unit_test(a_key_and_its_alias_at_once_are_refused_and_no_other_name_is_taken),
         cmocka_unit_test(a_setting_that_is_wrong_is_told_by_its_key_and_a_secret_by_no_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
