@@ -41,6 +41,7 @@ struct cw_key_source {
     int64_t good_began_ms; /* monotonic */
     int64_t began_ms;      /* of the last fetch, good or not */
     bool began;
+    bool again;      /* it runs, and may have seen what is replaced by now */
     int64_t next_ms; /* planned; INT64_MAX: none */
     unsigned failures_in_row;
     int64_t fetched_at; /* wall clock, seconds */
@@ -91,6 +92,7 @@ struct cw_key_waiter *cw_key_take_waiters(struct cw_key_source *source);
 bool cw_key_begin_fetch(struct cw_key_source *source, int64_t now);
 void cw_key_run_fetch(struct cw_key_source *source);
 
+void cw_key_source_reread(struct cw_key_source *source);
 void cw_key_source_describe(struct cw_key_source *source, struct cw_key_source_info *ret_info);
 
 #endif

@@ -295,7 +295,10 @@ static void fetch_done(void *arg, const struct cw_key_fetched *fetched)
     memcpy(told, source->why, sizeof(told));
     int64_t fetched_at = source->fetched_at;
     unsigned retries = source->retrying;
-    source->fetching = source->retrying = false;
+    if (source->again) {
+        source->next_ms = cw_key_now_ms(store);
+    }
+    source->fetching = source->retrying = source->again = false;
     struct cw_key_waiter *waiters = cw_key_take_waiters(source);
     pthread_mutex_unlock(&source->lock);
 
@@ -391,13 +394,28 @@ void cw_key_source_confirm(struct cw_key_source *source)
 
 /* ---- for operators ---- */
 
+void cw_key_source_reread(struct cw_key_source *source)
+{
+    if (source->spec.kind != CW_KEY_FILE) {
+        return;
+    }
+    pthread_mutex_lock(&source->lock);
+    if (source->fetching) {
+        source->again = true;
+    } else {
+        source->next_ms = cw_key_now_ms(source->store);
+    }
+    pthread_mutex_unlock(&source->lock);
+}
+
 bool cw_key_source_refresh(struct cw_key_source *source)
 {
     int64_t now = cw_key_now_ms(source->store);
 
     pthread_mutex_lock(&source->lock);
-    bool begin = (!source->began || now - source->began_ms >= CW_KEY_STORE_COOLDOWN_MS) &&
-                 cw_key_begin_fetch(source, now);
+    bool may = source->spec.kind == CW_KEY_FILE || !source->began ||
+               now - source->began_ms >= CW_KEY_STORE_COOLDOWN_MS;
+    bool begin = may && cw_key_begin_fetch(source, now);
     pthread_mutex_unlock(&source->lock);
     if (begin) {
         cw_key_run_fetch(source);

@@ -218,6 +218,18 @@ int64_t cw_key_store_tick(struct cw_key_store *store)
     return atomic_load(&store->waiting) ? TICK_WAITING_MS : TICK_MS;
 }
 
+void cw_key_store_reread(struct cw_key_store *store)
+{
+    size_t n = 0;
+    struct cw_key_source **list = list_sources(store, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        cw_key_source_reread(list[i]);
+    }
+    free_sources(list, n);
+    cw_key_store_nudge(store);
+}
+
 void cw_key_store_each(struct cw_key_store *store,
                        void (*each)(void *ctx, struct cw_key_source *source,
                                     const struct cw_key_source_info *info),

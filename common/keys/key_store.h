@@ -97,7 +97,11 @@ CW_MUST_USE enum cw_err cw_key_source_publish(struct cw_key_source *source, stru
 /* The feed says that the published set is still the present one. Any thread. */
 void cw_key_source_confirm(struct cw_key_source *source);
 
-/* An operator asks: false when the source is within its cooldown or has nothing to fetch. */
+/* The configuration was read again: files with keys are, too, without waiting for their turn. */
+void cw_key_store_reread(struct cw_key_store *store);
+
+/* An operator asks: false when the source is within its cooldown, which a file has not, or has
+ * nothing to fetch. */
 bool cw_key_source_refresh(struct cw_key_source *source);
 
 /* What is shown of a source. */

@@ -51,7 +51,7 @@ static const struct cw_config_key keys[] = {
     {.key = "tenants[].origins", .type = CW_CONFIG_LIST, .max = CW_ORIGINS_MAX, .flags = CW_CONFIG_RELOADABLE, .help = "Web origins whose pages may call its domains through the gateway (CORS): https, or http on loopback, one by one. Also `allowed_origins`."},
     {.key = "tenants[].issuers[].issuer", .type = CW_CONFIG_STRING, .flags = CW_CONFIG_RELOADABLE | CW_CONFIG_REQUIRED, .help = "Issuer, byte for byte as in `iss`."},
     {.key = "tenants[].issuers[].jwks-uri", .type = CW_CONFIG_STRING, .flags = CW_CONFIG_RELOADABLE, .help = "Where its keys are; absent, and without jwks-file: by OpenID discovery from the issuer."},
-    {.key = "tenants[].issuers[].jwks-file", .type = CW_CONFIG_PATH, .flags = CW_CONFIG_RELOADABLE, .help = "File with its keys (JWK set)."},
+    {.key = "tenants[].issuers[].jwks-file", .type = CW_CONFIG_PATH, .flags = CW_CONFIG_RELOADABLE, .help = "File with its keys (JWK set); read every half minute, at a reload, and by `cwctl keys refresh`."},
     {.key = "tenants[].issuers[].ca-file", .type = CW_CONFIG_PATH, .flags = CW_CONFIG_RELOADABLE, .help = "Authorities for its TLS certificate (PEM); absent: the system's."},
     {.key = "tenants[].issuers[].ignore-x5t", .type = CW_CONFIG_BOOL, .fallback = "false", .flags = CW_CONFIG_RELOADABLE, .help = "Its tokens carry x5t or x5t#S256 beside kid (ADFS, Entra ID v1): ignored instead of refused; the key is chosen by kid."},
     {.key = "tenants[].issuers[].insecure-http-loopback", .type = CW_CONFIG_BOOL, .fallback = "false", .flags = CW_CONFIG_RELOADABLE, .help = "Allow http where the host is loopback. For development."},

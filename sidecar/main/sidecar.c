@@ -441,6 +441,7 @@ void sidecar_reload(struct sidecar *sidecar)
     cw_log_set_level((enum cw_log_level)cw_config_enum(&at, "log.level"));
     cw_config_unref(sidecar->config);
     sidecar->config = config;
+    cw_key_store_reread(sidecar->keys);
     CW_LOG0(&events[EVENT_RELOADED]);
 }
 

@@ -1,6 +1,7 @@
 """The issuer's keys, and everything that can be wrong with fetching them: never "allow", never a 401 for "could not decide"."""
 import concurrent.futures
 import os
+import signal
 import time
 
 import grpc
@@ -172,6 +173,21 @@ def test_a_key_file_is_enough(directory, issuer, ending):
     path.write_text(json.dumps(issuer.jwks()))
     sidecar = ending(Sidecar(directory, [tenant_of(issuer, **{"jwks-file": str(path)})]).start())
     assert sidecar.validate(issuer.token()).decision == 1 and issuer.fetches == 0
+
+
+def test_a_key_file_is_read_again_at_a_reload(directory, issuer, ending):
+    """By itself it is looked at every half minute: whoever takes a key out of it means now."""
+    import json
+    path = directory / "jwks.json"
+    path.write_text(json.dumps(issuer.jwks()))
+    sidecar = ending(Sidecar(directory, [tenant_of(issuer, **{"jwks-file": str(path)})]).start())
+    old = issuer.token()
+    assert sidecar.validate(old).decision == 1
+    issuer.rotate(keep_old=False)
+    path.write_text(json.dumps(issuer.jwks()))
+    sidecar.process.signal(signal.SIGHUP)
+    until("the new key is known", lambda: sidecar.validate(issuer.token()).decision == 1, seconds=15)
+    assert sidecar.validate(old).reason == "key_unknown"
 
 
 def test_a_required_issuer_without_keys_makes_the_sidecar_not_ready(directory, authority, issuer, ending):

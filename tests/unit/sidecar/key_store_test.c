@@ -545,6 +545,48 @@ static void an_operator_cannot_fetch_more_often_than_the_cooldown(void **state)
     assert_true(cw_key_source_refresh(f->source));
 }
 
+static void write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Its issuer is no host that must be spared: whoever asks, or reloads, sees what is in it now. */
+static void a_file_is_read_again_at_a_reload_and_when_an_operator_asks(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/cw_jwks_XXXXXX";
+    int fd = mkstemp(path);
+    struct cw_key_source_spec spec = spec_of(CW_KEY_FILE, path);
+
+    assert_true(fd >= 0);
+    close(fd);
+    write_text(path, f->one);
+    spec.issuer = "https://file.example/";
+    struct cw_key_source *file = cw_key_store_open(f->store, &spec);
+    assert_non_null(file);
+    cw_key_store_tick(f->store);
+    assert_int_equal(count(file), 1);
+    size_t others = world_open(&f->world);
+
+    write_text(path, f->one_two);
+    cw_key_store_tick(f->store);
+    assert_int_equal(count(file), 1); /* the twin: nobody said anything */
+    cw_key_store_reread(f->store);
+    cw_key_store_tick(f->store);
+    assert_int_equal(count(file), 2);
+
+    write_text(path, f->two);
+    assert_true(cw_key_source_refresh(file));
+    assert_int_equal(count(file), 1);
+    assert_int_equal(world_open(&f->world), others); /* nobody else was asked */
+    cw_key_source_unref(file);
+    unlink(path);
+}
+
 static void addresses_that_keys_may_come_from(void **state)
 {
     static const struct {
@@ -688,6 +730,7 @@ int main(void)
         T(issuers_that_hang_leave_room_for_those_that_answer),
         T(of_issuers_that_failed_each_has_its_turn),
         T(an_operator_cannot_fetch_more_often_than_the_cooldown),
+        T(a_file_is_read_again_at_a_reload_and_when_an_operator_asks),
         cmocka_unit_test(addresses_that_keys_may_come_from),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
