@@ -18,6 +18,8 @@ static ngx_int_t ngx_http_cw_problem_challenge(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
 static ngx_int_t ngx_http_cw_problem_retry_after(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
+static ngx_int_t ngx_http_cw_problem_allow(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx);
 
 
 ngx_int_t
@@ -58,6 +60,7 @@ ngx_http_cw_problem(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 
     if (ngx_http_cw_problem_retry_after(r, ctx) != NGX_OK
         || ngx_http_cw_problem_challenge(r, ctx) != NGX_OK
+        || ngx_http_cw_problem_allow(r, ctx) != NGX_OK
         || ngx_http_cw_add_header(r, "Cache-Control", &no_store) != NGX_OK)
     {
         return NGX_ERROR;
@@ -280,4 +283,28 @@ ngx_http_cw_problem_retry_after(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
                 - p;
 
     return ngx_http_cw_add_header(r, "Retry-After", &value);
+}
+
+
+/*
+ * RFC 9110 §15.5.6: 405 names the methods.  nginx refuses TRACE before it
+ * knows the resource, and passes all others to a service; its own resources
+ * (files, and what this module shows) are there to be read.
+ */
+
+static ngx_int_t
+ngx_http_cw_problem_allow(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
+{
+    static ngx_str_t  any = ngx_string(
+        "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    static ngx_str_t  read = ngx_string("GET, HEAD");
+
+    if (ctx->status != NGX_HTTP_NOT_ALLOWED
+        || ngx_http_cw_has_header(r, "Allow"))
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_cw_add_header(r, "Allow",
+                                  r->method == NGX_HTTP_TRACE ? &any : &read);
 }

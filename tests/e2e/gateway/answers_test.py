@@ -49,8 +49,11 @@ def test_not_found(gateway):
 
 
 def test_not_allowed(gateway):
-    problem(gateway.get("/files/one", method="POST", body=b"x"), 405, "method_not_allowed")
-    problem(gateway.get("/files/none", method="TRACE"), 405, "method_not_allowed")
+    posted = problem(gateway.get("/files/one", method="POST", body=b"x"), 405, "method_not_allowed")
+    assert posted.headers["allow"] == "GET, HEAD"  # RFC 9110, 15.5.6
+    traced = problem(gateway.get("/files/none", method="TRACE"), 405, "method_not_allowed")
+    assert "GET" in traced.headers["allow"] and "TRACE" not in traced.headers["allow"]
+    assert "allow" not in gateway.get("/files/none").headers
 
 
 def test_too_large(gateway):
