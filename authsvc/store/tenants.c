@@ -95,7 +95,9 @@ enum cw_err store_tenant_set_disabled(struct store *store, struct cw_str name, b
 
 static enum cw_err remove_all(struct db_tx *tx, struct cw_str name)
 {
-    static const enum db_statement of_others[] = {DB_TENANT_REMOVE_USERS,
+    static const enum db_statement of_others[] = {DB_USERS_HOLD,
+                                                  DB_TENANT_REMOVE_HOLD,
+                                                  DB_TENANT_REMOVE_USERS,
                                                   DB_TENANT_REMOVE_GROUPS,
                                                   DB_TENANT_REMOVE_KEYS,
                                                   DB_TENANT_REMOVE_CHALLENGES,

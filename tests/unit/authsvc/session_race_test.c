@@ -710,6 +710,37 @@ static void a_revocation_holds_no_chain_of_a_session_that_has_expired(void **sta
     fake_now_ms -= 2000000;
 }
 
+static enum cw_err remove_tenant(struct act *act)
+{
+    return store_tenant_remove(act->store, TENANT);
+}
+
+/* Who waits for one chain holds none that comes after it: a refresh that has one of those and wants
+ * this one, too, goes on. */
+static void a_tenant_that_is_removed_takes_its_chains_in_order(void **state)
+{
+    static const char *const held[] = {
+        "SELECT 1 FROM refresh_family ORDER BY id LIMIT 1 FOR UPDATE", NULL};
+    const struct store_tenant tenant = {
+        .name = TENANT, .issuer = CW_STR("https://clinicwave"), .document = CW_STR("{}")};
+    if (!databases_is_postgresql()) {
+        return; /* one writer */
+    }
+    start_chains(*state);
+    assert_int_equal(store_tenant_put(*state, &tenant, 0), CW_OK);
+    assert_int_equal(store_tenant_set_disabled(*state, TENANT, true), CW_OK);
+    /* The first one by name is not the first that there is. */
+    assert_true(databases_psql("DELETE FROM session WHERE id = 'chain-0'"));
+    struct act act = {.store = *state, .run = remove_tenant};
+    beside_of(&act, held,
+              "SELECT 1 FROM refresh_family WHERE id > (SELECT id FROM refresh_family ORDER BY id "
+              "LIMIT 1) FOR UPDATE NOWAIT");
+    assert_int_equal(act.err, CW_OK);
+    assert_int_equal(store_tenant_add(*state, TENANT),
+                     CW_OK); /* it is gone, and with it the rest */
+    assert_int_equal(sessions(*state), 0);
+}
+
 static enum cw_err no_memory(void *ctx, const struct store_group *group)
 {
     (void)ctx;
@@ -798,6 +829,7 @@ int main(void)
         CASE(a_row_that_is_held_holds_up_none_of_those_that_were_sent_with_it),
         CASE(refreshes_that_wait_leave_connections_to_logins),
         CASE(a_revocation_holds_no_chain_of_a_session_that_has_expired),
+        CASE(a_tenant_that_is_removed_takes_its_chains_in_order),
         CASE(a_refresh_that_cannot_be_read_is_refused_alone),
         CASE(nobody_joins_a_group_that_is_being_removed),
     };
