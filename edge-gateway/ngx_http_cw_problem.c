@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_cw_module.h"
+#include "ngx_http_cw_wire.h"
 
 
 static enum cw_err ngx_http_cw_problem_reason(ngx_http_request_t *r,
@@ -14,6 +15,9 @@ static ngx_int_t ngx_http_cw_problem_body(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
 static ngx_int_t ngx_http_cw_problem_grpc(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
+static ngx_int_t ngx_http_cw_problem_details(ngx_http_request_t *r,
+    ngx_http_cw_ctx_t *ctx, const struct cw_err_info *info,
+    ngx_str_t *message);
 static ngx_int_t ngx_http_cw_problem_challenge(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
 static ngx_int_t ngx_http_cw_problem_retry_after(ngx_http_request_t *r,
@@ -187,7 +191,8 @@ ngx_http_cw_problem_grpc(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
     value.len = ngx_strlen(info->title);
 
     if (ngx_http_cw_add_header(r, "grpc-message", &value) != NGX_OK
-        || ngx_http_cw_add_header(r, "cw-reason", &ctx->reason) != NGX_OK)
+        || ngx_http_cw_add_header(r, "cw-reason", &ctx->reason) != NGX_OK
+        || ngx_http_cw_problem_details(r, ctx, info, &value) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -203,6 +208,67 @@ ngx_http_cw_problem_grpc(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
     r->header_only = 1;
 
     return NGX_OK;
+}
+
+
+/*
+ * google.rpc.Status with ErrorInfo, as the services' own refusals have it:
+ * where gRPC's clients look for the reason.
+ */
+
+static ngx_int_t
+ngx_http_cw_problem_details(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
+    const struct cw_err_info *info, ngx_str_t *message)
+{
+    u_char     *p;
+    size_t      len;
+    ngx_str_t   what, any, status, value;
+
+    static ngx_str_t  domain = ngx_string("clinicwave.com");
+    static ngx_str_t  type =
+                    ngx_string("type.googleapis.com/google.rpc.ErrorInfo");
+
+    /* each field costs a tag and a length, of a byte or two here */
+
+    len = ctx->reason.len + domain.len + type.len + message->len
+          + 8 * (1 + NGX_INT64_LEN);
+
+    p = ngx_pnalloc(r->pool, 3 * len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    what.data = p;
+    p = ngx_http_cw_wire_bytes(p, 1, &ctx->reason);
+    p = ngx_http_cw_wire_bytes(p, 2, &domain);
+    what.len = p - what.data;
+
+    any.data = p;
+    p = ngx_http_cw_wire_bytes(p, 1, &type);
+    p = ngx_http_cw_wire_bytes(p, 2, &what);
+    any.len = p - any.data;
+
+    status.data = p;
+    *p++ = 1 << 3 | NGX_HTTP_CW_WIRE_VARINT;
+    p = ngx_http_cw_wire_varint(p, (uint64_t) info->grpc);
+    p = ngx_http_cw_wire_bytes(p, 2, message);
+    p = ngx_http_cw_wire_bytes(p, 3, &any);
+    status.len = p - status.data;
+
+    value.data = ngx_pnalloc(r->pool, ngx_base64_encoded_length(status.len));
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_encode_base64(&value, &status);
+
+    /* gRPC's own form has no padding */
+
+    while (value.len && value.data[value.len - 1] == '=') {
+        value.len--;
+    }
+
+    return ngx_http_cw_add_header(r, "grpc-status-details-bin", &value);
 }
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import websockets
 
+from tests.support import rpc
 from tests.support.programs import free_port, until
 
 WEBSOCKET = """proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 60s;"""
@@ -197,6 +198,11 @@ def test_grpc_passes_and_is_refused_in_trailers(nginx, judge, certificate, autho
                 call(b"hello", metadata=[("authorization", f"Bearer {token}")] if token else [], timeout=20)
             assert e.value.code() == status
             assert dict(list(e.value.initial_metadata()) + list(e.value.trailing_metadata()))["cw-reason"] == reason
+            details = rpc.message("google.rpc.Status").FromString(dict(e.value.trailing_metadata())["grpc-status-details-bin"])
+            assert (details.code, details.message) == (status.value[0], e.value.details())
+            [info] = [rpc.message("google.rpc.ErrorInfo").FromString(d.value) for d in details.details
+                      if d.type_url == "type.googleapis.com/google.rpc.ErrorInfo"]
+            assert (info.reason, info.domain) == (reason, "clinicwave.com")
         with pytest.raises(grpc.RpcError) as e:
             channel.unary_unary("/other.Service/Call")(b"", timeout=20)
         assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
