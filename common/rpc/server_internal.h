@@ -95,8 +95,9 @@ void cw_rpc_server_leave(struct cw_rpc_server *server, struct cw_rpc_listening *
 int64_t cw_rpc_arrival_remaining_ms(const struct cw_rpc_arrival *arrival);
 struct cw_str cw_rpc_arrival_metadata(const struct cw_rpc_arrival *arrival, const char *key);
 
-/* peer.c: the core names a connection that was added by descriptor "fd:N", and N stays open while
- * the call is held. */
+/* peer.c: the core names a connection that was added by descriptor "fd:N". A call holds its stream,
+ * that the transport, and that the descriptor, which a broken connection shuts down but does not
+ * close: so N is no other connection's while the call is held (peer_test). */
 struct cw_rpc_peer cw_rpc_peer_of_fd(int fd);
 struct cw_rpc_peer cw_rpc_peer_of_call(grpc_call *call);
 /* False once the other side has hung up. */
