@@ -8,6 +8,8 @@
 
 static enum cw_err append(struct cw_arena *arena, struct grants_list *list, struct cw_str word)
 {
+    list->bytes += word.n + sizeof("\"\",") - 1;
+    ENSURE(list->bytes <= GRANTS_MAX, CW_NO_MEMORY); /* it would be refused in the end */
     if (list->n == list->room) {
         size_t room = list->room > 0 ? 2 * list->room : 8;
         struct cw_str *words = cw_arena_alloc(arena, room * sizeof(*words));

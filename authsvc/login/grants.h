@@ -25,6 +25,7 @@ struct grants_list {
     struct cw_str *words;
     size_t n;
     size_t room;
+    size_t bytes; /* of them as they are written */
 };
 struct grants_sum {
     struct cw_arena arena; /* of all that is in the lists */
@@ -34,7 +35,8 @@ struct grants_sum {
 };
 void grants_sum_init(struct grants_sum *sum);
 void grants_sum_done(struct grants_sum *sum);
-/* A store_group_fn; ctx is the sum. */
+/* A store_group_fn; ctx is the sum. CW_NO_MEMORY as soon as it is larger than GRANTS_MAX: others
+ * wait meanwhile, and each word is compared with all. */
 CW_MUST_USE enum cw_err grants_sum_add(void *ctx, const struct store_group *group);
 /* The union, with the user's own. As grants_read. */
 CW_MUST_USE enum cw_err grants_sum_end(struct grants_sum *sum, const struct store_user *user,

@@ -154,6 +154,37 @@ static void a_list_of_too_many_words_is_told_as_such(void **state)
     }
 }
 
+/* Words of eight bytes, all different, as a JSON array. */
+static void write_words(struct cw_buf *json, size_t n)
+{
+    cw_buf_add_char(json, '[');
+    for (size_t i = 0; i < n; i++) {
+        cw_buf_addf(json, "%s\"w%07zu\"", i > 0 ? "," : "", i);
+    }
+    cw_buf_add_char(json, ']');
+    assert_int_equal(cw_buf_check(json), CW_OK);
+}
+
+/* 11 bytes a word. Without comparing the rest, and before the user's own are known. */
+static void a_union_that_is_too_large_is_given_up_at_once(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t words;
+        enum cw_err want;
+    } rows[] = {{GRANTS_MAX / 11 - 1, CW_OK}, {GRANTS_MAX / 11 + 1, CW_NO_MEMORY}};
+    for (size_t i = 0; i < CW_ARRAY_SIZE(rows); i++) {
+        CW_CLEANUP(cw_buf_done) struct cw_buf roles = CW_BUF_INIT(GRANTS_TEXT_MAX);
+        struct grants_sum sum;
+        grants_sum_init(&sum);
+        write_words(&roles, rows[i].words);
+        const struct store_group group = {
+            .name = CW_STR("all"), .roles = cw_buf_str(&roles), .permissions = CW_STR("[]")};
+        assert_int_equal(grants_sum_add(&sum, &group), rows[i].want);
+        grants_sum_done(&sum);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +192,7 @@ int main(void)
         cmocka_unit_test(what_is_damaged_in_the_database_grants_nothing),
         cmocka_unit_test(a_union_that_fits_into_no_token_is_refused),
         cmocka_unit_test(a_list_of_too_many_words_is_told_as_such),
+        cmocka_unit_test(a_union_that_is_too_large_is_given_up_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
