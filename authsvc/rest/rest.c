@@ -10,7 +10,8 @@
 
 enum {
     DOCUMENT_MAX = 256 * 1024,
-    ANSWER_REST = 1024, /* bytes of an answer beside its signed tokens; more is no error */
+    ANSWER_REST =
+        1024, /* bytes of an answer beside its signed tokens and scopes; more is no error */
 };
 
 /* The rest is the request's. */
@@ -129,7 +130,8 @@ static void add_number(struct cw_buf *json, const char *name, int64_t value)
  * tokens behind. */
 static void write_tokens(const struct login_answer *a, struct cw_buf *json)
 {
-    cw_buf_reserve(json, ANSWER_REST + cw_str(a->access_token).n + cw_str(a->id_token).n);
+    cw_buf_reserve(json, ANSWER_REST + cw_str(a->access_token).n + cw_str(a->id_token).n +
+                             cw_str(a->scope).n);
     cw_buf_add_char(json, '{');
     add_text(json, "access_token", a->access_token);
     add_text(json, "id_token", a->id_token);

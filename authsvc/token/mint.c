@@ -25,7 +25,7 @@ extern int jwt_sign_sha_pem(jwt_t *jwt, char **ret_signature, unsigned int *ret_
 enum {
     TOKEN_MAX = 64 * 1024, /* bytes; what is minted is far below */
     SIGNATURE_MAX = 1024,  /* bytes; RSA of 8192 bits */
-    SIGNATURE_USUAL = 512, /* characters, with dots and the NUL; more is no error */
+    SIGNATURE_USUAL = 700, /* characters, with dots and the NUL: RSA of 4096 bits */
     ES256_HALF = 32,       /* bytes; RFC 7518 §3.4 */
 };
 
