@@ -236,6 +236,32 @@ def test_a_damaged_session_of_a_provider_costs_its_owner_only(directory, ending,
     assert world.refresh(world.login().tokens["refresh_token"]).reason is None
 
 
+def test_a_secret_that_leaked_is_made_anew(authsvc, keys, sql):
+    """The steps of docs/OPERATIONS.md."""
+    door = Rest(authsvc)
+    app, codes = enrol(door)
+    used = door.login(otp=app.code()).tokens["refresh_token"]
+    last = door.refresh(used).tokens["refresh_token"]
+    authsvc.stop()
+    keys.configure(authsvc, "second", "first").start()
+    assert cwctl(authsvc, "reseal").returncode == 0
+    authsvc.stop()
+    before = dict(sql.rows("name", "sealed", "FROM app_secret"))
+    sql.run("DELETE FROM app_secret WHERE name IN ('refresh-tokens', 'recovery-codes');")
+    keys.configure(authsvc, "second").start()
+    successor = door.refresh(last).tokens["refresh_token"]
+    assert door.refresh(used).reason == "refresh_invalid"  # of before, and it ends nothing
+    assert door.refresh(successor).reason is None
+    assert "refresh-token-reused" not in authsvc.process.log()
+    assert door.mfa_verify(door.login().mfa_token, recovery_code=codes[0]).reason == "mfa_invalid"
+    authsvc.stop()
+    after = dict(sql.rows("name", "sealed", "FROM app_secret"))
+    assert before.keys() == after.keys()
+    for name in before:
+        plain = [AESGCM(keys["second"]).decrypt(s[name][9:21], s[name][21:], b"secret\0" + name.encode()) for s in (before, after)]
+        assert plain[0] != plain[1], name
+
+
 def test_former_keys_come_as_credentials_of_systemd(authsvc, keys, directory):
     authsvc.stop()
     config = yaml.safe_load(authsvc.config.read_text())
