@@ -48,7 +48,11 @@ static void print_begun(const ProtobufCMessage *response)
 {
     const Clinicwave__Token__V1__RefreshKeysResponse *begun =
         (const Clinicwave__Token__V1__RefreshKeysResponse *)response;
-    printf("%u begun, %u not yet again\n", begun->started, begun->limited);
+    if (begun->started || begun->limited) {
+        printf("%u begun, %u not yet again\n", begun->started, begun->limited);
+    } else {
+        printf("no such issuer\n");
+    }
 }
 
 /* No issuer of that name. */
