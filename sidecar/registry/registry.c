@@ -18,7 +18,7 @@ enum {
     SAVE_EUREKA_EVERY_MS = 30000, /* the servers say it again anyway */
     EUREKA_ACTIVE = 32,
     EUREKA_STOP_MS = 2000,
-    LOOKUP_QUEUE = 16, /* more are CW_UNAVAILABLE */
+    LOOKUP_QUEUE = 64, /* of all callers, a quarter of it of one; more are CW_UNAVAILABLE */
 };
 
 void registry_check(const struct cw_config *config, struct cw_buf *problems)
@@ -114,7 +114,7 @@ static enum cw_err fill(struct registry *registry, const struct cw_config *confi
     TRY(registry_checks_new(registry->store, registry->clock, &registry->checks));
     TRY(registry_checks_set(registry->checks, read->statics, read->n_statics, read->check_ms));
     TRY(state_load(registry, state_dir));
-    TRY(cw_work_new("lookup", 1, LOOKUP_QUEUE, &registry->lookups));
+    TRY(pool_new(1, LOOKUP_QUEUE, registry_lookup_run, NULL, &registry->lookups));
     return make_eureka(registry);
 }
 
@@ -146,7 +146,7 @@ void registry_free(struct registry *registry)
         return;
     }
     registry_stop(registry);
-    cw_work_free(registry->lookups);
+    pool_free(registry->lookups);
     registry_checks_free(registry->checks);
     cw_http_client_free(registry->network.client);
     eureka_free(registry->eureka);
@@ -258,7 +258,7 @@ void registry_stop(struct registry *registry)
 {
     registry_rest_stop(registry);
     if (registry->lookups != NULL) { /* NULL after half a registry_new */
-        cw_work_stop(registry->lookups);
+        pool_stop(registry->lookups);
     }
     if (!registry->running) {
         return;

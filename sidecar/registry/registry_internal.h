@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "common/http/server.h"
-#include "common/work/work.h"
+#include "sidecar/handle/pool.h"
 #include "sidecar/registry/checks.h"
 #include "sidecar/registry/config.h"
 #include "sidecar/registry/eureka_http.h"
@@ -23,7 +23,7 @@ struct registry {
     struct eureka *eureka;       /* NULL: no Eureka server */
     struct eureka_http network;  /* its own: its documents are large */
     struct registry_checks *checks;
-    struct cw_work *lookups; /* answers Lookup: the pollers have verdicts to answer */
+    struct pool *lookups; /* answers Lookup: the pollers have verdicts to answer */
     struct registry_file {
         char *path;               /* NULL: nothing is kept */
         uint64_t saved;           /* what of its part it has */
@@ -66,5 +66,8 @@ void registry_log(enum registry_event event, const char *app, const char *id, en
 void registry_log_status(enum registry_event event, const char *app, const char *id,
                          const char *status);
 void registry_log_count(enum registry_event event, size_t restored, size_t skipped);
+
+/* service.c: answers one Lookup; on the thread of `lookups`. */
+void registry_lookup_run(struct pool_item *item);
 
 #endif

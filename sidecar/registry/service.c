@@ -247,15 +247,16 @@ static enum cw_err lookup(struct registry_snapshot *snapshot, struct cw_arena *a
 }
 
 struct lookup_task {
+    struct pool_item item;
     struct registry *registry;
     struct cw_rpc_call *call;
     const char *application; /* the call's */
 };
 
-static void lookup_run(void *arg)
+void registry_lookup_run(struct pool_item *item)
 {
     enum { LOOKUP_ARENA_MAX = 64 << 20 };
-    struct lookup_task *task = arg;
+    struct lookup_task *task = CW_CONTAINER_OF(item, struct lookup_task, item);
     Clinicwave__Discovery__V1__LookupResponse answer;
     clinicwave__discovery__v1__lookup_response__init(&answer);
     struct cw_arena arena = CW_ARENA_INIT(LOOKUP_ARENA_MAX);
@@ -272,7 +273,8 @@ static void lookup_run(void *arg)
     free(task);
 }
 
-/* The whole registry takes longer to pack than the poller may be away from verdicts. */
+/* The whole registry takes longer to pack than the poller may be away from verdicts. Users are
+ * answered in turn: who asks without end keeps nobody out. */
 static void lookup_handle(struct cw_rpc_call *call, const ProtobufCMessage *base, void *ctx)
 {
     struct registry *registry = ctx;
@@ -282,12 +284,13 @@ static void lookup_handle(struct cw_rpc_call *call, const ProtobufCMessage *base
         cw_rpc_fail(call, CW_NO_MEMORY, NULL);
         return;
     }
-    *task = (struct lookup_task){registry, call, request->application};
+    *task = (struct lookup_task){
+        .registry = registry, .call = call, .application = request->application};
     cw_rpc_call_defer(call);
-    enum cw_err err = cw_work_submit(registry->lookups, lookup_run, task);
+    enum cw_err err = pool_submit(registry->lookups, cw_rpc_call_peer(call).uid, &task->item);
     if (err != CW_OK) {
         free(task);
-        cw_rpc_fail(call, err, NULL);
+        cw_rpc_fail(call, err == CW_VALIDATOR_OVERLOADED ? CW_UNAVAILABLE : err, NULL);
     }
 }
 
