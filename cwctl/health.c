@@ -49,7 +49,8 @@ static enum state ask_sidecar(const char *run_dir, json_t *components)
                     &answer) != CW_OK) {
         char path[REMOTE_PATH_MAX], detail[REMOTE_PATH_MAX + 64];
         remote_socket(run_dir, "admin.sock", path);
-        bool there = access(path, F_OK) == 0, closed = there && access(path, W_OK) != 0;
+        bool there = access(path, F_OK) == 0;
+        bool closed = there && (access(path, W_OK) != 0 || answer.err == CW_PERMISSION_DENIED);
         snprintf(detail, sizeof detail, "%s: %s", path,
                  closed  ? "this user may not ask"
                  : there ? cw_err_code(answer.err)

@@ -2,6 +2,7 @@
 #include "cwctl/online.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/secret.h"
 #include "common/jose/token.h"
@@ -33,6 +34,15 @@ static bool domain_of(struct cw_str bytes,
     return domain != NULL;
 }
 
+/* Who may judge tokens, and not look at tenants, as most users. */
+static bool may_not_look(const char *run_dir, enum cw_err err)
+{
+    char path[REMOTE_PATH_MAX];
+
+    return err == CW_PERMISSION_DENIED || (remote_socket(run_dir, "admin.sock", path) &&
+                                           access(path, F_OK) == 0 && access(path, W_OK) != 0);
+}
+
 static int find_domain(const struct command *command, struct cw_str token,
                        const struct online *settings, char *ret_domain, size_t size)
 {
@@ -43,7 +53,10 @@ static int find_domain(const struct command *command, struct cw_str token,
     if (remote_call(settings->run_dir, "admin.sock",
                     "/clinicwave.token.v1.TokenAdminService/ListTenants", &request.base,
                     &clinicwave__token__v1__list_tenants_response__descriptor, &answer) != CW_OK) {
-        code = remote_failed(command, settings->run_dir, "admin.sock", &answer);
+        code = may_not_look(settings->run_dir, answer.err)
+                   ? command_failed(command, COMMAND_UNDECIDED,
+                                    "this user may not look the tenant up: say --tenant DOMAIN")
+                   : remote_failed(command, settings->run_dir, "admin.sock", &answer);
     } else if (!domain_of(token,
                           (const Clinicwave__Token__V1__ListTenantsResponse *)answer.response,
                           ret_domain, size)) {

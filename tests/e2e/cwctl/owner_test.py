@@ -25,3 +25,23 @@ def test_who_may_not_ask_is_not_told_to_start_what_runs(sidecar, directory):
     done = subprocess.run([copy, "health"], capture_output=True, text=True, timeout=30, user=65534, group=65534, extra_groups=[],
                           env=dict(os.environ, CW_RUN_DIR=str(directory)))
     assert done.returncode == 2 and "this user may not ask" in done.stdout and "ask as root" in done.stdout and "start cw-sidecar" not in done.stdout
+
+
+@only_root
+def test_who_may_judge_tokens_only_is_told_what_to_say(sidecar, directory, issuer):
+    directory.chmod(0o755)
+    copy = shutil.copy(program("cwctl/cwctl"), directory / "cwctl")
+
+    def stranger(*words):
+        return subprocess.run([copy, *words], capture_output=True, text=True, timeout=30, user=65534, group=65534, extra_groups=[],
+                              env=dict(os.environ, CW_RUN_DIR=str(directory)))
+
+    good = issuer.token()
+    (directory / "sidecar.sock").chmod(0o666)
+    for mode in (0o660, 0o666):  # the file's, and then the table's refusal
+        (directory / "admin.sock").chmod(mode)
+        refused = stranger("token", "verify", good)
+        assert refused.returncode == 2 and "say --tenant DOMAIN" in refused.stderr
+        health = stranger("health")
+        assert "this user may not ask" in health.stdout and "start cw-sidecar" not in health.stdout
+    assert stranger("token", "verify", "--tenant", "clinicwave.com", good).returncode == 0
