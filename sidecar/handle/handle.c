@@ -46,8 +46,8 @@ enum cw_err handle_new(const struct handle_config *config, struct handle **ret_h
     handle->config = *config;
     handle->started_ms = cw_clock_monotonic_ms(config->clock);
     handle->jobs_max = 2 * config->queue_max;
-    enum cw_err err =
-        pool_new(config->verifiers, config->queue_max, job_run, job_idle, &handle->pool);
+    enum cw_err err = pool_new("cw-verify", config->verifiers, config->queue_max, job_run, job_idle,
+                               &handle->pool);
     if (err == CW_OK) {
         err = cw_work_new("admin", 1, ADMIN_QUEUE, &handle->admin);
     }

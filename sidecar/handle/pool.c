@@ -17,6 +17,7 @@ struct lane {
 };
 
 struct pool {
+    const char *name;
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct lane lanes[POOL_LANES];
@@ -84,7 +85,7 @@ static void *work(void *arg)
     struct pool *pool = arg;
 
     be_nice();
-    pthread_setname_np(pthread_self(), "cw-verify");
+    pthread_setname_np(pthread_self(), pool->name);
     pthread_mutex_lock(&pool->lock);
     while (pool->ring || !pool->stopping) {
         run_all(pool);
@@ -97,8 +98,9 @@ static void *work(void *arg)
     return NULL;
 }
 
-enum cw_err pool_new(unsigned threads, unsigned queue_max, void (*run)(struct pool_item *item),
-                     void (*idle)(void), struct pool **ret_pool)
+enum cw_err pool_new(const char *name, unsigned threads, unsigned queue_max,
+                     void (*run)(struct pool_item *item), void (*idle)(void),
+                     struct pool **ret_pool)
 {
     struct pool *pool = calloc(1, sizeof(*pool));
     sigset_t all;
@@ -110,6 +112,7 @@ enum cw_err pool_new(unsigned threads, unsigned queue_max, void (*run)(struct po
     for (size_t i = 0; i < POOL_LANES; i++) {
         pool->lanes[i].tail = &pool->lanes[i].head;
     }
+    pool->name = name;
     pool->max = queue_max;
     pool->run = run;
     pool->idle = idle;

@@ -18,9 +18,10 @@ struct pool_item {
     struct pool_item *next;
 };
 
-/* Starts `threads` threads. `run` is called for each item; `idle` (may be NULL) on a thread that
- * has run something and finds nothing more. CW_UNAVAILABLE, CW_NO_MEMORY. */
-CW_MUST_USE enum cw_err pool_new(unsigned threads, unsigned queue_max,
+/* Starts `threads` threads, called `name` (at most 15 bytes; borrowed until pool_stop). `run` is
+ * called for each item; `idle` (may be NULL) on a thread that has run something and finds nothing
+ * more. CW_UNAVAILABLE, CW_NO_MEMORY. */
+CW_MUST_USE enum cw_err pool_new(const char *name, unsigned threads, unsigned queue_max,
                                  void (*run)(struct pool_item *item), void (*idle)(void),
                                  struct pool **ret_pool);
 /* CW_VALIDATOR_OVERLOADED when the queue or the source's part of it is full, CW_SHUTTING_DOWN: the

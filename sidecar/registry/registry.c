@@ -114,7 +114,7 @@ static enum cw_err fill(struct registry *registry, const struct cw_config *confi
     TRY(registry_checks_new(registry->store, registry->clock, &registry->checks));
     TRY(registry_checks_set(registry->checks, read->statics, read->n_statics, read->check_ms));
     TRY(state_load(registry, state_dir));
-    TRY(pool_new(1, LOOKUP_QUEUE, registry_lookup_run, NULL, &registry->lookups));
+    TRY(pool_new("cw-lookup", 1, LOOKUP_QUEUE, registry_lookup_run, NULL, &registry->lookups));
     return make_eureka(registry);
 }
 

@@ -59,7 +59,7 @@ static struct pool *busy_pool(unsigned queue)
 
     n_works = n_order = running = 0;
     held = true;
-    assert_int_equal(pool_new(1, queue, run, NULL, &pool), CW_OK);
+    assert_int_equal(pool_new("pool-test", 1, queue, run, NULL, &pool), CW_OK);
     assert_int_equal(submit(pool, 0), CW_OK);
     pthread_mutex_lock(&lock);
     while (running == 0) {
