@@ -13,6 +13,7 @@
 #include "common/base/secret.h"
 
 enum {
+    PROBES = 3,      /* without an answer, and the host is taken to be gone */
     SLACK_MS = 1000, /* the server's own time-out comes first, and says more */
     BINARY = 1,
     OID_BOOL = 16, /* pg_type.dat; these never change */
@@ -446,7 +447,10 @@ static void ignore_notice(void *ctx, const PGresult *result)
     (void)result;
 }
 
-/* A session that stands still in a transaction must not hold its locks against the others. */
+/* A session that stands still in a transaction must not hold its locks against the others, nor one
+ * whose host is gone: only half of a round trip may have arrived, and then no time-out of a
+ * statement or of a transaction runs, but what ends the connection (on a Unix socket: nothing of
+ * this counts). */
 static enum cw_err configure(struct pg_conn *conn, const struct pg_target *target)
 {
     PQsetNoticeReceiver(conn->pg, ignore_notice, NULL);
@@ -454,14 +458,20 @@ static enum cw_err configure(struct pg_conn *conn, const struct pg_target *targe
     if (encoding == NULL || strcmp(encoding, "UTF8") != 0) {
         return lost(conn, "the database's encoding is not UTF8: create it with ENCODING 'UTF8'");
     }
-    char sql[400];
+    char sql[600];
     long long ms = target->statement_timeout_ms;
+    long long idle_s = CW_MAX((ms + 999) / 1000, 1);
+    long long interval_s = CW_MAX(idle_s / PROBES, 1);
     snprintf(sql, sizeof(sql),
              "SET statement_timeout = %lld;"
              "SET idle_in_transaction_session_timeout = %lld;"
              "SET default_transaction_isolation = 'read committed';"
-             "SET standard_conforming_strings = on",
-             ms, 2 * ms);
+             "SET standard_conforming_strings = on;"
+             "SET tcp_keepalives_idle = %lld;"
+             "SET tcp_keepalives_interval = %lld;"
+             "SET tcp_keepalives_count = %d;"
+             "SET tcp_user_timeout = %lld",
+             ms, 2 * ms, idle_s, interval_s, (int)PROBES, (idle_s + PROBES * interval_s) * 1000);
     return pg_conn_script(conn, sql);
 }
 

@@ -1,6 +1,8 @@
 """PostgreSQL that goes away, comes back, stands still, is full or read-only: clear errors, nothing lost, nothing half done."""
 import concurrent.futures
 import contextlib
+import os
+import pathlib
 import re
 import socket
 import subprocess
@@ -379,6 +381,27 @@ def test_the_password_comes_from_a_file_and_is_in_no_log(directory, ending, serv
     file.write_text("wrong\n")
     r = subprocess.run([program("authsvc/cw-authsvc"), "--config", authsvc.config], capture_output=True, text=True, timeout=60)
     assert r.returncode == 2 and "password authentication failed" in r.stderr and "wrong" not in r.stderr
+
+
+def keepalives(port):
+    """What the kernel waits for on the server's connections: the kind of timer (2: keepalive), and when, in seconds."""
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    timers = [row[5].split(":") for row in rows if row[1] == f"0100007F:{port:04X}" and row[3] == "01"]
+    return [(int(kind), int(when, 16) / os.sysconf("SC_CLK_TCK")) for kind, when in timers]
+
+
+def test_a_server_on_the_network_soon_misses_a_host_that_is_gone(directory, ending):
+    port = free_port()
+    server = ending(PostgreSQL(tcp_port=port)).prepare()
+    with open(server.directory / "data/pg_hba.conf", "a") as rules:
+        rules.write("host all all 127.0.0.1/32 trust\n")
+    server.start()
+    server.psql("CREATE ROLE remote LOGIN; CREATE SCHEMA mine AUTHORIZATION remote")
+    url = f"postgresql://remote@127.0.0.1:{port}/postgres?options=-csearch_path%3Dmine"
+    authsvc = start(directory, ending, url, **{"statement-timeout": "20s"})
+    assert Rest(authsvc).login().reason is None
+    # Without this, it would be two hours until the first question whether anybody is still there.
+    until("each connection is asked about in time", lambda: (t := keepalives(port)) and all(kind == 2 and when <= 20 for kind, when in t), 60)
 
 
 def test_a_server_on_the_network_is_recognised_by_its_certificate(directory, ending, authority):
