@@ -41,6 +41,17 @@ ngx_http_cw_headers_clean(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
         ctx->trusted = 1;
     }
 
+    /* a request of HTTP/0.9 has no headers, and nginx has made no list, to
+     * which ours could be added */
+
+    if (r->headers_in.headers.part.elts == NULL
+        && ngx_list_init(&r->headers_in.headers, r->pool, 20,
+                         sizeof(ngx_table_elt_t))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     prev = NULL;
     part = &r->headers_in.headers.part;
     i = 0;

@@ -41,6 +41,16 @@ def test_only_forged_headers_and_nothing_else(nginx, judge):
     assert b"200 OK" in raw and b"forged-value" not in raw
 
 
+def test_a_request_without_any_header_ends_no_worker(nginx, judge, service):
+    """HTTP/0.9 (RFC 1945 §6): nginx makes no list of headers for it."""
+    g = nginx(ROUTES + "location = /well { cw_auth off; cw_healthz; } location = /text { cw_auth off; return 200 text; }"
+              " location / { cw_auth off; cw_route_unknown; }")
+    for path, told in (("/open/x", b"X-Request-Id"), ("/ruled/x", b"tenant_unknown"), ("/maybe/x", b"tenant_unknown"), ("/well", b"UP"),
+                       ("/text", b"text"), ("/none", b"route_unknown")):
+        assert told in g.raw(b"GET " + path.encode() + b"\r\n"), path
+    assert [r["path"] for r in service.requests] == ["/open/x"]
+
+
 def test_a_name_in_connection_does_not_make_the_next_hop_drop_it(nginx, judge):
     g = nginx("location /a/ { cw_auth required; proxy_set_header Connection $http_connection; proxy_pass http://@SERVICE@; }")
     r = g.get("/a/x", "good", headers={"Connection": "close, X-Auth-Subject, x-auth-tenant"})
