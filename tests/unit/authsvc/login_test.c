@@ -137,7 +137,8 @@ static int setup(void **state)
     const struct password_params cheap = {8, 1};
     assert_int_equal(password_hasher_new(cheap, cheap, &w->hasher), CW_OK);
     w->tenants = tenant_current_new(make_tenants());
-    w->clock = (struct cw_clock){.wall_ms = between_steps, .monotonic_ms = fake_read, .ctx = w};
+    w->clock = (struct cw_clock){
+        .wall_ms = between_steps, .monotonic_ms = fake_clock.monotonic_ms, .ctx = w};
     const struct login_deps deps = {
         .tenants = w->tenants,
         .store = w->store,
