@@ -184,7 +184,7 @@ static int run(const struct command *command, int argc, char **argv)
                    ? command_usage(command, "--batch reads keys and tokens from standard input")
                    : run_batch(command);
     }
-    if (!jwks || operands.n > 1) {
+    if (!jwks || operands.n + (file != NULL) > 1) {
         return command_usage(command, jwks ? "one token, please" : "--jwks FILE is needed");
     }
     return run_one(command, jwks, operands.n ? operands.items[0] : NULL, file, json);

@@ -48,7 +48,7 @@ static int run(const struct command *command, int argc, char **argv)
     if (!command_options(command, rows, argc, argv, &operands, &code)) {
         return code;
     }
-    if (operands.n > 1) {
+    if (operands.n + (file != NULL) > 1) {
         return command_usage(command, "one token, please");
     }
     struct cw_secret token;

@@ -175,7 +175,10 @@ def test_what_cannot_be_decided_is_neither_yes_nor_no(directory, jwks, key):
     ["token", "verify", "--offline", "--jwks", "x", "--leeway", "61"], ["token", "verify", "--offline", "--jwks", "x", "--leeway", "-1"],
     ["token", "verify", "--offline", "--jwks", "x", "--algorithm", "none", "a.b.c"],
     ["token", "verify", "--audience", "x", "a.b.c"], ["token", "verify", "--offline", "--jwks", "x", "--tenant", "x"],
-    ["token", "verify", "--offline=1", "--jwks", "x"], ["token", "decode", "a", "b"], ["jws", "verify"], ["jws", "verify", "--batch", "x"],
+    ["token", "verify", "--offline=1", "--jwks", "x"], ["token", "decode", "a", "b"], ["jws", "verify"],
+    ["token", "decode", "--token-file", "/dev/null", "a.b.c"], ["token", "verify", "--token-file", "/dev/null", "a.b.c"],
+    ["token", "verify", "--offline", "--jwks", "x", "--token-file", "/dev/null", "a.b.c"],
+    ["jws", "verify", "--jwks", "x", "--token-file", "/dev/null", "a.b.c"], ["jws", "verify", "--batch", "x"],
 ])
 def test_wrong_usage_is_64(arguments):
     assert cwctl(*arguments).returncode == 64
