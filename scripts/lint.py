@@ -313,7 +313,15 @@ def check_documents():
         committed = ROOT / "docs" / file.name.replace(".generated", "")
         if not committed.exists() or committed.read_bytes() != file.read_bytes():
             problems.append(f"docs/{committed.name}: not as generated; ./dev fmt writes it")
-    return problems
+    return problems + unknown_settings()
+
+
+def unknown_settings():
+    """Settings that a reason's text sends an operator to must be spelled as docs/CONFIG.md has them."""
+    keys = re.findall(r"^\| `([^`]+)`", (ROOT / "docs/CONFIG.md").read_text(), re.M)
+    last = {re.split(r"[.\]]+", key)[-1] for key in keys}
+    named = re.findall(r"(?:issuer's|tenant's)(?: token life or)? `([^`]+)`", (ROOT / "common/base/err.def").read_text())
+    return [f"common/base/err.def: `{name}` is no setting of docs/CONFIG.md" for name in named if name not in last]
 
 
 def check_clang():
