@@ -18,6 +18,8 @@
 enum {
     MIGRATION_MS = 10 * 60 * 1000, /* another process may be in the middle of one */
     LOCK_CLASS = 0x6377,           /* "cw": our part of the advisory locks' name space */
+    REPLAN_FIRST = 64,             /* statements of a connection */
+    REPLAN_MAX = 64 * 1024,
 };
 
 static struct pg_conn *conn_of(struct db_tx *tx)
@@ -45,15 +47,34 @@ static void pg_single_read(struct db_tx *tx)
     conn_of(tx)->single_read = true;
 }
 
-/* BEGIN, and what else must stand before the first statement. */
-static size_t opening_steps(const struct pg_conn *conn, struct pg_step *steps)
+/* The server keeps a statement's plan until somebody counts the tables' rows (ANALYZE), and one
+ * that was made over empty tables may look through all rows of a tenant. So plans are made anew
+ * while a connection is young, then now and then. */
+static bool is_to_replan(struct pg_conn *conn)
+{
+    if (conn->n_run < conn->replan_at) {
+        return false;
+    }
+    bool planned = conn->replan_at > 0;
+    conn->replan_at = conn->n_run + CW_MIN(CW_MAX(3 * conn->n_run, REPLAN_FIRST), REPLAN_MAX);
+    return planned;
+}
+
+/* BEGIN, unless `bare`, and what else must stand before the first statement. */
+static size_t opening_steps(struct pg_conn *conn, bool bare, struct pg_step *steps)
 {
     size_t n = 0;
-    if (!conn->begun && !conn->single_read) {
+    if (conn->begun) {
+        return 0;
+    }
+    if (!bare) {
         steps[n++] = (struct pg_step){.command = "BEGIN"};
         if (conn->durability == DB_LAZY) {
             steps[n++] = (struct pg_step){.command = "SET LOCAL synchronous_commit TO off"};
         }
+    }
+    if (is_to_replan(conn)) {
+        steps[n++] = (struct pg_step){.command = "DISCARD PLANS"};
     }
     return n;
 }
@@ -76,7 +97,7 @@ static enum cw_err try_steps(struct pg_conn *conn, const struct pg_step *steps, 
     struct pg_step all[PG_STEPS_MAX];
     PGresult *results[PG_STEPS_MAX] = {0};
     bool bare = conn->single_read || (whole && conn->durability == DB_DURABLE);
-    size_t before = bare ? 0 : opening_steps(conn, all);
+    size_t before = opening_steps(conn, bare, all);
     memcpy(&all[before], steps, n * sizeof(*steps));
     size_t total = before + n;
     if (whole && !bare) {
@@ -158,6 +179,7 @@ static enum cw_err pg_run_all(struct db_tx *tx, const struct db_call *calls, siz
             .statement = calls[i].statement, .args = calls[i].args, .n = calls[i].n};
         conn->wrote = conn->wrote || !db_statement_reads(calls[i].statement);
     }
+    conn->n_run += n;
     enum cw_err err = run_steps(conn, steps, n, whole, results);
     TRY(pg_report(conn, err, db_statement_sql(calls[0].statement)));
     return deliver_all(results, calls, n);

@@ -450,7 +450,8 @@ static void ignore_notice(void *ctx, const PGresult *result)
 /* A session that stands still in a transaction must not hold its locks against the others, nor one
  * whose host is gone: only half of a round trip may have arrived, and then no time-out of a
  * statement or of a transaction runs, but what ends the connection (on a Unix socket: nothing of
- * this counts). */
+ * this counts). A plan is made once, and for everybody: not for the one user who has half of the
+ * sessions. */
 static enum cw_err configure(struct pg_conn *conn, const struct pg_target *target)
 {
     PQsetNoticeReceiver(conn->pg, ignore_notice, NULL);
@@ -466,6 +467,7 @@ static enum cw_err configure(struct pg_conn *conn, const struct pg_target *targe
              "SET statement_timeout = %lld;"
              "SET idle_in_transaction_session_timeout = %lld;"
              "SET default_transaction_isolation = 'read committed';"
+             "SET plan_cache_mode = force_generic_plan;"
              "SET standard_conforming_strings = on;"
              "SET tcp_keepalives_idle = %lld;"
              "SET tcp_keepalives_interval = %lld;"
@@ -479,6 +481,8 @@ enum cw_err pg_conn_open(struct pg_conn *conn, const struct pg_target *target)
 {
     conn->broken = false;
     conn->unknown = false;
+    conn->n_run = 0;
+    conn->replan_at = 0;
     conn->timeout_ms = target->statement_timeout_ms + SLACK_MS;
     memset(conn->prepared, 0, sizeof(conn->prepared));
     memset(conn->known, 0, sizeof(conn->known)); /* another server may infer otherwise */

@@ -28,6 +28,8 @@ struct pg_conn {
     bool known[DB_STATEMENT_COUNT]; /* types[] has been asked for */
     Oid types[DB_STATEMENT_COUNT][DB_ARGS_MAX];
     uint8_t n_types[DB_STATEMENT_COUNT];
+    uint64_t n_run;     /* statements so far */
+    uint64_t replan_at; /* of n_run: plans are made anew */
     int64_t timeout_ms; /* of a round trip */
     char message[PG_MESSAGE_MAX];
     /* The transaction. */
@@ -57,8 +59,8 @@ struct pg_step {
     size_t n;
 };
 
-/* BEGIN, how durable it is, and COMMIT around the store's statements. */
-enum { PG_STEPS_MAX = DB_CALLS_MAX + 3 };
+/* BEGIN, how durable it is, new plans, and COMMIT around the store's statements. */
+enum { PG_STEPS_MAX = DB_CALLS_MAX + 4 };
 
 /* Sends all steps at once and waits for their results. Outside of a transaction they are one, which
  * the end of the round commits. ret_results, which may be NULL, gets one for each step (PQclear);
