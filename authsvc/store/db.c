@@ -93,6 +93,9 @@ enum cw_err db_end(struct db_tx *tx, enum cw_err err)
 bool db_texts_are_text(const struct db_value *args, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        if (args[i].type == DB_ARRAY && !db_texts_are_text(args[i].items, (size_t)args[i].i)) {
+            return false;
+        }
         if (args[i].type == DB_TEXT && args[i].s.n > 0 &&
             (memchr(args[i].s.p, '\0', args[i].s.n) != NULL || !cw_str_is_utf8(args[i].s))) {
             return false;

@@ -15,13 +15,16 @@ enum db_statement {
     DB_STATEMENT_COUNT,
 };
 
-enum db_type { DB_NULL = 0, DB_INT, DB_TEXT, DB_BYTES };
+enum db_type { DB_NULL = 0, DB_INT, DB_TEXT, DB_BYTES, DB_ARRAY };
 
-/* An argument or a column; text and bytes are borrowed. */
+/* An argument or a column; text, bytes and items are borrowed. */
 struct db_value {
     enum db_type type;
-    int64_t i;
-    struct cw_str s;
+    int64_t i; /* DB_ARRAY: how many items */
+    union {
+        struct cw_str s;
+        const struct db_value *items; /* all of one type, none of them an array */
+    };
 };
 
 static inline struct db_value db_int(int64_t i)
@@ -37,6 +40,12 @@ static inline struct db_value db_text(struct cw_str s)
 static inline struct db_value db_bytes(const void *p, size_t n)
 {
     return (struct db_value){.type = DB_BYTES, .s = {p, n}};
+}
+
+/* Only an argument, and only where the driver takes them. */
+static inline struct db_value db_array(const struct db_value *items, size_t n)
+{
+    return (struct db_value){.type = DB_ARRAY, .i = (int64_t)n, .items = items};
 }
 
 /* How much a commit must survive: the process (LAZY) or the machine too (DURABLE). */
@@ -119,6 +128,7 @@ struct db_driver {
     enum cw_err (*run_all)(struct db_tx *tx, const struct db_call *calls, size_t n, bool whole);
     enum cw_err (*lock)(struct db_tx *tx, enum db_lock lock);
     void (*notify)(struct db_tx *tx, enum db_topic topic);
+    bool arrays; /* takes DB_ARRAY */
     enum cw_err (*listen)(struct db *db, db_notice_fn *notice, void *ctx);
 };
 

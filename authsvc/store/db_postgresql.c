@@ -14,6 +14,7 @@
 
 #include "authsvc/store/db_postgresql_listen.h"
 #include "authsvc/store/db_postgresql_pool.h"
+#include "authsvc/store/db_postgresql_values.h"
 
 enum {
     MIGRATION_MS = 10 * 60 * 1000, /* another process may be in the middle of one */
@@ -345,5 +346,6 @@ const struct db_driver db_postgresql = {
     .single_read = pg_single_read,
     .lock = pg_lock,
     .notify = pg_notify,
+    .arrays = true,
     .listen = pg_listen,
 };

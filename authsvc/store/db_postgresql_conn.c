@@ -3,26 +3,19 @@
  * since a server that stands still keeps none. */
 #include "authsvc/store/db_postgresql_conn.h"
 
-#include <endian.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "authsvc/store/db_postgresql_values.h"
 #include "common/base/secret.h"
 
 enum {
     PROBES = 3,      /* without an answer, and the host is taken to be gone */
     SLACK_MS = 1000, /* the server's own time-out comes first, and says more */
     BINARY = 1,
-    OID_BOOL = 16, /* pg_type.dat; these never change */
-    OID_BYTEA = 17,
-    OID_INT8 = 20,
-    OID_INT2 = 21,
-    OID_INT4 = 23,
-    OID_TEXT = 25,
-    OID_VARCHAR = 1043,
 };
 
 int64_t pg_now_ms(void)
@@ -116,108 +109,6 @@ static enum cw_err next_result(struct pg_conn *conn, int64_t deadline, PGresult 
     return CW_OK;
 }
 
-/* --- values ----------------------------------------------------------------------------- */
-
-union number {
-    uint64_t n8;
-    uint32_t n4;
-    uint16_t n2;
-};
-
-struct encoded {
-    const char *values[DB_ARGS_MAX];
-    int lengths[DB_ARGS_MAX];
-    int formats[DB_ARGS_MAX];
-    union number numbers[DB_ARGS_MAX];
-};
-
-static bool encode_int(struct encoded *out, size_t i, Oid type, int64_t value)
-{
-    union number *number = &out->numbers[i];
-    out->values[i] = (const char *)number;
-    switch (type) {
-    case OID_INT8:
-        number->n8 = htobe64((uint64_t)value);
-        out->lengths[i] = 8;
-        return true;
-    case OID_INT4:
-        number->n4 = htobe32((uint32_t)value);
-        out->lengths[i] = 4;
-        return value >= INT32_MIN && value <= INT32_MAX;
-    case OID_INT2:
-        number->n2 = htobe16((uint16_t)value);
-        out->lengths[i] = 2;
-        return value >= INT16_MIN && value <= INT16_MAX;
-    default:
-        return false;
-    }
-}
-
-static bool encode(struct encoded *out, size_t i, Oid type, const struct db_value *value)
-{
-    out->formats[i] = BINARY;
-    out->values[i] = NULL;
-    switch (value->type) {
-    case DB_NULL:
-        return true;
-    case DB_INT:
-        return encode_int(out, i, type, value->i);
-    case DB_TEXT:
-    case DB_BYTES:
-        out->values[i] = value->s.p != NULL ? value->s.p : "";
-        out->lengths[i] = (int)value->s.n;
-        return value->s.n <= INT32_MAX &&
-               (value->type == DB_BYTES ? type == OID_BYTEA
-                                        : type == OID_TEXT || type == OID_VARCHAR);
-    }
-    return false;
-}
-
-static int64_t decode_int(const char *p, Oid type)
-{
-    union number number = {0};
-    if (type == OID_INT8) {
-        memcpy(&number.n8, p, 8);
-        return (int64_t)be64toh(number.n8);
-    }
-    if (type == OID_INT4) {
-        memcpy(&number.n4, p, 4);
-        return (int32_t)be32toh(number.n4);
-    }
-    memcpy(&number.n2, p, 2);
-    return (int16_t)be16toh(number.n2);
-}
-
-enum cw_err pg_value(const PGresult *result, int row, int column, struct db_value *ret_value)
-{
-    const char *p = PQgetvalue(result, row, column);
-    size_t n = (size_t)PQgetlength(result, row, column);
-    if (PQgetisnull(result, row, column)) {
-        *ret_value = (struct db_value){.type = DB_NULL};
-        return CW_OK;
-    }
-    Oid type = PQftype(result, column);
-    switch (type) {
-    case OID_INT8:
-    case OID_INT4:
-    case OID_INT2:
-        *ret_value = db_int(decode_int(p, type));
-        return CW_OK;
-    case OID_BOOL:
-        *ret_value = db_int(p[0] != 0);
-        return CW_OK;
-    case OID_TEXT:
-    case OID_VARCHAR:
-        *ret_value = db_text((struct cw_str){p, n});
-        return CW_OK;
-    case OID_BYTEA:
-        *ret_value = db_bytes(p, n);
-        return CW_OK;
-    default:
-        return CW_INTERNAL;
-    }
-}
-
 /* --- round trips ------------------------------------------------------------------------ */
 
 static void name_of(enum db_statement statement, char ret_name[16])
@@ -230,17 +121,17 @@ static bool send_step(struct pg_conn *conn, const struct pg_step *step)
     if (step->command != NULL) {
         return PQsendQueryParams(conn->pg, step->command, 0, NULL, NULL, NULL, NULL, BINARY) == 1;
     }
-    struct encoded out = {0};
+    struct pg_args out = {0};
     size_t n = conn->n_types[step->statement];
-    for (size_t i = 0; i < n; i++) {
-        if (i >= step->n || !encode(&out, i, conn->types[step->statement][i], &step->args[i])) {
-            return false;
-        }
+    bool sent = false;
+    if (step->n >= n && pg_args_encode(&out, conn->types[step->statement], step->args, n)) {
+        char name[16];
+        name_of(step->statement, name);
+        sent = PQsendQueryPrepared(conn->pg, name, (int)n, out.values, out.lengths, out.formats,
+                                   BINARY) == 1;
     }
-    char name[16];
-    name_of(step->statement, name);
-    return PQsendQueryPrepared(conn->pg, name, (int)n, out.values, out.lengths, out.formats,
-                               BINARY) == 1;
+    pg_args_done(&out);
+    return sent;
 }
 
 /* Keeps the first failure; the steps behind it were not run. */

@@ -71,11 +71,6 @@ CW_MUST_USE enum cw_err pg_conn_round(struct pg_conn *conn, const struct pg_step
 CW_MUST_USE enum cw_err pg_conn_prepare(struct pg_conn *conn, enum db_statement statement);
 /* Several commands in one text. */
 CW_MUST_USE enum cw_err pg_conn_script(struct pg_conn *conn, const char *sql);
-/* A column as the store sees it; borrowed from the result. CW_INTERNAL: of a type that is none of
- * ours. */
-CW_MUST_USE enum cw_err pg_value(const PGresult *result, int row, int column,
-                                 struct db_value *ret_value);
-
 int64_t pg_now_ms(void);
 
 #endif

@@ -238,7 +238,7 @@ static enum cw_err sqlite_check(struct db_tx *tx, enum db_statement statement)
 static int bind_value(sqlite3_stmt *stmt, int index, const struct db_value *v)
 {
     /* A NULL pointer would bind NULL, an empty value must not. */
-    const char *p = v->s.p != NULL ? v->s.p : "";
+    const char *p = v->type != DB_ARRAY && v->s.p != NULL ? v->s.p : "";
     switch (v->type) {
     case DB_NULL:
         return sqlite3_bind_null(stmt, index);
@@ -248,6 +248,8 @@ static int bind_value(sqlite3_stmt *stmt, int index, const struct db_value *v)
         return sqlite3_bind_text64(stmt, index, p, v->s.n, SQLITE_STATIC, SQLITE_UTF8);
     case DB_BYTES:
         return sqlite3_bind_blob64(stmt, index, p, v->s.n, SQLITE_STATIC);
+    case DB_ARRAY:
+        break; /* driver->arrays says so */
     }
     return SQLITE_MISUSE;
 }

@@ -11,7 +11,7 @@
 
 struct store_redemption;
 
-/* Refreshes that wait to be redeemed in one transaction (chains.c). */
+/* Refreshes that wait to be redeemed in one transaction (redeemer.c). */
 struct store_redeemer {
     pthread_mutex_t lock; /* all below */
     struct store_redemption *first;

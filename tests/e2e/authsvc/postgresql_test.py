@@ -235,7 +235,7 @@ def test_connections_that_are_cut_in_the_middle_lose_nothing(directory, ending, 
 class Cutter:
     """Between authsvc and the server; `cut` says what happens to the next round trip that redeems a refresh token, which also commits it."""
 
-    REDEEMS = re.compile(rb"(s\d+)\0UPDATE refresh_family SET generation")  # as it is prepared: its name
+    REDEEMS = re.compile(rb"(s\d+)\0UPDATE refresh_family SET generation = generation")  # as it is prepared: its name
 
     def __init__(self, directory, server):
         self.path, self.upstream, self.cut, self.cuts = directory / ".s.PGSQL.5432", server.directory / ".s.PGSQL.5432", None, 0

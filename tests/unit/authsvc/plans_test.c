@@ -87,6 +87,19 @@ static char *rows_for(const char *bytes)
         .type = DB_INT, .i = (number)                                                              \
     }
 
+/* Arguments of two refreshes in one transaction. */
+#define A(items_)                                                                                  \
+    {                                                                                              \
+        .type = DB_ARRAY, .i = CW_ARRAY_SIZE(items_), .items = (items_)                            \
+    }
+static const struct db_value tenants[] = {T("t"), T("t")};
+static const struct db_value chains[] = {B("own-9999"), B("own-10100")};
+static const struct db_value generations[] = {I(0), I(0)};
+static const struct db_value successors[] = {B("next"), B("next")};
+static const struct db_value now[] = {I(NOW), I(NOW)};
+static const struct db_value expiries[] = {I(9000000), I(9000000)};
+static const struct db_value clients[] = {T("c"), T("c")};
+
 struct look {
     const char *name;
     enum db_statement statement;
@@ -123,6 +136,9 @@ static const struct look looks[] = {
     LOOK(FAMILY_GET_ALL, true, T("t"), B("own-9999")),
     LOOK(FAMILY_ROTATE, true, T("t"), B("own-9999"), B("own-9999"), I(0), B("next"), I(NOW),
          I(9000000), T("c")),
+    LOOK(FAMILIES_GET, false, A(tenants), A(chains)),
+    LOOK(FAMILIES_ROTATE, false, A(tenants), A(chains), A(chains), A(generations), A(successors),
+         A(now), A(expiries), A(clients)),
     LOOK(FAMILIES_HOLD_OF_SUBJECT, true, T("t"), T("busy"), I(NOW)),
     LOOK(SESSION_END_ALL, true, T("t"), T("name-2999"), I(NOW), T("disabled")),
     LOOK(SESSION_END_OF_SUBJECT, true, T("t"), T("busy"), I(NOW), T("revoked")),
@@ -158,8 +174,18 @@ static struct db *open_migrated(void)
     return db;
 }
 
+static bool takes_arrays(const struct look *look)
+{
+    return look->args[0].type == DB_ARRAY;
+}
+
 static enum cw_err look_in(struct db_tx *tx, const struct look *look)
 {
+    const struct db_value wait = T("1000");
+    if (takes_arrays(look)) {
+        enum cw_err err = db_run(tx, DB_LOCKS_BRIEFLY, &wait, 1, NULL, NULL, NULL);
+        assert_int_equal(err, CW_OK);
+    }
     return db_run(tx, look->statement, look->args, n_args(look), NULL, NULL, NULL);
 }
 
@@ -315,7 +341,7 @@ static void steps_do_not_grow_with_rows_of_others(void **state)
     sqlite3 *handle = open_filled(path);
     int many = 0;
     for (size_t i = 0; i < CW_ARRAY_SIZE(looks); i++) {
-        int steps = steps_of(handle, &looks[i]);
+        int steps = takes_arrays(&looks[i]) ? 0 : steps_of(handle, &looks[i]);
         if (steps > STEPS_MAX) {
             fprintf(stderr, "%s takes %d steps\n", looks[i].name, steps);
             many++;
