@@ -81,7 +81,7 @@ enum cw_err app_make_dir(const char *path, unsigned mode, struct cw_buf *ret_mes
         if (*p == '/' || *p == '\0') {
             char end = *p;
             *p = '\0';
-            rc = mkdir(copy, mode) == 0 || errno == EEXIST ? 0 : -1;
+            rc = mkdir(copy, end ? 0755 : mode) == 0 || errno == EEXIST ? 0 : -1;
             *p = end;
             if (end == '\0') {
                 break;

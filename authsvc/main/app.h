@@ -19,7 +19,7 @@ void app_clean(struct app *app);
 /* No new work, what runs is finished, everything is closed. */
 void app_stop(struct app *app);
 
-/* Makes a directory and those above it; mode for the new ones. */
+/* Makes a directory, with that mode, and those above it, which others may pass. */
 CW_MUST_USE enum cw_err app_make_dir(const char *path, unsigned mode, struct cw_buf *ret_message);
 
 #endif

@@ -16,8 +16,9 @@ enum { MIB = 1024 * 1024, MINUTE = 60 * 1000, HOUR = 60 * MINUTE };
 
 static const struct cw_config_key keys[] = {
     /* key, type, default, min, max, values, flags, help */
-    {"authsvc.run-dir", CW_CONFIG_PATH, ".run", 0, 0, NULL, 0, "Directory of the sockets."},
-    {"authsvc.state-dir", CW_CONFIG_PATH, ".run/state", 0, 0, NULL, 0,
+    {"authsvc.run-dir", CW_CONFIG_PATH, "/run/clinicwave", 0, 0, NULL, 0,
+     "Directory of the sockets."},
+    {"authsvc.state-dir", CW_CONFIG_PATH, "/var/lib/clinicwave/authsvc", 0, 0, NULL, 0,
      "Directory of the embedded database and of the key-encryption key."},
     {"authsvc.log-level", CW_CONFIG_ENUM, "info", 0, 0, "debug|info|warn|error",
      CW_CONFIG_RELOADABLE, "Lowest level that is logged."},

@@ -33,6 +33,14 @@ def test_help_and_reference_name_the_same_keys(name):
     assert run(name, "--version").stdout.startswith(name + " ")
 
 
+def test_no_default_depends_on_where_a_program_is_started(name):
+    """An installed one follows the FHS: cw-authsvc in another directory had another database, and made it without a word."""
+    rows = re.findall(r"^\| `([^`]+)` \| (?:path|secret file) \| `([^`]*)` \|", run(name, "--config-reference").stdout, re.M)
+    assert dict(rows).get(f"{SECTION[name]}.state-dir", "/var/lib/clinicwave/x").startswith("/var/lib/clinicwave/")
+    assert dict(rows).get(f"{SECTION[name]}.run-dir", "/run/clinicwave") == "/run/clinicwave"
+    assert rows and not [key for key, default in rows if default and not default.startswith("/")]
+
+
 @pytest.mark.parametrize("arguments", [["--config"], ["--nonsense"], ["word"], ["-x"]])
 def test_a_wrong_command_line_is_usage(name, arguments):
     result = run(name, *arguments)
