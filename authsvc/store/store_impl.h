@@ -103,7 +103,8 @@ CW_MUST_USE enum cw_err store_revoke_idp_tokens(struct db_tx *tx, struct cw_str 
 /* In the transaction that ends the session: its tokens count no more. */
 CW_MUST_USE enum cw_err store_revoke_session(struct db_tx *tx, struct cw_str tenant,
                                              struct cw_str id, int64_t now);
-enum { STORE_IDS_MAX = 64 * 1024 }; /* bytes of session ids of one statement */
+/* Bytes of session ids of one statement: of all that a user may have (sessions-max). */
+enum { STORE_IDS_MAX = 512 * 1024 };
 /* A db_row_fn that collects the column id; ctx is a struct cw_buf of STORE_IDS_MAX. */
 CW_MUST_USE enum cw_err store_collect_id(void *ctx, const struct db_value *columns, size_t n);
 /* In the transaction that has ended the sessions that were collected: their tokens count no more.

@@ -278,6 +278,20 @@ static void a_disabled_user_is_not_refreshed_and_starts_no_session(void **state)
     cw_arena_done(&arena);
 }
 
+/* As many bytes of ids as 3500 sessions have. */
+static void a_user_with_many_sessions_is_disabled_as_well(void **state)
+{
+    enum { SESSIONS = 200, ID_BYTES = 400 };
+    char id[ID_BYTES + 1];
+    for (int i = 0; i < SESSIONS; i++) {
+        snprintf(id, sizeof(id), "%0*d", ID_BYTES, i);
+        start_session(*state, id, (uint8_t)(30 + i), 1000);
+    }
+    assert_int_equal(store_user_set_disabled(*state, TENANT, CW_STR("anna@clinicwave.com"), true),
+                     CW_OK);
+    assert_int_equal(store_session_check(*state, TENANT, cw_str(id), CW_STR("s-1")), CW_NOT_FOUND);
+}
+
 static void sessions_beyond_the_cap_end_oldest_first(void **state)
 {
     struct cw_arena arena = CW_ARENA_INIT(64 * 1024);
@@ -604,6 +618,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(an_ended_session_is_not_refreshed, setup_session, teardown),
         cmocka_unit_test_setup_teardown(a_disabled_user_is_not_refreshed_and_starts_no_session,
+                                        setup_session, teardown),
+        cmocka_unit_test_setup_teardown(a_user_with_many_sessions_is_disabled_as_well,
                                         setup_session, teardown),
         cmocka_unit_test_setup_teardown(sessions_beyond_the_cap_end_oldest_first, setup_session,
                                         teardown),
