@@ -103,6 +103,6 @@ void options_print(const struct option_row *rows, FILE *to)
         snprintf(left, sizeof left, "%s%s%s", rows->name, rows->value ? " " : "",
                  rows->value ? rows->value : "");
         fprintf(to, "  %-24s %s%s\n", left, rows->help,
-                rows->kind == OPTION_LIST ? " (repeatable)" : "");
+                rows->kind == OPTION_LIST || rows->kind == OPTION_SET_LIST ? " (repeatable)" : "");
     }
 }
