@@ -302,7 +302,7 @@ ngx_http_cw_access_allow(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx,
     }
 
     if (ctx->digest == NULL) {
-        ngx_http_cw_memo_keep(r->connection, &r->headers_in.server,
+        ngx_http_cw_memo_keep(r->connection, ngx_http_cw_extract_named(r),
                               &ctx->domain, &ctx->ask.token, ctx->ask.digest);
     }
 

@@ -31,7 +31,7 @@ ngx_http_cw_extract_domain(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
     }
 
     known = ctx->memo ? ngx_http_cw_memo_domain(ctx->memo,
-                                                &r->headers_in.server)
+                                                ngx_http_cw_extract_named(r))
                       : NULL;
 
     return known ? ngx_http_cw_extract_copy(r, &ctx->domain, known)
@@ -39,18 +39,31 @@ ngx_http_cw_extract_domain(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 }
 
 
+/*
+ * Host or :authority as the service is told it, never SNI, never a header that
+ * a proxy would have added: nginx's own cut of it takes anything behind the
+ * colon, and others may read that.
+ */
+
+ngx_str_t *
+ngx_http_cw_extract_named(ngx_http_request_t *r)
+{
+    return r->headers_in.host ? &r->headers_in.host->value
+                              : &r->headers_in.server;
+}
+
+
 static enum cw_err
 ngx_http_cw_extract_host(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
 {
     char           name[CW_DOMAIN_MAX + 1];
-    ngx_str_t      domain;
+    ngx_str_t      domain, *named;
     struct cw_str  host;
 
-    /* Host or :authority as nginx checked it; never SNI, never a header that
-     * a proxy would have added */
+    named = ngx_http_cw_extract_named(r);
 
-    host.p = (char *) r->headers_in.server.data;
-    host.n = r->headers_in.server.len;
+    host.p = (char *) named->data;
+    host.n = named->len;
 
     if (cw_domain_normalize(host, name) != CW_OK) {
         return CW_TENANT_UNKNOWN;

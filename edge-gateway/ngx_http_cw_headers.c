@@ -132,7 +132,19 @@ ngx_http_cw_headers_authority(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
         return NGX_OK;
     }
 
-    last = (r->port_end > r->host_end) ? r->port_end : r->host_end;
+    /*
+     * r->port_end is of no use: nginx does not move it along with a request
+     * line that has outgrown its buffer.  The parser has seen to it that
+     * something else follows the digits.
+     */
+
+    last = r->host_end;
+
+    if (*last == ':') {
+        do {
+            last++;
+        } while (*last >= '0' && *last <= '9');
+    }
 
     value.len = last - r->host_start;
     value.data = ngx_pnalloc(r->pool, value.len + 1);

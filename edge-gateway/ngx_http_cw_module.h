@@ -144,7 +144,7 @@ typedef struct {
     ngx_str_t                 request_id;
     ngx_str_t                 prefix;        /* stripped */
 
-    unsigned                  cleaned:1;         /* headers, in POST_READ */
+    unsigned                  cleaned:1;         /* headers */
     unsigned                  trusted:1;
     unsigned                  authorizations:2;  /* 0, 1, 2: more */
     unsigned                  bearer:1;          /* authorization is a
@@ -217,6 +217,7 @@ ngx_int_t ngx_http_cw_claims_add(ngx_http_request_t *r,
 ngx_int_t ngx_http_cw_trace(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx);
 
 /* extract: domain, path, token; CW_OK or the error that the request earns */
+ngx_str_t *ngx_http_cw_extract_named(ngx_http_request_t *r);
 enum cw_err ngx_http_cw_extract_domain(ngx_http_request_t *r,
     ngx_http_cw_ctx_t *ctx);
 enum cw_err ngx_http_cw_extract_path(ngx_http_request_t *r);

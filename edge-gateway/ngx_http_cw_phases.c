@@ -44,7 +44,7 @@ ngx_http_cw_rewrite_handler(ngx_http_request_t *r)
 {
     ngx_http_cw_ctx_t  *ctx;
 
-    if (r->err_status == 0 || r != r->main) {
+    if (r != r->main || (r->err_status == 0 && !r->internal)) {
         return NGX_DECLINED;
     }
 
@@ -54,8 +54,16 @@ ngx_http_cw_rewrite_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->err_status = r->err_status;
-    r->err_status = 0;
+    /* an error before all phases: nobody has looked at the headers yet */
+
+    if (!ctx->cleaned && ngx_http_cw_headers_clean(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (r->err_status) {
+        ctx->err_status = r->err_status;
+        r->err_status = 0;
+    }
 
     return NGX_DECLINED;
 }

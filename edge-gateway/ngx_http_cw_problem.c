@@ -371,6 +371,9 @@ ngx_http_cw_problem_allow(ngx_http_request_t *r, ngx_http_cw_ctx_t *ctx)
         return NGX_OK;
     }
 
+    /* TRACE and CONNECT are refused before the resource is known */
+
     return ngx_http_cw_add_header(r, "Allow",
-                                  r->method == NGX_HTTP_TRACE ? &any : &read);
+                         (r->method & (NGX_HTTP_TRACE|NGX_HTTP_CONNECT))
+                         ? &any : &read);
 }

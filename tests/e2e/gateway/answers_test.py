@@ -53,6 +53,7 @@ def test_not_allowed(gateway):
     assert posted.headers["allow"] == "GET, HEAD"  # RFC 9110, 15.5.6
     traced = problem(gateway.get("/files/none", method="TRACE"), 405, "method_not_allowed")
     assert "GET" in traced.headers["allow"] and "TRACE" not in traced.headers["allow"]
+    assert b"Allow: GET, HEAD, POST," in gateway.raw(b"CONNECT /files/none HTTP/1.1\r\nHost: clinicwave.localhost\r\nConnection: close\r\n\r\n")
     assert "allow" not in gateway.get("/files/none").headers
 
 

@@ -51,6 +51,24 @@ def test_a_request_without_any_header_ends_no_worker(nginx, judge, service):
     assert [r["path"] for r in service.requests] == ["/open/x"]
 
 
+@pytest.mark.parametrize("page", ["= /page/err", "/page/err", "@page"])
+def test_the_page_of_an_error_before_all_phases_gets_clean_headers(nginx, judge, service, page):
+    """nginx goes to it without having passed the phase in which the headers are looked at."""
+    g = nginx(f"error_page 400 414 505 {page}; location @page {{ cw_auth off; proxy_pass http://@SERVICE@; }}"
+              " location /page/ { cw_auth off; proxy_pass http://@SERVICE@; }"
+              " location / { cw_auth off; cw_route_unknown; }")
+    named = b"GET /x HTTP/1.1\r\nX-Auth-Subject: root\r\nX_Auth_Roles: admin\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"
+    nameless = (b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
+    if page == "@page":  # nginx goes to none without a path
+        assert all(b" 500 " in g.raw(raw) for raw in nameless)
+    for raw in (named,) if page == "@page" else (named, *nameless):
+        g.raw(raw)
+        assert service.requests, raw
+        told = {k.lower().replace("_", "-"): v for k, v in service.requests.pop()["headers"]}
+        assert not [k for k in told if k.startswith("x-auth-")], told
+        assert "1.2.3.4" not in told.get("x-forwarded-for", ""), told
+
+
 def test_a_name_in_connection_does_not_make_the_next_hop_drop_it(nginx, judge):
     g = nginx("location /a/ { cw_auth required; proxy_set_header Connection $http_connection; proxy_pass http://@SERVICE@; }")
     r = g.get("/a/x", "good", headers={"Connection": "close, X-Auth-Subject, x-auth-tenant"})

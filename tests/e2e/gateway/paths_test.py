@@ -76,6 +76,25 @@ def test_a_service_is_told_the_host_that_was_judged(gateway, judge, service, ver
     assert [v for k, v in service.requests[-1]["headers"] if k == "X-Forwarded-Host"] == [told]
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_long_absolute_target_is_told_as_it_is(nginx, judge, service, again):
+    """nginx moves a request line that does not fit its first buffer, on a kept connection, too."""
+    g = nginx(ROUTES)
+    line = b"GET http://clinicwave.localhost:81/a/" + b"x" * 3000 + b" HTTP/1.1\r\nHost: other.example\r\nAuthorization: Bearer good\r\n"
+    first = b"GET /a/x HTTP/1.1\r\nHost: clinicwave.localhost\r\nAuthorization: Bearer good\r\n\r\n" if again else b""
+    raw = g.raw(first + line + b"Connection: close\r\n\r\n")
+    assert raw.count(b"HTTP/1.1 200 ") == 1 + again, raw[:300]
+    assert [v for k, v in service.requests[-1]["headers"] if k == "X-Forwarded-Host"] == ["clinicwave.localhost:81"]
+
+
+@pytest.mark.parametrize("host", ["clinicwave.localhost:,abott.localhost", "clinicwave.localhost:@abott.localhost", "clinicwave.localhost:x", "clinicwave.localhost:1:2"])
+def test_what_is_judged_is_what_is_told(gateway, service, host):
+    """nginx takes what stands before the colon for the host, whatever follows."""
+    raw = gateway.raw(f"GET /a/x HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer good\r\nConnection: close\r\n\r\n".encode())
+    assert b" 200 " not in raw.splitlines()[0], raw[:300]
+    assert not service.requests
+
+
 @pytest.mark.parametrize("header", ["X-Original-URL", "X-Forwarded-Uri", "X-HTTP-Method-Override", "X-Rewrite-Url"])
 def test_no_header_chooses_the_rule(gateway, service, header):
     assert gateway.get("/a/x", headers={header: "/open/x"}).status == 401
