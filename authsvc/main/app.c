@@ -81,7 +81,8 @@ enum cw_err app_make_dir(const char *path, unsigned mode, struct cw_buf *ret_mes
         if (*p == '/' || *p == '\0') {
             char end = *p;
             *p = '\0';
-            rc = mkdir(copy, end ? 0755 : mode) == 0 || errno == EEXIST ? 0 : -1;
+            bool last = end == '\0' || p[1 + strspn(p + 1, "/")] == '\0';
+            rc = mkdir(copy, last ? mode : 0755) == 0 || errno == EEXIST ? 0 : -1;
             *p = end;
             if (end == '\0') {
                 break;

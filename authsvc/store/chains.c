@@ -231,13 +231,16 @@ enum cw_err store_refresh_rotate(struct store *store, struct cw_str tenant,
     /* The others of the same transaction are not to be refused for it. */
     ENSURE(db_texts_are_text(move.move, CW_ARRAY_SIZE(move.move)), CW_REQUEST_MALFORMED);
     TRY(store_redeem(store, &move));
-    if (move.read.err != CW_OK) {
+    if (move.read.err != CW_OK && (move.moved == 1 || !move.read.found)) {
         enum cw_err ignored =
             move.moved == 1 ? store_refresh_put_back(store, tenant, rotate) : CW_OK;
         (void)ignored; /* what was wrong first is told */
         return move.read.err;
     }
     bool disabled = rotation_judge(&move);
+    /* A token that gets no answer is told so whatever the answer would have lacked: one that is
+     * used twice ends its session. */
+    ENSURE(move.read.err == CW_OK || rotated.outcome != STORE_ROTATION_REPEATED, move.read.err);
     /* Put back by another thread, between the two looks at it. */
     ENSURE(rotated.outcome != STORE_ROTATION_STALE || !is_present(&rotated, rotate),
            CW_STORE_CONTENDED);

@@ -237,13 +237,14 @@ static const struct migration migrations[] = {
       * begins with the tenant for as good as any other, and looks through all that the tenant has.
       */
      "CREATE INDEX app_user_subject ON app_user (subject, tenant);"
-     "DROP INDEX app_group_member_subject;"
-     "CREATE INDEX app_group_member_subject ON app_group_member (subject, tenant, "
-     "group_name);"
      "CREATE INDEX mfa_challenge_subject ON mfa_challenge (subject, tenant);"
+     "CREATE INDEX app_group_member_user ON app_group_member (subject, tenant, group_name);"
      /* Sessions that have not ended stand together, in the order in which they started. */
+     "CREATE INDEX session_live ON session (subject, tenant, ended_at, started_at, id);"
+     /* Last, since this holds the tables against those who read them, and in the order in which a
+      * refresh of a process that still runs the older version takes them. */
      "DROP INDEX session_subject;"
-     "CREATE INDEX session_subject ON session (subject, tenant, ended_at, started_at, id);"},
+     "DROP INDEX app_group_member_subject;"},
 };
 
 static enum cw_err read_version(void *ctx, const struct db_value *columns, size_t n)

@@ -25,7 +25,7 @@ extern int jwt_sign_sha_pem(jwt_t *jwt, char **ret_signature, unsigned int *ret_
 enum {
     TOKEN_MAX = 64 * 1024, /* bytes; what is minted is far below */
     SIGNATURE_MAX = 1024,  /* bytes; RSA of 8192 bits */
-    SIGNATURE_USUAL = 700, /* characters, with dots and the NUL: RSA of 4096 bits */
+    SIGNATURE_TEXT = 1400, /* characters, with dots and the NUL: the same */
     ES256_HALF = 32,       /* bytes; RFC 7518 §3.4 */
 };
 
@@ -73,7 +73,7 @@ static enum cw_err signing_input(const struct mint_key *key, const char *typ, st
     cw_buf_add_cstr(&header, "\"}");
     TRY(cw_buf_check(&header));
     cw_buf_reserve(out, cw_b64url_encoded_size(header.n) + cw_b64url_encoded_size(claims.n) +
-                            SIGNATURE_USUAL);
+                            SIGNATURE_TEXT);
     add_base64url(out, cw_buf_str(&header));
     cw_buf_add_char(out, '.');
     add_base64url(out, claims);

@@ -389,6 +389,13 @@ static void a_refresh_that_cannot_be_read_is_refused_alone(void **state)
         assert_int_equal(rotated.outcome, i == 0 ? STORE_ROTATION_DONE : STORE_ROTATION_REPEATED);
         assert_int_equal(rotated.generation, 1);
     }
+    /* What is used twice is told as such, whatever its answer would have lacked. */
+    rotate.group = no_memory;
+    assert_int_equal(store_refresh_rotate(*state, TENANT, &rotate, &arena, &rotated), CW_NO_MEMORY);
+    fake_now_ms += 2000;
+    assert_int_equal(store_refresh_rotate(*state, TENANT, &rotate, &arena, &rotated), CW_OK);
+    assert_int_equal(rotated.outcome, STORE_ROTATION_STALE);
+    fake_now_ms -= 2000;
     assert_int_equal(store_refresh_put_back(*state, TENANT, &rotate), CW_OK);
     assert_int_equal(store_refresh_put_back(*state, TENANT, &rotate), CW_OK); /* not further */
     assert_int_equal(store_family_find(*state, TENANT, family, &arena, &rotated), CW_OK);
